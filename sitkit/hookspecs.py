@@ -1,0 +1,80 @@
+"""Every door of sitkit. A plugin implements the hooks it needs, marked with `hookimpl`, in the module its entry
+point (group ``sitkit``) names; docs/plugin-hooks.md has a complete small plugin for each.
+
+A factory's docstring starts with the one line that ``sitkit plugins`` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import pluggy
+
+from sitkit.types import BenchmarkFactory, StageInfo, StrategyFactory, StudentFactory, TeacherFactory
+
+if TYPE_CHECKING:
+    import click
+
+PROJECT = "sitkit"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+FactoryT = TypeVar("FactoryT", contravariant=True)
+
+
+class Register(Protocol[FactoryT]):
+    """The callback a hook gets: gives a factory a name. A name taken already is an error naming both distributions."""
+
+    def __call__(self, name: str, factory: FactoryT) -> None:
+        """Register ``factory`` under ``name``."""
+
+
+class RegisterCommand(Protocol):
+    """The callback of `sitkit_commands`: ``load`` imports and returns the command, only when it is used."""
+
+    def __call__(self, name: str, load: Callable[[], click.Command], summary: str) -> None:
+        """Register a subcommand with the one line that ``sitkit --help`` shows."""
+
+
+@hookspec
+def sitkit_teachers(register: Register[TeacherFactory]) -> None:
+    """Register teachers: who answers training questions step by step."""
+
+
+@hookspec
+def sitkit_students(register: Register[StudentFactory]) -> None:
+    """Register students: models that are instructed, refined and scored."""
+
+
+@hookspec
+def sitkit_strategies(register: Register[StrategyFactory]) -> None:
+    """Register strategies: how answers become preference pairs, and with which objective."""
+
+
+@hookspec
+def sitkit_benchmarks(register: Register[BenchmarkFactory]) -> None:
+    """Register benchmarks: questions with a train and a test split."""
+
+
+@hookspec
+def sitkit_task_folders() -> Sequence[Path]:
+    """Return the folders that hold the lm-eval task YAMLs of this plugin's benchmarks."""
+    return ()
+
+
+@hookspec
+def sitkit_commands(register: RegisterCommand) -> None:
+    """Register further subcommands of ``sitkit``."""
+
+
+@hookspec
+def sitkit_before_stage(stage: StageInfo) -> None:
+    """Called before a stage that is not stored yet runs."""
+
+
+@hookspec
+def sitkit_after_stage(stage: StageInfo, seconds: float) -> None:
+    """Called after a stage has run and its artifacts are stored; seconds is the time it took."""
