@@ -1,0 +1,68 @@
+"""Run lm-eval tasks on a student: every score of sitkit comes out of `lm_eval.simple_evaluate`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sitkit.errors import PluginError
+
+if TYPE_CHECKING:
+    from sitkit.harness.lm import Complete
+
+
+def run_tasks(
+    tasks: Sequence[str],
+    complete: Complete,
+    *,
+    folders: Sequence[Path],
+    metadata: Mapping[str, Any],
+    limit: int | None,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Return lm-eval's results for the tasks found in ``folders``, with a row per document under "samples".
+
+    ``metadata`` reaches each task's dataset function; ``limit`` takes the first documents, as lm-eval's own does.
+    Raises `PluginError` if a task is not found (lm-eval skips a broken YAML in silence).
+    """
+    with _quiet():
+        from lm_eval import simple_evaluate
+        from lm_eval.tasks import TaskManager
+
+        from sitkit.harness.lm import StudentLM
+
+        manager = TaskManager(
+            include_path=[str(folder) for folder in folders], include_defaults=False, metadata=dict(metadata)
+        )
+        for task in tasks:
+            if task not in manager.all_tasks:
+                searched = ", ".join(str(folder) for folder in folders)
+                raise PluginError(f"lm-eval finds no task {task!r} (or cannot read its YAML) in {searched}")
+        results: dict[str, Any] = simple_evaluate(
+            model=StudentLM(complete, seed),
+            tasks=list(tasks),
+            task_manager=manager,
+            limit=limit,
+            log_samples=True,
+            gen_kwargs={"max_gen_toks": max_new_tokens, "temperature": temperature, "do_sample": temperature > 0},
+        )
+    return results
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # lm-eval draws its own progress bars and logs at INFO; progress is told through the student's completions.
+    logger = logging.getLogger("lm_eval")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,173 @@
+"""From a recipe to the graph of stages: what is shared is there once, and what needs the same weights is together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sitkit.parts import Part, PartT, QuestionSet
+from sitkit.recipe import Recipe
+from sitkit.registry import Registry
+from sitkit.select import Selection
+from sitkit.settings import Settings, resolve
+from sitkit.spec import parse_spec
+from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage, node
+from sitkit.types import PHASES, Benchmark, Phase, Strategy, Student, Teacher
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One phase of one seed, scored on one benchmark: which stage holds the score."""
+
+    phase: Phase
+    benchmark: str
+    seed: int
+    node: Node
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage."""
+
+    recipe: Recipe
+    settings: Settings
+    nodes: tuple[Node, ...]
+    cells: tuple[Cell, ...]
+    pairs: tuple[Node, ...]
+    refined: tuple[Node, ...]
+    annotated: tuple[Node, ...]
+    student: Part[Student]
+    teacher: Part[Teacher]
+    strategy: Part[Strategy]
+    question_sets: tuple[QuestionSet, ...]
+
+    def close(self) -> None:
+        """Free what teacher and student hold."""
+        self.teacher.made.close()
+        self.student.made.close()
+
+
+@dataclass
+class _Parts:
+    registry: Registry
+    data_dir: Path | None
+    benchmarks: dict[str, Part[Benchmark]] = field(default_factory=dict)
+    sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
+
+    def part(self, kind: str, name: str, spec: str, made: PartT) -> Part[PartT]:
+        provider = self.registry.part(kind, name).provider
+        return Part(spec, made, {"distribution": provider.distribution, "version": provider.version})
+
+    def teacher(self, spec: str) -> Part[Teacher]:
+        parsed = parse_spec(spec)
+        return self.part("teacher", parsed.name, spec, self.registry.teacher(parsed, self.data_dir))
+
+    def student(self, spec: str) -> Part[Student]:
+        parsed = parse_spec(spec)
+        return self.part("student", parsed.name, spec, self.registry.student(parsed, self.data_dir))
+
+    def strategy(self, spec: str) -> Part[Strategy]:
+        parsed = parse_spec(spec)
+        return self.part("strategy", parsed.name, spec, self.registry.strategy(parsed, self.data_dir))
+
+    def benchmark(self, name: str) -> Part[Benchmark]:
+        if name not in self.benchmarks:
+            made = self.registry.benchmark(name, self.data_dir)
+            self.benchmarks[name] = self.part("benchmark", name, name, made)
+        return self.benchmarks[name]
+
+    def train(self, name: str, seed: int, selection: Selection) -> QuestionSet:
+        key = (name, "train", seed, selection)
+        return self.sets.setdefault(key, QuestionSet(self.benchmark(name), "train", seed, selection))
+
+    def test(self, name: str, seed: int) -> QuestionSet:
+        return self.sets.setdefault((name, "test", seed), QuestionSet(self.benchmark(name), "test", seed))
+
+
+class _Nodes:
+    """Nodes by key: asking for a stage that is there already gives the one that is there."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Node] = {}
+
+    def add(self, stage: Stage) -> Node:
+        made = node(stage)
+        return self.by_key.setdefault(made.key, made)
+
+
+def build_plan(recipe: Recipe, registry: Registry) -> Plan:
+    """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
+    parts = _Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir))
+    student, teacher = parts.student(recipe.student), parts.teacher(recipe.teacher)
+    strategy = parts.strategy(recipe.strategy)
+    settings = resolve(student.made.recommended(), recipe.settings)
+    scored = recipe.scored_on(tuple(registry.names("benchmark")))
+    for name in (*recipe.train_on, *recipe.refined_on, *scored):
+        parts.benchmark(name)
+    nodes = _Nodes()
+    seeds = [
+        _plan_seed(seed, recipe, settings, parts, nodes, (teacher, student, strategy), scored) for seed in recipe.seeds
+    ]
+    return Plan(
+        recipe=recipe,
+        settings=settings,
+        nodes=tuple(nodes.by_key.values()),
+        cells=tuple(cell for one in seeds for cell in one.cells),
+        pairs=tuple(one.paired for one in seeds),
+        refined=tuple(one.refined for one in seeds),
+        annotated=tuple(dict.fromkeys(stage for one in seeds for stage in one.annotated)),
+        student=student,
+        teacher=teacher,
+        strategy=strategy,
+        question_sets=tuple(parts.sets.values()),
+    )
+
+
+@dataclass(frozen=True)
+class _Seed:
+    cells: tuple[Cell, ...]
+    annotated: tuple[Node, ...]
+    paired: Node
+    refined: Node
+
+
+def _plan_seed(
+    seed: int,
+    recipe: Recipe,
+    settings: Settings,
+    parts: _Parts,
+    nodes: _Nodes,
+    made: tuple[Part[Teacher], Part[Student], Part[Strategy]],
+    scored: Sequence[str],
+) -> _Seed:
+    teacher, student, strategy = made
+    selection = Selection(recipe.limit, recipe.fraction, seed if recipe.fraction < 1 else 0)
+    keep = settings.annotate.keep
+
+    def annotate(names: Iterable[str]) -> tuple[Node, ...]:
+        return tuple(
+            nodes.add(Annotate(teacher, parts.train(name, seed, selection), settings.annotate)) for name in names
+        )
+
+    def evaluate(phase: Phase, learnt: Node | None) -> Iterator[Cell]:
+        for name in scored:
+            stage = Evaluate(student, phase, learnt, parts.test(name, seed), recipe.test_limit, settings.evaluate, seed)
+            yield Cell(phase, name, seed, nodes.add(stage))
+
+    taught, refined_on = annotate(recipe.train_on), annotate(recipe.refined_on)
+    cells = list(evaluate(PHASES[0], None))
+    instructed = nodes.add(Instruct(student, taught, keep, settings.instruct, seed))
+    sources = tuple(parts.train(name, seed, selection) for name in recipe.refined_on)
+    sampled = tuple(nodes.add(Sample(student, instructed, source, settings.sample, seed)) for source in sources)
+    cells += evaluate(PHASES[1], instructed)
+    paired = nodes.add(Pair(strategy, sampled, sources, refined_on, keep, settings.pair))
+    refined = nodes.add(Refine(student, strategy, instructed, paired, settings.refine, seed))
+    cells += evaluate(PHASES[2], refined)
+    return _Seed(tuple(cells), tuple(dict.fromkeys((*taught, *refined_on))), paired, refined)
+
+
+def count_stages(plan: Plan) -> dict[str, int]:
+    """Return how many stages of each name a plan has."""
+    return dict(Counter(one.stage.name for one in plan.nodes))

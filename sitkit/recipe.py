@@ -1,0 +1,179 @@
+"""A recipe: what a run is, from flags or a YAML file, validated. The same recipe gives the same scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sitkit.errors import RecipeError, suggestion
+from sitkit.types import Json
+
+EMBEDDED_TRAIN = ("tiny_chain", "tiny_cups")
+EMBEDDED_EVAL = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
+"""The default run: one embedded benchmark of each domain is trained on, all four are scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a run is. ``settings`` are those of ``--set``: stage -> key -> value, over what the student recommends.
+
+    ``refine_on=None`` means the training tasks, ``eval_on=None`` the training and refining tasks (all four embedded
+    ones for the default run). ``limit`` and ``test_limit`` take the first questions of a split, ``fraction`` a
+    nested random subset by seed. ``seeds`` are run one after another.
+    """
+
+    teacher: str = "tiny"
+    student: str = "tiny"
+    strategy: str = "dpo-cot"
+    train_on: tuple[str, ...] = EMBEDDED_TRAIN
+    refine_on: tuple[str, ...] | None = None
+    eval_on: tuple[str, ...] | None = None
+    fraction: float = 1.0
+    limit: int | None = None
+    test_limit: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    data_dir: str | None = None
+    settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(0 < self.fraction <= 1, f"fraction must be above 0 and at most 1, got {self.fraction}")
+        for name in ("limit", "test_limit"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+        _require(len(self.seeds) > 0, "seeds must name at least one seed")
+        _require(all(0 <= seed < 2**32 for seed in self.seeds), "a seed must be between 0 and 4294967295")
+        for name in ("train_on", "refine_on", "eval_on", "seeds"):
+            values = getattr(self, name)
+            if values is not None:
+                _require(len(values) > 0, f"{name} is empty")
+                twice = {value for value in values if values.count(value) > 1}
+                _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
+
+    @property
+    def refined_on(self) -> tuple[str, ...]:
+        """The benchmarks refined on."""
+        return self.refine_on or self.train_on
+
+    def scored_on(self, every: tuple[str, ...]) -> tuple[str, ...]:
+        """The benchmarks scored; ``every`` is what ``all`` stands for."""
+        if self.eval_on == ("all",):
+            return every
+        if self.eval_on is not None:
+            return self.eval_on
+        trained = tuple(dict.fromkeys((*self.train_on, *self.refined_on)))
+        return EMBEDDED_EVAL if set(trained) <= set(EMBEDDED_EVAL) else trained
+
+    def as_mapping(self) -> dict[str, Json]:
+        """Return the recipe as plain values, under the names of the flags and the YAML file."""
+        plain: dict[str, Json] = {}
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            plain[_YAML_NAMES.get(entry.name, entry.name)] = list(value) if isinstance(value, tuple) else value
+        plain["set"] = {stage: dict(keys) for stage, keys in self.settings.items()}
+        return plain
+
+
+_YAML_NAMES = {"settings": "set"}
+_LISTS = ("train_on", "refine_on", "eval_on")
+_KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
+
+
+def recipe_from(mapping: Mapping[str, Any], where: str) -> Recipe:
+    """Return the recipe plain values describe. Raises `RecipeError` naming ``where`` and the key that is wrong."""
+    values: dict[str, Any] = {}
+    for key, value in mapping.items():
+        name = str(key).replace("-", "_")
+        if name not in _KEYS:
+            raise RecipeError(f"{where}: no key is called {key!r}{suggestion(name, _KEYS)}")
+        if value is not None:
+            values[name] = _read(name, value, where)
+    seed = values.pop("seed", None)
+    if seed is not None:
+        if "seeds" in values:
+            raise RecipeError(f"{where}: give seed or seeds, not both")
+        values["seeds"] = (seed,)
+    if "set" in values:
+        values["settings"] = values.pop("set")
+    try:
+        return Recipe(**values)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def _read(name: str, value: Any, where: str) -> Any:
+    if name in _LISTS:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+            raise RecipeError(f"{where}: {name} must be a list of benchmarks, got {value!r}")
+        return tuple(item.strip() for item in items if item.strip())
+    if name == "seeds":
+        if not isinstance(value, list | tuple) or not all(_whole(item) for item in value):
+            raise RecipeError(f"{where}: seeds must be a list of whole numbers, got {value!r}")
+        return tuple(value)
+    if name in ("limit", "test_limit", "seed"):
+        if not _whole(value):
+            raise RecipeError(f"{where}: {name} must be a whole number, got {value!r}")
+        return value
+    if name == "fraction":
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RecipeError(f"{where}: fraction must be a number, got {value!r}")
+        return float(value)
+    if name == "set":
+        if not isinstance(value, Mapping) or not all(isinstance(keys, Mapping) for keys in value.values()):
+            raise RecipeError(f"{where}: set must map stages to settings, got {value!r}")
+        return {str(stage): dict(keys) for stage, keys in value.items()}
+    if not isinstance(value, str):
+        raise RecipeError(f"{where}: {name} must be text, got {value!r}")
+    return value
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """Return the mapping of a YAML recipe. Raises `RecipeError` naming the file and what is wrong."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected key: value lines, got {type(content).__name__}")
+    return content
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """Return the recipe as YAML that `load_recipe` and `recipe_from` read back to an equal recipe."""
+    import yaml
+
+    head = "# Repeat this run with: sitkit run --config recipe.yaml\n"
+    return head + str(yaml.safe_dump(recipe.as_mapping(), sort_keys=False, allow_unicode=True))
+
+
+def default_name(recipe: Recipe, digest: str) -> str:
+    """Return a run name that says what was run and tells recipes apart by the first digits of their key."""
+    parts = [recipe.student, recipe.strategy, "+".join(recipe.train_on)]
+    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", "_".join(parts)).strip("-.")
+    return f"{slug[:80]}_{digest[:8]}"
+
+
+def check_name(name: str) -> str:
+    """Return the name if it can be a folder's. Raises `RecipeError` otherwise."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_.-]{0,119}", name):
+        raise RecipeError(f"--name {name!r}: letters, digits, + _ . - only, starting with a letter or digit")
+    return name
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise RecipeError(message)

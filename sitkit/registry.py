@@ -1,0 +1,286 @@
+"""Load what is plugged in, remember who provided it, look names up, and name what is broken."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from sitkit import hookspecs
+from sitkit.errors import PluginError, SitkitError, UnknownNameError
+from sitkit.spec import Spec
+from sitkit.types import Benchmark, Context, Strategy, Student, Teacher
+
+if TYPE_CHECKING:
+    import click
+
+KINDS: Mapping[str, tuple[str, type]] = {
+    "teacher": ("sitkit_teachers", Teacher),
+    "student": ("sitkit_students", Student),
+    "strategy": ("sitkit_strategies", Strategy),
+    "benchmark": ("sitkit_benchmarks", Benchmark),
+}
+"""Kind of part -> (the hook that registers it, the protocol it fulfils)."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The distribution a plugin comes from."""
+
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A name, the factory behind it, and who provided it."""
+
+    kind: str
+    name: str
+    factory: Callable[..., Any]
+    provider: Provider
+    summary: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: ``load`` imports it when it is used."""
+
+    name: str
+    load: Callable[[], click.Command]
+    summary: str
+    provider: Provider
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin, or a part of one, that cannot be used, and why."""
+
+    distribution: str
+    hook: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution}: {self.hook}: {self.reason}"
+
+
+@dataclass
+class Registry:
+    """Everything plugged in. Made by `load_plugins`; tests make their own from their own plugin manager."""
+
+    manager: pluggy.PluginManager
+    providers: Mapping[str, Provider]
+    parts: dict[tuple[str, str], Registered] = field(default_factory=dict)
+    commands: dict[str, Command] = field(default_factory=dict)
+    task_folders: list[Path] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names registered for a kind ("teacher", "student", "strategy", "benchmark"), sorted."""
+        return sorted(name for part_kind, name in self.parts if part_kind == kind)
+
+    def part(self, kind: str, name: str) -> Registered:
+        """Return who is behind a name. Raises `UnknownNameError` suggesting the nearest, naming broken plugins."""
+        found = self.parts.get((kind, name))
+        if found is not None:
+            return found
+        error = UnknownNameError(kind, name, self.names(kind))
+        if self.broken:
+            names = ", ".join(sorted({broken.distribution for broken in self.broken}))
+            error.args = (f"{error}; some plugins could not be used ({names}): see `sitkit plugins`",)
+        raise error
+
+    def context(self, data_dir: Path | None = None) -> Context:
+        """Return the context factories get, with look-ups through this registry."""
+        return Context(
+            data_dir=data_dir,
+            teacher=lambda spec: self.teacher(spec, data_dir),
+            student=lambda spec: self.student(spec, data_dir),
+            benchmark=lambda name: self.benchmark(name, data_dir),
+        )
+
+    def teacher(self, spec: Spec, data_dir: Path | None = None) -> Teacher:
+        """Make the teacher a SPEC names. Raises `UnknownNameError`, `PluginError`, or what its factory reports."""
+        made: Teacher = self._make("teacher", spec, data_dir)
+        return made
+
+    def student(self, spec: Spec, data_dir: Path | None = None) -> Student:
+        """Make the student a SPEC names; raises as `teacher` does."""
+        made: Student = self._make("student", spec, data_dir)
+        return made
+
+    def strategy(self, spec: Spec, data_dir: Path | None = None) -> Strategy:
+        """Make the strategy a SPEC names; raises as `teacher` does."""
+        made: Strategy = self._make("strategy", spec, data_dir)
+        return made
+
+    def benchmark(self, name: str, data_dir: Path | None = None) -> Benchmark:
+        """Make the benchmark of that name; raises as `teacher` does."""
+        made: Benchmark = self._make("benchmark", Spec(name), data_dir)
+        return made
+
+    def _make(self, kind: str, spec: Spec, data_dir: Path | None) -> Any:
+        part = self.part(kind, spec.name)
+        hook, protocol = KINDS[kind]
+        where = f"{part.provider.distribution}: {hook}: {spec.name}"
+        try:
+            made = part.factory(spec, self.context(data_dir))
+        except SitkitError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{where}: its factory failed with {type(error).__name__}: {error}") from error
+        if not isinstance(made, protocol):
+            missing = [name for name in _members(protocol) if not hasattr(made, name)]
+            raise PluginError(
+                f"{where}: its factory returned {type(made).__name__}, which is no {protocol.__name__}"
+                f" (missing: {', '.join(missing)})"
+            )
+        return made
+
+    def hook_calls(self, hook: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """Yield (distribution, function) for every plugin that implements the hook, in order of loading."""
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            yield self.providers[implementation.plugin_name].distribution, partial(_call, implementation)
+
+
+def plugin_manager() -> pluggy.PluginManager:
+    """Return a fresh plugin manager that knows sitkit's hooks and no plugin."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def load_plugins(points: Sequence[EntryPoint] | None = None) -> Registry:
+    """Load every entry point of group ``sitkit``, one by one: a plugin that fails is noted and the rest works.
+
+    Ours come first, then the others by distribution name, so that a name taken twice always goes to the same one.
+    """
+    found = list(entry_points(group=hookspecs.PROJECT)) if points is None else list(points)
+    found.sort(key=lambda point: (_provider(point).distribution != "sitkit", _provider(point).distribution, point.name))
+    manager, providers, broken = plugin_manager(), dict[str, Provider](), list[Broken]()
+    for point in dict.fromkeys(found):
+        provider = _provider(point)
+        name = f"{provider.distribution}:{point.name}"
+        if name in providers:
+            continue
+        try:
+            plugin = point.load()
+            manager.register(plugin, name=name)
+        except Exception as error:
+            broken.append(Broken(provider.distribution, "import", _reason(error)))
+            continue
+        providers[name] = provider
+    return build_registry(manager, providers, broken)
+
+
+def build_registry(
+    manager: pluggy.PluginManager, providers: Mapping[str, Provider], broken: Sequence[Broken] = ()
+) -> Registry:
+    """Ask every registered plugin what it provides; ``providers`` maps the manager's plugin names to distributions."""
+    registry = Registry(manager, providers, broken=list(broken))
+    for kind, (hook, _) in KINDS.items():
+        _collect(registry, hook, partial(_register_part, registry, kind, hook))
+    _collect(registry, "sitkit_commands", partial(_register_command, registry))
+    for implementation in _implementations(registry, "sitkit_task_folders"):
+        _collect_folders(registry, implementation)
+    return registry
+
+
+def _collect(registry: Registry, hook: str, register: Callable[..., None]) -> None:
+    for implementation in _implementations(registry, hook):
+        provider = registry.providers[implementation.plugin_name]
+        try:
+            _call(implementation, register=partial(register, provider))
+        except Exception as error:
+            registry.broken.append(Broken(provider.distribution, hook, _reason(error)))
+
+
+def _register_part(
+    registry: Registry, kind: str, hook: str, provider: Provider, name: object, factory: object, *extra: object
+) -> None:
+    refusal = _refusal(registry, (kind, name), name, factory)
+    if refusal is None and extra:
+        refusal = f"registers {name!r} with {len(extra)} argument(s) too many"
+    if refusal is not None:
+        registry.broken.append(Broken(provider.distribution, hook, refusal))
+        return
+    key = (kind, str(name))
+    registry.parts[key] = Registered(kind, str(name), _callable(factory), provider, _first_line(factory))
+
+
+def _register_command(registry: Registry, provider: Provider, name: object, load: object, summary: object = "") -> None:
+    refusal = _refusal(registry, ("command", name), name, load)
+    if refusal is not None:
+        registry.broken.append(Broken(provider.distribution, "sitkit_commands", refusal))
+        return
+    registry.commands[str(name)] = Command(str(name), _callable(load), str(summary), provider)
+
+
+def _refusal(registry: Registry, key: tuple[str, object], name: object, factory: object) -> str | None:
+    kind = key[0]
+    if not isinstance(name, str) or not name or not name.isprintable() or " " in name:
+        return f"registers a {kind} under {name!r}, which is no name"
+    if not callable(factory):
+        return f"registers the {kind} {name!r} with {type(factory).__name__} in place of a factory"
+    taken = registry.commands.get(name) if kind == "command" else registry.parts.get((kind, name))
+    if taken is not None:
+        return f"the {kind} name {name!r} is taken by {taken.provider.distribution}"
+    return None
+
+
+def _callable(value: object) -> Callable[..., Any]:
+    if not callable(value):
+        raise TypeError(f"{value!r} is not callable")
+    return value
+
+
+def _collect_folders(registry: Registry, implementation: Any) -> None:
+    hook = "sitkit_task_folders"
+    distribution = registry.providers[implementation.plugin_name].distribution
+    try:
+        folders = _call(implementation)
+        if isinstance(folders, str | bytes) or not all(isinstance(folder, Path) for folder in folders):
+            raise TypeError(f"returned {folders!r}, expected a list of Path")
+    except Exception as error:
+        registry.broken.append(Broken(distribution, hook, _reason(error)))
+        return
+    for folder in folders:
+        if not folder.is_dir():
+            registry.broken.append(Broken(distribution, hook, f"{folder} is no folder"))
+        elif folder not in registry.task_folders:
+            registry.task_folders.append(folder)
+
+
+def _implementations(registry: Registry, hook: str) -> list[Any]:
+    return list(reversed(getattr(registry.manager.hook, hook).get_hookimpls()))
+
+
+def _call(implementation: Any, **arguments: Any) -> Any:
+    return implementation.function(**{name: arguments[name] for name in implementation.argnames})
+
+
+def _provider(point: EntryPoint) -> Provider:
+    if point.dist is None:
+        return Provider(point.value, "?")
+    return Provider(point.dist.name, point.dist.version)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _first_line(factory: object) -> str:
+    doc = (getattr(factory, "__doc__", None) or "").strip()
+    return doc.splitlines()[0] if doc else ""
+
+
+def _members(protocol: type) -> list[str]:
+    methods = {name for name in vars(protocol) if not name.startswith("_")}
+    return sorted(methods | set(inspect.get_annotations(protocol)))

@@ -1,0 +1,1 @@
+"""What a run has to show: results.json, and the tables and texts made from it."""

@@ -1,0 +1,135 @@
+"""The report's tables as headings and rows of text, for whoever draws them: Markdown, a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sitkit.report.summary import CellSummary, gains, summarise
+from sitkit.types import PHASES, PROMPTINGS, Json
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, headings, and rows of the same length; ``note`` explains it in a sentence or two."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def accuracy_table(results: Json) -> Table:
+    """Accuracy per phase and prompting on each benchmark, in percent."""
+    cells = {(cell.phase, cell.prompting, cell.benchmark): cell for cell in summarise(results["scores"])}
+    first = {name: cell for (_, _, name), cell in cells.items()}
+    rows = []
+    for phase in PHASES:
+        for prompting in PROMPTINGS:
+            values = [cells.get((phase, prompting, name)) for name in first]
+            rows.append((phase, prompting, *(_accuracy(cell) for cell in values)))
+    several = any(cell.seeds > 1 for cell in first.values())
+    note = "Accuracy in percent ± standard error over questions"
+    if several:
+        seeds = max(cell.seeds for cell in first.values())
+        note += f", mean of {seeds} seeds (standard deviation over seeds in brackets)"
+    headings = tuple(f"{name} ({cell.transfer}, n={cell.n})" for name, cell in first.items())
+    return Table("Accuracy", ("phase", "prompting", *headings), tuple(rows), note + ".")
+
+
+def gain_table(results: Json) -> Table:
+    """What refining gained over instructing under the trigger, and what the gain is made of, in points."""
+    rows = []
+    for gain in gains(results["scores"]):
+        interval = "" if gain.interval is None else f" ± {100 * gain.interval:.1f}"
+        rows.append(
+            (gain.benchmark, gain.transfer, f"{100 * gain.value:+.1f}{interval}",
+             f"{100 * gain.style:+.1f}", f"{100 * gain.skill:+.1f}")
+        )  # fmt: skip
+    note = (
+        "Percentage points with the trigger (± 95% t-interval over seeds, where there are several). Style: more answers"
+        " are worked out in steps. Skill: answers of the same kind are right more often."
+    )
+    return Table(
+        "Refined minus instructed", ("benchmark", "transfer", "gain", "of it style", "of it skill"), tuple(rows), note
+    )
+
+
+def worked_table(results: Json) -> Table:
+    """The share of worked answers under the trigger and the accuracy among them, per phase, in percent."""
+    rows = [
+        (
+            cell.phase,
+            cell.benchmark,
+            f"{100 * cell.worked:.1f}",
+            _percent(cell.worked_accuracy),
+            _percent(cell.other_accuracy),
+            f"{100 * cell.extraction_failures:.1f}",
+        )
+        for cell in summarise(results["scores"])
+        if cell.prompting == "cot"
+    ]
+    headings = ("phase", "benchmark", "worked", "right among worked", "right among others", "no answer read")
+    note = "Percent of the answers with the trigger; worked: more than one sentence or line (a rough measure)."
+    return Table("Worked answers", headings, tuple(rows), note)
+
+
+def pair_table(results: Json) -> Table:
+    """Where the pairs came from, in counts (summed over seeds)."""
+    pairs = results["pairs"]
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in pairs["left_out_reasons"].items())
+    rows = (
+        ("pairs", str(pairs["total"])),
+        ("chosen: the student's own reasoning", str(pairs["chosen_from_student"])),
+        ("chosen: the teacher's", str(pairs["chosen_from_teacher"])),
+        *((("chosen: the target", str(pairs["chosen_from_target"])),) if pairs["chosen_from_target"] else ()),
+        ("rejected although right", str(pairs["rejected_correct"])),
+        ("questions left out", f"{pairs['left_out']}" + (f" ({reasons})" if reasons else "")),
+    )
+    return Table("Preference pairs", ("what", "count"), rows)
+
+
+def demonstration_table(results: Json) -> Table:
+    """How many demonstrations the teacher gave and how many reach the target."""
+    rows = tuple(
+        (str(one["label"]), str(one["asked"]), str(one["answered"]), str(one["right"]))
+        for one in results["demonstrations"]
+    )
+    return Table("Demonstrations", ("benchmark and teacher", "asked", "answered", "right"), rows)
+
+
+def stage_table(results: Json) -> Table:
+    """How long each stage took and what came from the store."""
+    rows = tuple(
+        (f"{one['stage']} {one['label']}".strip(), f"{one['seconds']:.1f}", "reused" if one["reused"] else "run")
+        for one in results["stages"]
+    )
+    made = [one for one in results["stages"] if not one["reused"]]
+    note = (
+        f"{len(made)} of {len(rows)} stages were run, {sum(one['seconds'] for one in made):.1f} s;"
+        f" {len(rows) - len(made)} were reused from the store (their seconds are what they once took)."
+    )
+    return Table("Stages", ("stage", "seconds", ""), rows, note)
+
+
+def all_tables(results: Json) -> Sequence[Table]:
+    """Return every table of the report, in order."""
+    return (
+        accuracy_table(results),
+        gain_table(results),
+        worked_table(results),
+        demonstration_table(results),
+        pair_table(results),
+        stage_table(results),
+    )
+
+
+def _accuracy(cell: CellSummary | None) -> str:
+    if cell is None:
+        return ""
+    text = f"{100 * cell.value:.1f} ± {100 * cell.stderr:.1f}"
+    return text if cell.deviation is None else f"{text} ({100 * cell.deviation:.1f})"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,11 @@
+"""The stages of Self-refine Instruction-Tuning, one file each, from the teacher's answers to the scores."""
+
+from sitkit.stages.annotate import Annotate
+from sitkit.stages.base import Node, Stage, Work, node
+from sitkit.stages.evaluate import Evaluate
+from sitkit.stages.instruct import Instruct
+from sitkit.stages.pair import Pair
+from sitkit.stages.refine import Refine
+from sitkit.stages.sample import Sample
+
+__all__ = ["Annotate", "Evaluate", "Instruct", "Node", "Pair", "Refine", "Sample", "Stage", "Work", "node"]

@@ -1,0 +1,90 @@
+"""What every stage is: a name, a version, what determines it, the stages it needs, and how it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from sitkit.store import Artifact, Journal, make_key
+from sitkit.types import Json, Progress
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a running stage is given.
+
+    ``folder`` takes its artifacts; what lies in ``scratch`` survives a kill and is removed once the stage is done;
+    ``journal(name)`` opens rows shared by all stages of that name, under a lock; ``notice`` tells the user something.
+    """
+
+    folder: Path
+    scratch: Path
+    artifacts: Mapping[str, Artifact]
+    journal: Callable[[str], AbstractContextManager[Journal]]
+    progress: Progress
+    notice: Callable[[str], None]
+    data_dir: Path | None
+    task_folders: tuple[Path, ...]
+
+    def artifact(self, node: Node) -> Artifact:
+        """Return the finished artifact of an input."""
+        return self.artifacts[node.key]
+
+
+class Stage(Protocol):
+    """A stage. ``version`` rises when its code changes what it makes, so that old artifacts are not reused."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The stages whose artifacts this one reads."""
+
+    def label(self) -> str:
+        """Return a few words that tell it from other stages of its name."""
+
+    def material(self) -> Json:
+        """Return what determines the artifacts, beside the inputs."""
+
+    def prompts(self) -> int:
+        """Return how many prompts will be answered, for a plan shown to the user."""
+
+    def run(self, work: Work) -> Json:
+        """Make the artifacts in ``work.folder`` and return what there is to tell (kept in the manifest as info)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A stage in a plan, with its key."""
+
+    stage: Stage
+
+    @cached_property
+    def material(self) -> Json:
+        """Everything that determines the artifacts."""
+        return {
+            "stage": self.stage.name,
+            "version": self.stage.version,
+            "settings": self.stage.material(),
+            "inputs": [one.key for one in self.stage.inputs],
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The key of the artifacts in the store."""
+        return make_key(self.material)
+
+    @property
+    def title(self) -> str:
+        """The stage's name and label."""
+        return f"{self.stage.name} {self.stage.label()}".strip()
+
+
+def node(stage: Stage) -> Node:
+    """Return the stage as a node of a plan."""
+    return Node(stage)

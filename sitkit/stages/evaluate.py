@@ -1,0 +1,146 @@
+"""Evaluate: one phase of a student is scored on one benchmark, under both promptings, by lm-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sitkit.answers import extract, is_worked
+from sitkit.errors import PluginError
+from sitkit.parts import Part, QuestionSet
+from sitkit.rows import write_rows
+from sitkit.settings import EvaluateSettings
+from sitkit.stages.base import Node, Work
+from sitkit.stages.completing import COMPLETIONS, complete_into
+from sitkit.stages.training import ADAPTER
+from sitkit.store import Journal
+from sitkit.types import PROMPTINGS, Generation, Json, Phase, Prediction, Prompt, Prompting, Score, Student
+
+PREDICTIONS = "predictions.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluate:
+    """The scores of one phase on one benchmark. ``learnt`` is None for the baseline."""
+
+    name: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 1
+
+    student: Part[Student]
+    phase: Phase
+    learnt: Node | None
+    questions: QuestionSet
+    test_limit: int | None
+    settings: EvaluateSettings
+    seed: int
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The instructed or refined student, or nothing for the baseline."""
+        return () if self.learnt is None else (self.learnt,)
+
+    def label(self) -> str:
+        """Return phase and benchmark."""
+        return f"{self.phase} {self.questions.benchmark.spec}"
+
+    def material(self) -> Json:
+        """Return student, questions, tasks and generation; the seed only where answers are sampled."""
+        sampled = {"seed": self.seed} if self.settings.temperature > 0 else {}
+        return {
+            "student": self.student.made.fingerprint(),
+            "provider": dict(self.student.provider),
+            "questions": self.questions.material(),
+            "tasks": self._tasks(),
+            "test_limit": self.test_limit,
+            "settings": asdict(self.settings),
+            **sampled,
+        }
+
+    def _tasks(self) -> dict[Prompting, str]:
+        return {prompting: self.questions.benchmark.made.task(prompting) for prompting in PROMPTINGS}
+
+    def prompts(self) -> int:
+        """Return the number of test questions, each asked in both promptings."""
+        return len(PROMPTINGS) * len(self.questions.questions[: self.test_limit])
+
+    def run(self, work: Work) -> Json:
+        """Write predictions.jsonl and return the scores."""
+        from sitkit.harness.run import run_tasks
+
+        adapter: Path | None = None if self.learnt is None else work.artifact(self.learnt).folder / ADAPTER
+        with Journal(work.scratch / COMPLETIONS) as journal:
+
+            def complete(prompts: list[Prompt], generation: Generation) -> Mapping[str, str]:
+                return complete_into(journal, self.student, adapter, prompts, generation, work.progress)
+
+            results = run_tasks(
+                list(self._tasks().values()),
+                complete,
+                folders=work.task_folders,
+                metadata={
+                    "data_dir": None if work.data_dir is None else str(work.data_dir),
+                    "seed": self.questions.seed,
+                },
+                limit=self.test_limit,
+                max_new_tokens=self.settings.max_new_tokens,
+                temperature=self.settings.temperature,
+                seed=self.seed,
+            )
+        scores, predictions = list[Score](), list[Prediction]()
+        for prompting, task in self._tasks().items():
+            made = self._predictions(prompting, results["samples"][task])
+            scores.append(self._score(prompting, results["results"][task], made))
+            predictions += made
+        write_rows(work.folder / PREDICTIONS, predictions)
+        return {"scores": [asdict(score) for score in scores], "worked": _worked(predictions)}
+
+    def _predictions(self, prompting: Prompting, samples: list[dict[str, Any]]) -> list[Prediction]:
+        questions = {question.id: question for question in self.questions.questions}
+        made = []
+        for sample in sorted(samples, key=lambda one: int(one["doc_id"])):
+            question = questions.get(sample["doc"].get("id"))
+            if question is None:
+                raise PluginError(
+                    f"lm-eval's {prompting} task of {self.questions.benchmark.spec} scored another question"
+                )
+            text = str(sample["filtered_resps"][0])
+            made.append(
+                Prediction(
+                    question_id=question.id,
+                    benchmark=question.benchmark,
+                    prompting=prompting,
+                    completion=text,
+                    extracted=extract(question, text),
+                    correct=bool(sample["accuracy"]),
+                )
+            )
+        return made
+
+    def _score(self, prompting: Prompting, results: Mapping[str, Any], made: list[Prediction]) -> Score:
+        benchmark = self.questions.benchmark
+        stderr = results["accuracy_stderr,none"]
+        return Score(
+            benchmark=benchmark.spec,
+            domain=benchmark.made.domain,
+            prompting=prompting,
+            metric="accuracy",
+            value=float(results["accuracy,none"]),
+            # lm-eval has no standard error for a single question.
+            stderr=float(stderr) if isinstance(stderr, int | float) else 0.0,
+            n=len(made),
+            extraction_failures=sum(one.extracted is None for one in made),
+        )
+
+
+def _worked(predictions: list[Prediction]) -> dict[str, dict[str, int]]:
+    """How many answers are worked (more than one sentence), and how many of those and of the others are right."""
+    counts: dict[str, dict[str, int]] = {}
+    for one in predictions:
+        count = counts.setdefault(one.prompting, {"n": 0, "worked": 0, "worked_correct": 0, "other_correct": 0})
+        worked = is_worked(one.completion)
+        count["n"] += 1
+        count["worked"] += worked
+        count["worked_correct" if worked else "other_correct"] += one.correct
+    return counts

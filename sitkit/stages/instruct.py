@@ -1,0 +1,69 @@
+"""Instruct: the student is fine-tuned on the demonstrations (section 2.1, 3.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal
+
+from sitkit.errors import RecipeError
+from sitkit.parts import Part
+from sitkit.settings import InstructSettings
+from sitkit.stages.base import Node, Work
+from sitkit.stages.demonstrations import kept_demonstrations
+from sitkit.stages.training import ADAPTER, training_info
+from sitkit.types import Json, Student
+
+
+@dataclass(frozen=True, eq=False)
+class Instruct:
+    """One instructed student."""
+
+    name: ClassVar[str] = "instruct"
+    version: ClassVar[int] = 1
+
+    student: Part[Student]
+    demonstrations: tuple[Node, ...]
+    keep: Literal["right", "all"]
+    settings: InstructSettings
+    seed: int
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The demonstrations."""
+        return self.demonstrations
+
+    def label(self) -> str:
+        """Return the seed."""
+        return f"seed {self.seed}"
+
+    def material(self) -> Json:
+        """Return student, settings and seed."""
+        return {
+            "student": self.student.made.fingerprint(),
+            "provider": dict(self.student.provider),
+            "keep": self.keep,
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+        }
+
+    def prompts(self) -> int:
+        """Training answers no prompt."""
+        return 0
+
+    def run(self, work: Work) -> Json:
+        """Leave an adapter. Raises `RecipeError` if no demonstration is left to train on."""
+        kept, dropped = kept_demonstrations(work, self.demonstrations, self.keep)
+        if not kept:
+            raise RecipeError(
+                f"none of the teacher's {dropped} demonstrations reaches its target, so there is nothing to train on;"
+                " use --set annotate.keep=all to train on wrong ones"
+            )
+        report = self.student.made.instruct(
+            kept,
+            self.settings,
+            out=work.folder / ADAPTER,
+            scratch=work.scratch,
+            seed=self.seed,
+            progress=work.progress,
+        )
+        return {"demonstrations": len(kept), "dropped": dropped, **training_info(work, report)}

@@ -1,0 +1,117 @@
+"""Pair: a strategy turns answers and demonstrations into preference pairs (section 2.2, Appendix B)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal
+
+from sitkit.answers import is_correct
+from sitkit.errors import PluginError
+from sitkit.parts import Part, QuestionSet
+from sitkit.rows import read_rows, write_rows
+from sitkit.settings import PairSettings
+from sitkit.stages.base import Node, Work
+from sitkit.stages.demonstrations import kept_demonstrations
+from sitkit.stages.sample import ANSWERS
+from sitkit.types import Answers, Candidate, Demonstration, Json, LeftOut, PreferencePair, Question, Strategy
+
+PAIRS = "pairs.jsonl"
+LEFT_OUT = "left_out.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The preference pairs of one student on the tasks refined on."""
+
+    name: ClassVar[str] = "pair"
+    version: ClassVar[int] = 1
+
+    strategy: Part[Strategy]
+    sampled: tuple[Node, ...]
+    questions: tuple[QuestionSet, ...]
+    demonstrations: tuple[Node, ...]
+    keep: Literal["right", "all"]
+    settings: PairSettings
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The student's answers, then the demonstrations."""
+        return (*self.sampled, *self.demonstrations)
+
+    def label(self) -> str:
+        """Return the strategy."""
+        return self.strategy.spec
+
+    def material(self) -> Json:
+        """Return the strategy and how answers are judged."""
+        return {
+            "strategy": self.strategy.made.fingerprint(),
+            "provider": dict(self.strategy.provider),
+            "keep": self.keep,
+            "settings": asdict(self.settings),
+        }
+
+    def prompts(self) -> int:
+        """Pairing answers no prompt."""
+        return 0
+
+    def run(self, work: Work) -> Json:
+        """Write pairs.jsonl and left_out.jsonl, and count where both sides came from."""
+        candidates = self._candidates(work)
+        asked = {(one.question.benchmark, one.question.id) for one in candidates}
+        pairs, left_out = list[PreferencePair](), list[LeftOut]()
+        for item in self.strategy.made.pairs(candidates):
+            if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in asked:
+                raise PluginError(f"strategy {self.strategy.spec} gave {item!r}, which is no pair of its candidates")
+            if isinstance(item, LeftOut):
+                left_out.append(item)
+            elif item.chosen.strip() == item.rejected.strip():
+                # Trains in silence at ln 2 and teaches nothing: a strategy must not, so it is counted for it.
+                left_out.append(LeftOut(item.question_id, item.benchmark, "same text"))
+            else:
+                pairs.append(item)
+        write_rows(work.folder / PAIRS, pairs)
+        write_rows(work.folder / LEFT_OUT, left_out)
+        return pair_counts(candidates, pairs, left_out)
+
+    def _candidates(self, work: Work) -> list[Candidate]:
+        kept, _ = kept_demonstrations(work, self.demonstrations, self.keep)
+        taught = {(row.benchmark, row.question_id): row for row in kept}
+        found = []
+        for sampled, source in zip(self.sampled, self.questions, strict=True):
+            answers = {row.question_id: row for row in read_rows(work.artifact(sampled).folder / ANSWERS, Answers)}
+            found += [
+                self._candidate(one, answers[one.id], taught.get((one.benchmark, one.id))) for one in source.questions
+            ]
+        return found
+
+    def _candidate(self, question: Question, answers: Answers, demonstration: Demonstration | None) -> Candidate:
+        match = self.settings.match
+        return Candidate(
+            question=question,
+            answers=answers,
+            demonstration=demonstration,
+            direct_correct=is_correct(question, answers.direct, match=match),
+            cot_correct=is_correct(question, answers.cot, match=match),
+        )
+
+
+def pair_counts(
+    candidates: Sequence[Candidate], pairs: Sequence[PreferencePair], left_out: Sequence[LeftOut]
+) -> dict[str, Json]:
+    """Return how many pairs there are, where their sides came from, and why questions gave none."""
+    origins = Counter(pair.chosen_from for pair in pairs)
+    return {
+        "questions": len(candidates),
+        "direct_correct": sum(one.direct_correct for one in candidates),
+        "cot_correct": sum(one.cot_correct for one in candidates),
+        "total": len(pairs),
+        "chosen_from_student": origins["student"],
+        "chosen_from_teacher": origins["teacher"],
+        "chosen_from_target": origins["target"],
+        "rejected_correct": sum(pair.rejected_correct for pair in pairs),
+        "left_out": len(left_out),
+        "left_out_reasons": dict(sorted(Counter(item.reason for item in left_out).items())),
+    }

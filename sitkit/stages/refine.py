@@ -1,0 +1,68 @@
+"""Refine: preference optimisation from the instructed student, which is also the frozen reference (section 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from sitkit.errors import RecipeError
+from sitkit.parts import Part
+from sitkit.rows import read_rows
+from sitkit.settings import RefineSettings
+from sitkit.stages.base import Node, Work
+from sitkit.stages.pair import PAIRS
+from sitkit.stages.training import ADAPTER, training_info
+from sitkit.types import Json, PreferencePair, Strategy, Student
+
+
+@dataclass(frozen=True, eq=False)
+class Refine:
+    """One refined student."""
+
+    name: ClassVar[str] = "refine"
+    version: ClassVar[int] = 1
+
+    student: Part[Student]
+    strategy: Part[Strategy]
+    instructed: Node
+    paired: Node
+    settings: RefineSettings
+    seed: int
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The instructed student and the pairs."""
+        return (self.instructed, self.paired)
+
+    def label(self) -> str:
+        """Return strategy and seed."""
+        return f"{self.strategy.spec} seed {self.seed}"
+
+    def material(self) -> Json:
+        """Return the objective, the settings and the seed; student and pairs are in the inputs' keys."""
+        return {
+            "objective": asdict(self.strategy.made.objective()),
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+        }
+
+    def prompts(self) -> int:
+        """Training answers no prompt."""
+        return 0
+
+    def run(self, work: Work) -> Json:
+        """Leave an adapter. Raises `RecipeError` if there is no pair."""
+        pairs = read_rows(work.artifact(self.paired).folder / PAIRS, PreferencePair)
+        if not pairs:
+            raise RecipeError(f"{self.strategy.spec} left no preference pair, so there is nothing to refine on")
+        report = self.student.made.refine(
+            work.artifact(self.instructed).folder / ADAPTER,
+            pairs,
+            self.strategy.made.objective(),
+            self.settings,
+            out=work.folder / ADAPTER,
+            scratch=work.scratch,
+            seed=self.seed,
+            progress=work.progress,
+        )
+        return {"pairs": len(pairs), **training_info(work, report)}

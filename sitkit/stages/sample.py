@@ -1,0 +1,67 @@
+"""Sample: the instructed student answers its training questions, without and with the trigger (section 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from sitkit.parts import Part, QuestionSet
+from sitkit.rows import write_rows
+from sitkit.settings import SampleSettings
+from sitkit.stages.base import Node, Work
+from sitkit.stages.completing import complete_all
+from sitkit.stages.training import ADAPTER
+from sitkit.types import PROMPTINGS, Answers, Generation, Json, Prompt, Student
+
+ANSWERS = "answers.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One instructed student's answers to one benchmark's training questions."""
+
+    name: ClassVar[str] = "sample"
+    version: ClassVar[int] = 1
+
+    student: Part[Student]
+    instructed: Node
+    questions: QuestionSet
+    settings: SampleSettings
+    seed: int
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The instructed student."""
+        return (self.instructed,)
+
+    def label(self) -> str:
+        """Return benchmark and seed."""
+        return f"{self.questions.benchmark.spec} seed {self.seed}"
+
+    def material(self) -> Json:
+        """Return questions, generation and seed; the student is in the input's key."""
+        return {"questions": self.questions.material(), "settings": asdict(self.settings), "seed": self.seed}
+
+    def prompts(self) -> int:
+        """Return the number of questions, each asked in both promptings."""
+        return len(PROMPTINGS) * len(self.questions.questions)
+
+    def run(self, work: Work) -> Json:
+        """Write answers.jsonl."""
+        questions = self.questions.questions
+        prompts = [
+            Prompt(f"{prompting}|{question.id}", question.prompt(prompting))
+            for question in questions
+            for prompting in PROMPTINGS
+        ]
+        generation = Generation(self.settings.max_new_tokens, self.settings.temperature, self.seed)
+        adapter = work.artifact(self.instructed).folder / ADAPTER
+        done = complete_all(work, self.student, adapter, prompts, generation)
+        write_rows(
+            work.folder / ANSWERS,
+            (
+                Answers(question.id, question.benchmark, done[f"direct|{question.id}"], done[f"cot|{question.id}"])
+                for question in questions
+            ),
+        )
+        return {"questions": len(questions)}

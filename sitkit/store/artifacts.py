@@ -1,0 +1,154 @@
+"""Folders of artifacts: one a key, finished when its manifest is there, locked while it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sitkit.errors import ArtifactError, StoreError
+from sitkit.types import Json
+
+MANIFEST = "manifest.json"
+SCRATCH = "scratch"
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished stage: its folder, what it has to tell (``info``), and the seconds it took."""
+
+    stage: str
+    key: str
+    folder: Path
+    info: Json
+    seconds: float
+
+
+class Store:
+    """A workspace's store. Raises `StoreError` if the workspace cannot be made or written."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+        self.root = workspace / "store"
+        self._locks = workspace / "locks"
+
+    def prepare(self) -> None:
+        """Make the folders. Raises `StoreError` in one line if that cannot be."""
+        try:
+            for folder in (self.root, self._locks):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self._locks / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"the workspace {self.workspace} cannot be written ({error.strerror}); choose one with --workspace"
+            ) from error
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return where the artifacts of a key lie, or will lie."""
+        return self.root / stage / key[:_SHOWN]
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """Return a finished artifact, every file checked against its manifest, or None if there is none.
+
+        Raises `ArtifactError` naming the file that is missing or damaged.
+        """
+        folder = self.folder(stage, key)
+        try:
+            text = (folder / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{folder / MANIFEST} cannot be read ({error.strerror})") from error
+        manifest = _parse_manifest(folder, text, key)
+        for name, (size, digest) in manifest["files"].items():
+            _check_file(folder / name, size, digest)
+        return Artifact(stage, key, folder, manifest["info"], manifest["seconds"])
+
+    def finish(self, stage: str, key: str, material: Json, info: Json, seconds: float) -> Artifact:
+        """Remove the scratch folder, write the manifest last and atomically, and return the artifact."""
+        folder = self.folder(stage, key)
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        for leftover in folder.glob(f".{MANIFEST}.*"):
+            leftover.unlink()
+        files = {}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name != MANIFEST:
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+                files[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
+        manifest = {
+            "stage": stage, "key": key, "seconds": seconds, "info": info, "files": files, "determined_by": material,
+        }  # fmt: skip
+        write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False))
+        return Artifact(stage, key, folder, info, seconds)
+
+    def discard(self, stage: str, key: str) -> None:
+        """Remove everything under a key, the manifest first, so that a half-removed folder never counts."""
+        folder = self.folder(stage, key)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the lock of that name; ``waiting`` is called once if another process holds it. A kill frees it."""
+        lock = FileLock(self._locks / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            lock.acquire(poll_interval=0.2)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _parse_manifest(folder: Path, text: bytes, key: str) -> dict[str, Json]:
+    try:
+        manifest = json.loads(text)
+        found, files = manifest["key"], manifest["files"]
+        manifest["info"], float(manifest["seconds"])
+        for size, digest in files.values():
+            int(size), str(digest)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{folder / MANIFEST} is damaged") from error
+    if found != key:
+        raise ArtifactError(f"{folder / MANIFEST} belongs to another key")
+    return dict(manifest)
+
+
+def _check_file(path: Path, size: int, digest: str) -> None:
+    try:
+        if path.stat().st_size != size or _sha256(path) != digest:
+            raise ArtifactError(f"{path} is damaged: it is not what its manifest says")
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,66 @@
+"""Settings: the paper's defaults, a student's recommendations, --set on top."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sitkit.errors import SettingError
+from sitkit.settings import STAGE_SETTINGS, resolve
+
+
+def test_defaults_are_the_papers() -> None:
+    settings = resolve()
+    assert (settings.instruct.epochs, settings.instruct.learning_rate, settings.instruct.weight_decay) == (
+        4,
+        2e-5,
+        1e-4,
+    )
+    assert (settings.instruct.scheduler, settings.instruct.warmup) == ("cosine", 0.03)
+    assert (settings.refine.learning_rate, settings.refine.warmup, settings.refine.max_steps) == (1e-6, 100, 1000)
+    assert settings.refine.batch_size == 128
+    assert settings.sample.temperature == 0.1
+    assert settings.evaluate.temperature == 0
+
+
+def test_set_beats_the_student_which_beats_the_paper() -> None:
+    settings = resolve({"instruct": {"epochs": 2, "lora_r": 16}}, {"instruct": {"epochs": "3"}})
+    assert (settings.instruct.epochs, settings.instruct.lora_r, settings.instruct.lora_alpha) == (3.0, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "value", "said"),
+    [
+        ("instrukt", "epochs", "1", "did you mean 'instruct'"),
+        ("instruct", "epoch", "1", "did you mean 'epochs'"),
+        ("instruct", "epochs", "0", "must be above 0"),
+        ("instruct", "epochs", "many", "expected a number"),
+        ("instruct", "epochs", "nan", "expected a number"),
+        ("instruct", "lora_r", "1.5", "expected a whole number"),
+        ("instruct", "packing", "perhaps", "expected true or false"),
+        ("refine", "validation", "0.95", "must be at most 0.9"),
+        ("pair", "match", "exact", "expected one of final, contains"),
+        ("sample", "temperature", "-1", "must be at least 0"),
+        ("sample", "max_new_tokens", True, "expected a whole number"),
+    ],
+)
+def test_wrong_settings_say_which_and_why(stage: str, key: str, value: object, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        resolve({stage: {key: value}})
+
+
+def test_every_setting_round_trips_through_text_and_has_a_sentence() -> None:
+    for stage, kind in STAGE_SETTINGS.items():
+        for field in dataclasses.fields(kind):
+            assert field.metadata["doc"], (stage, field.name)
+            read = resolve({stage: {field.name: str(field.default) if field.default is not None else "none"}})
+            assert getattr(getattr(read, stage), field.name) == field.default
+
+
+@given(st.sampled_from(sorted(STAGE_SETTINGS)), st.text(max_size=10), st.text(max_size=10))
+def test_any_text_is_a_setting_or_one_clear_line(stage: str, key: str, value: str) -> None:
+    try:
+        resolve({stage: {key: value}})
+    except SettingError as error:
+        assert str(error)

@@ -1,0 +1,157 @@
+"""The store: finished means a manifest, damage is noticed, a journal outlives a kill."""
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sitkit.errors import ArtifactError, StoreError
+from sitkit.store import Journal, Store, make_key
+
+KEY = make_key({"a": 1})
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "w")
+    store.prepare()
+    return store
+
+
+def _made(store: Store, content: str = "x\n") -> Path:
+    folder = store.folder("stage", KEY)
+    (folder / "adapter").mkdir(parents=True)
+    (folder / "rows.jsonl").write_text(content)
+    (folder / "adapter" / "weights").write_bytes(b"\0" * 9)
+    return folder
+
+
+@given(JSON)
+def test_a_key_does_not_depend_on_the_order_of_keys(value: object) -> None:
+    again = json.loads(json.dumps(value))
+    if isinstance(again, dict):
+        again = dict(reversed(again.items()))
+    assert make_key(value) == make_key(again)
+
+
+def test_a_folder_without_manifest_is_not_finished(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    _made(store)
+    assert store.find("stage", KEY) is None
+    store.finish("stage", KEY, {"a": 1}, {"told": 2}, 1.5)
+    found = store.find("stage", KEY)
+    assert found is not None
+    assert (found.info, found.seconds) == ({"told": 2}, 1.5)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "adapter/weights"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_damage_is_noticed_and_the_file_named(tmp_path: Path, name: str, damage: str) -> None:
+    store = _store(tmp_path)
+    path = _made(store, "some rows\n") / name
+    store.finish("stage", KEY, {}, {}, 0)
+    content = path.read_bytes()
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] if damage == "cut" else bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(ArtifactError, match=path.name):
+        store.find("stage", KEY)
+    store.discard("stage", KEY)
+    assert store.find("stage", KEY) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"key": 1}'])
+def test_a_damaged_manifest_is_noticed(tmp_path: Path, text: str) -> None:
+    store = _store(tmp_path)
+    folder = _made(store)
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(ArtifactError, match="manifest"):
+        store.find("stage", KEY)
+
+
+def test_scratch_is_removed_when_a_stage_is_finished(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    folder = _made(store)
+    (folder / "scratch").mkdir()
+    (folder / "scratch" / "checkpoint").write_text("x")
+    store.finish("stage", KEY, {}, {}, 0)
+    assert sorted(path.name for path in folder.iterdir()) == ["adapter", "manifest.json", "rows.jsonl"]
+
+
+def test_a_workspace_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "file" / "w").prepare()
+
+
+@given(rows=st.lists(st.tuples(st.text(min_size=1, max_size=5), JSON), max_size=6), cut=st.integers(0, 40))
+def test_a_journal_cut_anywhere_keeps_its_whole_rows_and_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, object]], cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("j") / "journal.jsonl"
+    with Journal(path) as journal:
+        for row_id, value in rows:
+            journal.append(row_id, value)
+    content = path.read_bytes()
+    kept = content[: max(0, len(content) - cut)]
+    path.write_bytes(kept)
+    whole = kept.count(b"\n")
+    with Journal(path) as journal:
+        assert journal.rows == dict(rows[:whole])
+        journal.append("new", 1)
+    with Journal(path) as journal:
+        assert journal.rows == {**dict(rows[:whole]), "new": 1}
+
+
+def test_a_journal_row_that_is_garbled_counts_as_missing(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    path.write_bytes(b'["a", 1]\n\xff\xfe garbage\n["b", 2]\n')
+    with Journal(path) as journal:
+        assert journal.rows == {"a": 1, "b": 2}
+
+
+def _hold(workspace: str, started: str, order: str) -> None:
+    with Store(Path(workspace)).lock("k"):
+        Path(started).touch()
+        time.sleep(0.5)
+        with Path(order).open("a") as file:
+            file.write("first\n")
+
+
+def test_a_second_process_waits_for_the_lock_and_a_kill_frees_it(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    started, order = tmp_path / "started", tmp_path / "order"
+    context = multiprocessing.get_context("spawn")
+    holder = context.Process(target=_hold, args=(str(store.workspace), str(started), str(order)))
+    holder.start()
+    _wait_for(started)
+    waited = []
+    with store.lock("k", waiting=lambda: waited.append(True)):
+        assert order.read_text() == "first\n"
+    assert waited == [True]
+    holder.join()
+    started.unlink()
+    killed = context.Process(target=_hold, args=(str(store.workspace), str(started), str(order)))
+    killed.start()
+    _wait_for(started)
+    os.kill(killed.pid or 0, 9)
+    with store.lock("k"):
+        assert order.read_text() == "first\n"
+
+
+def _wait_for(path: Path) -> None:
+    for _ in range(500):
+        if path.exists():
+            return
+        time.sleep(0.02)
+    raise TimeoutError(path)
