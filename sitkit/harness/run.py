@@ -31,7 +31,7 @@ def run_tasks(
     ``metadata`` reaches each task's dataset function; ``limit`` takes the first documents, as lm-eval's own does.
     Raises `PluginError` if a task is not found (lm-eval skips a broken YAML in silence).
     """
-    with _quiet():
+    with _quiet(), _without_env_info():
         from lm_eval import simple_evaluate
         from lm_eval.tasks import TaskManager
 
@@ -66,3 +66,17 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _without_env_info() -> Iterator[None]:
+    # simple_evaluate describes the machine by running a dozen programs, over a second a call, and has no switch for
+    # it (0.4.13); sitkit's results.json holds the versions instead.
+    from lm_eval import evaluator
+
+    original = evaluator.add_env_info
+    evaluator.add_env_info = lambda storage: None
+    try:
+        yield
+    finally:
+        evaluator.add_env_info = original

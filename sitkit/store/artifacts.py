@@ -90,7 +90,7 @@ class Store:
         manifest = {
             "stage": stage, "key": key, "seconds": seconds, "info": info, "files": files, "determined_by": material,
         }  # fmt: skip
-        write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False))
+        write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
         return Artifact(stage, key, folder, info, seconds)
 
     def discard(self, stage: str, key: str) -> None:

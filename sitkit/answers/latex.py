@@ -1,0 +1,90 @@
+"""Reads the LaTeX expression a text gives as its final answer, and judges whether two expressions are equal."""
+
+from __future__ import annotations
+
+import re
+
+from sitkit.answers.number import canonical_number, read_number
+from sitkit.answers.text import REFUSAL
+
+LONGEST_EXPRESSION = 1000
+"""Characters beyond which an expression is compared as text alone."""
+
+_BOXED = re.compile(r"\\f?boxed\s{0,3}\{")
+_BOXED_BARE = re.compile(r"\\boxed\s{1,3}([^\s{}$]{1,40})")
+_STATED = re.compile(
+    r"(?:(?<!to )\banswers?\b(?:[^.:=\n]{0,50}?\b(?:is|are|equals)\b|[^.:=\n]{0,50}?:)|\#{4})[ \t:]*\n?",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"\.(?=\s|$)|\n")
+_INLINE = re.compile(
+    r"\$\$?([^$]{1,1000})\$\$?|\\\(((?:[^\\]|\\[^)]){1,1000}?)\\\)|\\\[((?:[^\\]|\\[^\]]){1,1000}?)\\\]"
+)
+_NUMBER_ONLY = re.compile(r"-?[0-9][0-9,]{0,40}(?:\.[0-9]{1,40})?")
+
+
+def read_latex(text: str) -> str | None:
+    """Return the last boxed expression of ``text``, else the stated one, else the last formula, else a number."""
+    boxed = _boxed(text)
+    if boxed is not None:
+        return boxed or None
+    for stated in reversed(list(_STATED.finditer(text))):
+        stop = _SENTENCE.search(text, stated.end())
+        clause = text[stated.end() : stop.start() if stop else len(text)]
+        formula = next(iter(_INLINE.finditer(clause)), None)
+        answer = _inside(formula) if formula else clause.strip(" *:$.")
+        if answer:
+            return _right_side(answer)
+    if REFUSAL.search(text):
+        return None
+    formulas = list(_INLINE.finditer(text))
+    if formulas:
+        return _right_side(_inside(formulas[-1])) or None
+    line = text.strip()
+    if line and "\n" not in line and len(line) <= 60 and " " not in line.strip():
+        return _right_side(line.strip("*."))
+    return read_number(text)
+
+
+def same_latex(target: str, answer: str) -> bool:
+    """Tell whether two expressions are equal: as text, as numbers, else by math-verify under a hard time limit."""
+    left, right = _plain(target), _plain(answer)
+    if left == right:
+        return True
+    if _NUMBER_ONLY.fullmatch(left) and _NUMBER_ONLY.fullmatch(right):
+        return canonical_number(left) == canonical_number(right)
+    if max(len(target), len(answer)) > LONGEST_EXPRESSION:
+        return False
+    from sitkit.answers.guard import verify
+
+    return verify(target, answer)
+
+
+def _boxed(text: str) -> str | None:
+    """What the last box holds; None without a box, empty where it is not closed."""
+    opened = [box.end() for box in _BOXED.finditer(text)]
+    if not opened:
+        bare = _BOXED_BARE.findall(text)
+        return bare[-1].rstrip(".") if bare else None
+    depth = 1
+    for brace in re.compile(r"[{}]").finditer(text, opened[-1]):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return text[opened[-1] : brace.start()].strip()
+    return ""
+
+
+def _inside(formula: re.Match[str]) -> str:
+    return next(part for part in formula.groups() if part is not None).strip()
+
+
+def _right_side(expression: str) -> str:
+    """The right side of an equation ``x = …``; inequalities and tuples are left as they are."""
+    left, equals, right = expression.rpartition("=")
+    return right.strip() if equals and left[-1:] not in "<>!≤≥" else expression.strip()
+
+
+def _plain(expression: str) -> str:
+    for noise in ("\\left", "\\right", "\\!", "\\,", "\\;", "$", " "):
+        expression = expression.replace(noise, "")
+    return expression.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").rstrip(".")

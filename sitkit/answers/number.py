@@ -1,0 +1,221 @@
+"""Reads the number a text gives as its final answer."""
+
+from __future__ import annotations
+
+import functools
+import re
+from fractions import Fraction
+from itertools import pairwise
+
+from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END
+from sitkit.answers.words import WORD_NUMBER, word_value
+
+_PLAIN = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
+_NUMBER = re.compile(
+    rf"""(?:(?P<sign>(?<![\w)\]}}.])-|(?<==[ ])-[ ]|\bnegative[ ]|(?<=is[ ])minus[ ])(?=[$€£₹¥]?[ ]?[0-9.]))?
+    (?P<currency>[$€£₹¥][ ]?(?P<inner>-)?)?
+    (?<![A-Za-z0-9_])(?P<value>(?<=[$€£])[0-9]{{1,3}}(?:[ ][0-9]{{3}})+(?![0-9])|{_PLAIN})
+    (?:(?:[ ]and)?[ ](?P<part>[0-9]{{1,4}})/(?P<parts>[0-9]{{1,4}})(?![0-9/])|[ ]?/[ ]?(?P<over>{_PLAIN})(?![0-9/]))?
+    (?:[ ]?(?P<ordinal>st|nd|rd|th)\b|[ ](?P<scale>thousand|million|billion|trillion)\b)?""",
+    re.VERBOSE,
+)
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_MOST_DIGITS = 60
+
+_QUICK = re.compile(r"(?:[Tt]he answer is|It is) (-?[0-9]{1,15})\.?$")
+_MARKER = re.compile(
+    r"(?P<hash>\#{2,})"
+    r"|(?P<boxed>\\boxed\b)"
+    r"|\bis (?P<back>(?:the|our|my|your) (?:\w{1,10} )?answer\b)"
+    r"|(?<!to )(?<!-)\banswers?\b"
+    r"(?:,? (?:to|for|of|in|on|here|then|therefore|thus)\b[^.:=\n0-9]{0,50}?|[ ]?\([^)\n]{0,30}\))?[ ,]*"
+    r"(?:\b(?:is|are|equals?|was|(?:would|will|should|must) be|comes (?:out )?to)\b|[:=]|[ ]*\n)",
+    re.IGNORECASE,
+)
+_OPERATOR = re.compile(r"[+*×÷·^]|\s[-x/]\s|\b(?:plus|minus|divided by|multiplied by)\b|^ times $")
+_EQUALS = re.compile(r"[=≈:→]")
+_CONCLUDES_ANEW = re.compile(r"[=≈:→]|\b(?:so|thus|therefore|hence|which is|which means|totals?|rounds?|rounded)\b")
+_EXPLAINS = re.compile(r"\b(?:because|since)\b")
+_CONCLUDES = re.compile(
+    r"[=≈:→]|\b(?:is|are|equals?|makes?|making|gives?|(?<!after )giving|so|thus|therefore|hence|was|were|leaving|leaves|left with|"
+    r"total|totals|totaling|which|means|gets?|comes? to|or)\b"
+)
+_SUBORDINATES = re.compile(
+    r"\b(?:after|because|since|when|if|for|from|out of|in|by|per|than|given|with|over|at|to|on|every|each|within|"
+    r"during|as|while|of|until|before|where|not|instead|using)\b"
+)
+_LEADING = re.compile(
+    r"\s*(?:(?:so|therefore|thus|then|and|hence),? )?"
+    r"(?:in|after|if|with|for|over|since|at|by|on|during|given|because|when|from|of|out of) [^,=]*, ",
+    re.IGNORECASE,
+)
+_CHECK = re.compile(
+    r"\b(?:to (?:double-)?check|let's (?:check|verify)|to verify|verification|double-check|check:)", re.I
+)
+_STEP = re.compile(r"\bsteps? [0-9]+|^[ \t]*[0-9]{1,2}[.)](?=[ \t]+[^\s0-9])", re.IGNORECASE | re.MULTILINE)
+_UNFINISHED = re.compile(r"[-+*/×÷=]\s*[$(]?$")
+
+_FRACTION = re.compile(r"\\[dt]?frac(?:\{([^{}]{1,30})\}\{([^{}]{1,30})\}|([0-9])([0-9]))")
+_WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\{([^{}]{0,60})\}")
+_LATEX = re.compile(r"\{,\}|\\[,!;: ]|\\[()\[\]]|\\(?:times|cdot|div|approx|left|right|quad|qquad|dollar)\b|\\([$%])")
+_LATEX_AS = {"{,}": ",", "\\times": "×", "\\cdot": "×", "\\div": "÷", "\\approx": "=", "\\$": "$", "\\%": "%"}
+_CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")
+
+
+def read_number(text: str) -> str | None:
+    """Return the final answer of ``text`` as a canonical number, or None."""
+    if quick := _QUICK.search(text, max(0, len(text) - 40)):
+        return canonical_number(quick[1])
+    text = _plain(text)
+    denied: set[str] = set()
+    for mark in reversed(list(_MARKER.finditer(text))):
+        answer, end = _marked(text, mark, denied)
+        if answer is None:
+            continue
+        if answer in denied:
+            return _tail(text[end:], denied)
+        if revision := REVISION.search(text, end):
+            return _tail(text[revision.end() :], denied) or answer
+        return answer
+    if REFUSAL.search(text):
+        return None
+    return _tail(text, denied)
+
+
+def canonical_number(text: str) -> str | None:
+    """Return ``text``, a number in any usual form, in one form per value: "72", "-0.5", "1/3"; None if it is none."""
+    digits = text[1:] if text[:1] == "-" else text
+    if digits.isascii() and digits.isdigit() and len(digits) < 16:
+        return str(int(text))
+    return _canonical_slow(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _canonical_slow(text: str) -> str | None:
+    found = _NUMBER.search(text)
+    return _value(found) if found else None
+
+
+def _plain(text: str) -> str:
+    if "\\" in text:
+        text = _WRAPPER.sub(r"\1", text)
+        text = _FRACTION.sub(lambda m: f" {m[1] or m[3]}/{m[2] or m[4]} ", text)
+        text = _LATEX.sub(lambda m: _LATEX_AS.get(m[0], "" if m[0] in ("\\,", "\\!") else " "), text)
+    if "<<" in text:
+        text = _CALCULATOR.sub("", text)
+    if "**" in text or "__" in text or "`" in text:
+        text = text.replace("**", "").replace("__", "").replace("`", "")
+    return text
+
+
+def _marked(text: str, mark: re.Match[str], denied: set[str]) -> tuple[str | None, int]:
+    """The number a marker such as "the answer is" announces, and where its statement ends."""
+    if mark["back"]:
+        start = max((end.end() for end in SENTENCE_END.finditer(text, 0, mark.start())), default=0)
+        before = list(_NUMBER.finditer(text, start, mark.start()))
+        return (_value(before[-1]) if before else None), mark.end()
+    begin = mark.end()
+    while begin < len(text) and text[begin] in " \n\t:=*{([\"'~≈→":
+        begin += 1
+    stop = SENTENCE_END.search(text, begin)
+    end = stop.start() if stop else len(text)
+    clause = text[begin : min(end, begin + 300)]
+    if mark["boxed"] or mark["hash"]:
+        clause = clause.partition("}")[0] if mark["boxed"] else clause
+        return _pick(clause, first=True), end
+    denial = re.match(r"(?:definitely |certainly )?not |n't ", clause)
+    if denial and (wrong := _NUMBER.search(clause)):
+        if value := _value(wrong):
+            denied.add(value)
+        rest = re.match(r"[^0-9]{0,30}?\b(?:but|rather|instead|it is|it's)\b", clause[wrong.end() :])
+        if not rest:
+            return None, end
+        clause = clause[wrong.end() + rest.end() :]
+    return _pick(clause, first=True), end
+
+
+def _tail(text: str, denied: set[str]) -> str | None:
+    """The number that the last sentence with one in it comes to."""
+    text = _STEP.sub(" ", text)
+    if (check := _CHECK.search(text)) and _NUMBER.search(text, 0, check.start()):
+        text = text[: check.start()]
+    if not any(char.isdigit() for char in text):
+        sentences = [part for part in SENTENCE_END.split(text) if part.strip()]
+        return _word(sentences[-1]) if sentences else None
+    for sentence in reversed(SENTENCE_END.split(text)):
+        if _UNFINISHED.search(sentence.rstrip()):
+            return None
+        if _NUMBER.search(sentence):
+            lead = _LEADING.match(sentence)
+            if lead and _NUMBER.search(sentence, lead.end()):
+                sentence = sentence[lead.end() :]
+            answer = _pick(sentence, first=False)
+            return None if answer in denied else answer
+    return None
+
+
+def _pick(clause: str, *, first: bool) -> str | None:
+    """The number a clause comes to: of several, the first (or last) that is not what another one results in.
+
+    Numbers joined by an operator are one expression; an expression without its result is no answer.
+    """
+    found = list(_NUMBER.finditer(clause))
+    if plain := [one for one in found if not one["ordinal"]]:
+        found = plain
+    if not found:
+        return _word(clause) if first else None
+    groups: list[tuple[str, re.Match[str], bool]] = [("", found[0], False)]
+    for before, one in pairwise(found):
+        gap = clause[before.end() : one.start()]
+        if gap.strip() in ("-", "x", "/") or (_OPERATOR.search(gap) and not _EQUALS.search(gap)):
+            groups[-1] = (groups[-1][0], groups[-1][1], True)
+        else:
+            groups.append((gap.lower(), one, False))
+    _, answer, compound = groups[0]
+    equation = False
+    for gap, one, is_compound in groups[1:]:
+        if _EXPLAINS.search(gap) and not compound:
+            break
+        concludes = (_CONCLUDES_ANEW if equation else _CONCLUDES).search(gap) is not None
+        goes_on = concludes or not (first or equation or _SUBORDINATES.search(gap))
+        if compound or (goes_on and not is_compound):
+            answer, compound = one, is_compound
+            equation = equation or _EQUALS.search(gap) is not None
+    return None if compound else _value(answer)
+
+
+def _value(found: re.Match[str]) -> str | None:
+    over, parts = found["over"], found["parts"]
+    if len(found["value"]) > _MOST_DIGITS or len(over or "") > _MOST_DIGITS:
+        return None
+    value = Fraction(found["value"].replace(",", "").replace(" ", ""))
+    if over is not None or parts is not None:
+        below = Fraction((over or parts).replace(",", ""))
+        if not below:
+            return None
+        value = value / below if over else value + Fraction(found["part"]) / below
+    value *= _SCALES.get(found["scale"], 1)
+    return _canonical(-value if found["sign"] or found["inner"] else value)
+
+
+def _canonical(value: Fraction) -> str:
+    if value.denominator == 1:
+        return str(value.numerator)
+    places, rest = 0, value.denominator
+    while rest % 10 == 0:
+        rest, places = rest // 10, places + 1
+    twos = fives = 0
+    while rest % 2 == 0:
+        rest, twos = rest // 2, twos + 1
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    if rest != 1:
+        return f"{value.numerator}/{value.denominator}"
+    places += max(twos, fives)
+    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
+    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+
+
+def _word(clause: str) -> str | None:
+    found = WORD_NUMBER.search(clause)
+    return str(word_value(found)) if found else None

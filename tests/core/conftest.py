@@ -1,0 +1,24 @@
+"""The example plugin's parts in a registry of their own: real stages, no torch."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sitkit.registry import Provider, Registry, build_registry, plugin_manager
+
+EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "src"
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """A registry that holds the example plugin alone."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    import sitkit_example
+
+    manager = plugin_manager()
+    manager.register(sitkit_example, name="example")
+    yield build_registry(manager, {"example": Provider("sitkit-example", "1.0")})
+    for name in [name for name in sys.modules if name.split(".")[0] == "sitkit_example"]:
+        del sys.modules[name]

@@ -1,0 +1,215 @@
+"""Walking a plan: reuse, resume, damage, full disks, other plugins' hooks; with the example plugin's parts."""
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sitkit.errors import DiskFullError, PluginError, RecipeError
+from sitkit.events import Event, Notice, StageFinished, StageStarted
+from sitkit.hookspecs import hookimpl
+from sitkit.pipeline import Outcome, prompt_counts, run_plan, stored
+from sitkit.plan import build_plan, count_stages
+from sitkit.recipe import Recipe
+from sitkit.registry import Provider, Registry, build_registry
+from sitkit.report.results import make_results
+from sitkit.store import Store
+from sitkit.types import StageInfo
+
+RECIPE = Recipe(teacher="speller,slips=5", student="counter", strategy="spelled-first", train_on=("letters",))
+
+
+def _run(registry: Registry, workspace: Path, recipe: Recipe = RECIPE) -> tuple[Outcome, list[Event]]:
+    events: list[Event] = []
+    return run_plan(build_plan(recipe, registry), Store(workspace), registry, events.append), events
+
+
+def _scores(registry: Registry, outcome: Outcome, recipe: Recipe = RECIPE) -> str:
+    return json.dumps(make_results(build_plan(recipe, registry), recipe, outcome)["scores"])
+
+
+def test_a_second_walk_reuses_every_stage_and_scores_are_the_same(example: Registry, tmp_path: Path) -> None:
+    first, _ = _run(example, tmp_path)
+    second, events = _run(example, tmp_path)
+    assert not any(record.reused for record in first.stages)
+    assert all(record.reused for record in second.stages)
+    assert not any(isinstance(event, StageStarted) for event in events)
+    assert _scores(example, first) == _scores(example, second)
+
+
+def test_the_example_student_learns_and_every_score_has_its_fields(example: Registry, tmp_path: Path) -> None:
+    outcome, _ = _run(example, tmp_path)
+    rows = json.loads(_scores(example, outcome))
+    cot = {row["phase"]: row["value"] for row in rows if row["prompting"] == "cot"}
+    assert cot["baseline"] < cot["instruct"] < cot["refine"]
+    assert {(row["n"], row["domain"], row["transfer"]) for row in rows} == {(14, "words", "trained")}
+    assert len(rows) == 6
+
+
+def test_changing_beta_asks_nobody_again(example: Registry, tmp_path: Path) -> None:
+    _run(example, tmp_path)
+    _, events = _run(example, tmp_path, replace(RECIPE, settings={"refine": {"beta": 0.5}}))
+    run = [event.stage.stage for event in events if isinstance(event, StageStarted)]
+    assert run == ["refine", "evaluate"]
+
+
+def test_seeds_share_the_demonstrations_and_the_baseline(example: Registry) -> None:
+    counts = count_stages(build_plan(replace(RECIPE, seeds=(0, 1, 2)), example))
+    assert counts == {"annotate": 1, "evaluate": 1 + 2 * 3, "instruct": 3, "sample": 3, "pair": 3, "refine": 3}
+
+
+def test_a_larger_limit_asks_the_teacher_only_for_what_is_missing(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.teacher import Speller  # type: ignore[import-not-found]
+
+    asked: list[str] = []
+    answer = Speller.answer
+
+    def watched(self: Any, questions: Any, *rest: Any) -> Any:
+        asked.extend(question.id for question in questions)
+        return answer(self, questions, *rest)
+
+    monkeypatch.setattr(Speller, "answer", watched)
+    _run(example, tmp_path, replace(RECIPE, limit=4))
+    _run(example, tmp_path, replace(RECIPE, limit=9))
+    _run(example, tmp_path, replace(RECIPE, fraction=0.5))
+    assert len(asked) == len(set(asked)) <= 14
+
+
+def test_a_damaged_artifact_is_named_and_made_again(example: Registry, tmp_path: Path) -> None:
+    first, _ = _run(example, tmp_path)
+    damaged = next(record for record in first.stages if record.stage == "instruct")
+    folder = first.artifacts[damaged.key].folder
+    weights = next(path for path in (folder / "adapter").rglob("*") if path.is_file())
+    weights.write_bytes(b"garbage")
+    second, events = _run(example, tmp_path)
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert any(str(weights) in text and "run again" in text for text in notices)
+    assert [record.stage for record in second.stages if not record.reused] == ["instruct"]
+    assert _scores(example, first) == _scores(example, second)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    from sitkit_example.student import Counter  # type: ignore[import-not-found]
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(code, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Counter, "refine", full)
+        with pytest.raises(DiskFullError, match="no space left"):
+            _run(example, tmp_path)
+    outcome, _ = _run(example, tmp_path)
+    assert [record.stage for record in outcome.stages if not record.reused] == ["refine", "evaluate"]
+
+
+def test_a_stage_that_is_stopped_goes_on_from_its_rows(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter
+
+    complete = Counter.complete
+    counted: list[str] = []
+
+    def stopping(self: Any, *arguments: Any) -> Any:
+        for row in complete(self, *arguments):
+            counted.append(row[0])
+            yield row
+            if len(counted) == 20:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Counter, "complete", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        _run(example, tmp_path)
+    outcome, _ = _run(example, tmp_path)
+    monkeypatch.undo()
+    assert len(counted) == len(set(counted)) * 1 + _asked_again(counted)
+    fresh, _ = _run(example, tmp_path / "fresh")
+    assert _scores(example, outcome) == _scores(example, fresh)
+
+
+def _asked_again(counted: list[str]) -> int:
+    # The same question is asked once a phase; within the first 20 rows and their stage nothing is asked twice.
+    first_stage = counted[:28]
+    assert len(first_stage) == len(set(first_stage))
+    return len(counted) - len(set(counted))
+
+
+def test_hooks_around_stages_are_called_and_a_failing_one_is_named(example: Registry, tmp_path: Path) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Watcher:
+        @hookimpl
+        def sitkit_before_stage(self, stage: StageInfo) -> None:
+            seen.append(("before", stage.stage))
+
+        @hookimpl
+        def sitkit_after_stage(self, stage: StageInfo, seconds: float) -> None:
+            seen.append(("after", stage.stage))
+            if stage.stage == "pair":
+                raise RuntimeError("watcher broke")
+
+    example.manager.register(Watcher(), name="watcher")
+    registry = build_registry(example.manager, {**example.providers, "watcher": Provider("watch-dist", "2")})
+    outcome, events = _run(registry, tmp_path)
+    made = [event.stage.stage for event in events if isinstance(event, StageFinished)]
+    assert [name for when, name in seen if when == "before"] == made
+    assert [name for when, name in seen if when == "after"] == made
+    assert any("watch-dist" in text and "watcher broke" in text for text in outcome.notices)
+
+
+def _replacing(module: str, name: str, attribute: str) -> Callable[[pytest.MonkeyPatch, Any], None]:
+    def replace_it(patch: pytest.MonkeyPatch, value: Any) -> None:
+        import importlib
+
+        holder: ModuleType = importlib.import_module(module)
+        patch.setattr(getattr(holder, name), attribute, value)
+
+    return replace_it
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (("teacher", "Speller", "answer"), lambda *_: iter([("nobody", "x")]), "answered 'nobody'"),
+        (("student", "Counter", "complete"), lambda *_: iter([]), "left 28 of 28 prompts uncompleted"),
+        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([3]), "no pair of its candidates"),
+        (("benchmark", "Letters", "questions"), lambda *_: ["x"], "in place of a Question"),
+    ],
+)
+def test_parts_that_return_nonsense_are_named(
+    example: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: tuple[str, str, str],
+    value: Any,
+    said: str,
+) -> None:
+    module, name, attribute = where
+    _replacing(f"sitkit_example.{module}", name, attribute)(monkeypatch, value)
+    with pytest.raises(PluginError, match=said):
+        _run(example, tmp_path)
+
+
+def test_a_teacher_that_is_never_right_leaves_nothing_to_train_on(example: Registry, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"annotate\.keep=all"):
+        _run(example, tmp_path, replace(RECIPE, teacher="speller,slips=1"))
+
+
+def test_a_dry_run_counts_prompts_and_knows_what_is_stored(example: Registry, tmp_path: Path) -> None:
+    plan, store = build_plan(replace(RECIPE, limit=5, test_limit=3), example), Store(tmp_path)
+    prompts = prompt_counts(plan, stored(plan, store))
+    by_stage = {one.title: prompts[one.key] for one in plan.nodes}
+    assert sum(by_stage.values()) == 5 + 2 * 5 + 3 * 2 * 3
+    assert not (tmp_path / "store").exists()
+    run_plan(plan, store, example, lambda event: None)
+    assert prompt_counts(plan, stored(plan, store)) == {}
