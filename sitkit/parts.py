@@ -22,6 +22,9 @@ class Part(Generic[PartT]):
     made: PartT
     provider: Mapping[str, str]
 
+    def __str__(self) -> str:
+        return f"{self.spec} (of {self.provider['distribution']})"
+
 
 @dataclass(frozen=True)
 class QuestionSet:
@@ -54,7 +57,7 @@ class QuestionSet:
         questions = list(self.benchmark.made.questions(self.split, self.seed))
         if not questions:
             raise DataError(f"{name} has no {self.split} questions")
-        _check(name, questions)
+        _check(self.benchmark, questions)
         if self.selection is None:
             return questions
         try:
@@ -63,15 +66,15 @@ class QuestionSet:
             raise RecipeError(f"{name}: {error}") from error
 
 
-def _check(name: str, questions: list[Question]) -> None:
+def _check(benchmark: Part[Benchmark], questions: list[Question]) -> None:
     seen: set[str] = set()
     for question in questions:
-        where = f"benchmark {name}, question {getattr(question, 'id', question)!r}"
+        where = f"benchmark {benchmark}, question {getattr(question, 'id', question)!r}"
         if not isinstance(question, Question):
-            raise PluginError(f"benchmark {name} gave {type(question).__name__} in place of a Question")
+            raise PluginError(f"benchmark {benchmark} gave {type(question).__name__} in place of a Question")
         if question.id in seen:
             raise PluginError(f"{where}: the id is given twice")
-        if question.benchmark != name:
+        if question.benchmark != benchmark.spec:
             raise PluginError(f"{where}: names the benchmark {question.benchmark!r}")
         if question.kind == "choice":
             letters = LETTERS[: len(question.choices or ())]

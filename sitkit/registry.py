@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from sitkit import hookspecs
-from sitkit.errors import PluginError, SitkitError, UnknownNameError
+from sitkit.errors import PluginError, SitkitError, UnknownNameError, suggestion
 from sitkit.spec import Spec
 from sitkit.types import Benchmark, Context, Strategy, Student, Teacher
 
@@ -145,7 +145,7 @@ class Registry:
 
     def hook_calls(self, hook: str) -> Iterator[tuple[str, Callable[..., Any]]]:
         """Yield (distribution, function) for every plugin that implements the hook, in order of loading."""
-        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             yield self.providers[implementation.plugin_name].distribution, partial(_call, implementation)
 
 
@@ -176,6 +176,11 @@ def load_plugins(points: Sequence[EntryPoint] | None = None) -> Registry:
             broken.append(Broken(provider.distribution, "import", _reason(error)))
             continue
         providers[name] = provider
+        broken += [
+            Broken(provider.distribution, hook, f"sitkit has no such hook{suggestion(hook, _hooks(manager))}")
+            for hook in dir(plugin)
+            if manager.parse_hookimpl_opts(plugin, hook) is not None and hook not in _hooks(manager)
+        ]
     return build_registry(manager, providers, broken)
 
 
@@ -258,7 +263,11 @@ def _collect_folders(registry: Registry, implementation: Any) -> None:
 
 
 def _implementations(registry: Registry, hook: str) -> list[Any]:
-    return list(reversed(getattr(registry.manager.hook, hook).get_hookimpls()))
+    return list(getattr(registry.manager.hook, hook).get_hookimpls())
+
+
+def _hooks(manager: pluggy.PluginManager) -> list[str]:
+    return [name for name, caller in vars(manager.hook).items() if caller.has_spec()]
 
 
 def _call(implementation: Any, **arguments: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import re
 from itertools import pairwise
 from typing import NamedTuple
 
 from sitkit.answers.number import canonical_number, read_number
-from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END, lower
+from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END, last_matches, lower
 from sitkit.types import LETTERS, Question
 
 NO_OPTION = -1
@@ -24,7 +25,7 @@ class Mention(NamedTuple):
     denied: bool = False
 
 
-_QUICK = re.compile(r"(?:\b(?:The answer is|It is) \(?([A-Z])(?:\)[^.()\n]{0,80})?|^\(?([A-Z])\)?)\.?$")
+_QUICK = re.compile(r"(?:\b(?:The answer is|It is) \(?([A-Z])(?:\)[^.()\n]{0,80})?|^\(?([A-Za-z])\)?)\.?$")
 _MARKER = re.compile(
     r"(?P<boxed>\\boxed\s?\{)|(?P<hash>####)"
     r"|\b(?:is|would be|seems|remains) (?P<back>(?:clearly |therefore |thus |most likely |probably )?"
@@ -80,7 +81,7 @@ def read_choice(question: Question, text: str) -> str | None:
     """Return the letter of the option that ``text`` chooses in the end, or None."""
     options = len(question.choices or ())
     if quick := _QUICK.search(text, max(0, len(text) - 120)):
-        letter = quick[1] or quick[2]
+        letter = quick[1] or quick[2].upper()
         if LETTERS.index(letter) < options:
             return letter
     option = _Reader(question, text).read()
@@ -100,10 +101,12 @@ class _Reader:
         items = [LETTERS.find(item[1].upper()) for item in _ITEM.finditer(self.masked)]
         self.listing = len({item for item in items if item < len(self.choices)}) > 1
         self.taken_back: set[int] = set()
+        ends = [0, *(found.end() for found in SENTENCE_END.finditer(self.masked)), len(self.text)]
+        self.sentences = list(pairwise(ends))
 
     def read(self) -> int | None:
         """Return the option chosen in the end, `NO_OPTION` for a letter that no option has, or None."""
-        for mark in reversed(list(_MARKER.finditer(self.masked))):
+        for mark in last_matches(_MARKER, self.masked):
             option, end = self._marked(mark)
             if option is None and end < 0:
                 return None
@@ -153,7 +156,7 @@ class _Reader:
         if len(affirmed) < 2:
             found = affirmed or ({NO_OPTION} if self.mentions else set())
             return found.pop() if found else self._by_value(self.text)
-        for start, end in reversed(self._sentences()):
+        for start, end in reversed(self.sentences):
             inside = [one for one in self._among(start, end) if not one.denied]
             if inside and _CONCLUDES.search(self.masked, start, end):
                 return inside[-1].option
@@ -188,17 +191,12 @@ class _Reader:
         return values.index(number) if number is not None and values.count(number) == 1 else None
 
     def _among(self, start: int, end: int) -> list[Mention]:
-        return [one for one in self.mentions if start <= one.start < end]
+        first = bisect.bisect_left(self.mentions, start, key=_start)
+        return self.mentions[first : bisect.bisect_left(self.mentions, end, key=_start)]
 
     def _sentence(self, at: int) -> tuple[int, int]:
-        for start, end in reversed(self._sentences()):
-            if start <= at:
-                return start, end
-        return 0, len(self.text)
-
-    def _sentences(self) -> list[tuple[int, int]]:
-        ends = [0, *(found.end() for found in SENTENCE_END.finditer(self.masked)), len(self.text)]
-        return list(pairwise(ends))
+        index = bisect.bisect_right(self.sentences, (at, len(self.text) + 1)) - 1
+        return self.sentences[max(0, index)]
 
     def _listed(self, at: int) -> bool:
         line = self.text.rfind("\n", 0, at + 1)
@@ -206,7 +204,8 @@ class _Reader:
 
     def _starts_listing(self, at: int) -> bool:
         """Whether the first two mentions from here are the first option's and then the second's, as in a list."""
-        letters = [one for one in self.mentions if one.start >= at - 1][:2]
+        first = bisect.bisect_left(self.mentions, at - 1, key=_start)
+        letters = self.mentions[first : first + 2]
         if len(letters) < 2 or letters[0].start > at + 1 or [one.option for one in letters] != [0, 1]:
             return False
         return (
@@ -252,6 +251,10 @@ class _Reader:
     def _is_denied(self, one: Mention) -> bool:
         before = self.masked[max(0, one.start - 50) : one.start]
         return _DENIED_BEFORE.search(before) is not None or _DENIED_AFTER.match(self.masked, one.end) is not None
+
+
+def _start(one: Mention) -> int:
+    return one.start
 
 
 def _find_texts(text: str, options: tuple[tuple[str, int], ...]) -> tuple[str, list[tuple[int, int, int]]]:

@@ -36,6 +36,7 @@ class Verifier:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._owner = os.getpid()
         self._child: subprocess.Popen[str] | None = None
 
     def ask(self, target: str, answer: str, seconds: float) -> bool:
@@ -48,7 +49,9 @@ class Verifier:
             return reply == "true"
 
     def close(self) -> None:
-        """End the child process."""
+        """End the child process; does nothing in a process that was forked from its owner."""
+        if os.getpid() != self._owner:
+            return
         with self._lock:
             self._stop()
 

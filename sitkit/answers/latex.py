@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sitkit.answers.number import canonical_number, read_number
-from sitkit.answers.text import REFUSAL
+from sitkit.answers.text import refuses
 
 LONGEST_EXPRESSION = 1000
 """Characters beyond which an expression is compared as text alone."""
@@ -35,7 +35,7 @@ def read_latex(text: str) -> str | None:
         answer = _inside(formula) if formula else clause.strip(" *:$.")
         if answer:
             return _right_side(answer)
-    if REFUSAL.search(text):
+    if refuses(text, text.lower()):
         return None
     formulas = list(_INLINE.finditer(text))
     if formulas:

@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 from itertools import pairwise
 
-from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END
+from sitkit.answers.text import REVISION, SENTENCE_END, last_matches, refuses
 from sitkit.answers.words import WORD_NUMBER, word_value
 
 _PLAIN = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
@@ -37,8 +37,8 @@ _EQUALS = re.compile(r"[=≈:→]")
 _CONCLUDES_ANEW = re.compile(r"[=≈:→]|\b(?:so|thus|therefore|hence|which is|which means|totals?|rounds?|rounded)\b")
 _EXPLAINS = re.compile(r"\b(?:because|since)\b")
 _CONCLUDES = re.compile(
-    r"[=≈:→]|\b(?:is|are|equals?|makes?|making|gives?|(?<!after )giving|so|thus|therefore|hence|was|were|leaving|leaves|left with|"
-    r"total|totals|totaling|which|means|gets?|comes? to|or)\b"
+    r"[=≈:→]|\b(?:is|are|equals?|makes?|making|gives?|(?<!after )giving|so|thus|therefore|hence|was|were|leaving|"
+    r"leaves|left with|total|totals|totaling|which|means|gets?|comes? to|or)\b"
 )
 _SUBORDINATES = re.compile(
     r"\b(?:after|because|since|when|if|for|from|out of|in|by|per|than|given|with|over|at|to|on|every|each|within|"
@@ -53,6 +53,7 @@ _CHECK = re.compile(
     r"\b(?:to (?:double-)?check|let's (?:check|verify)|to verify|verification|double-check|check:)", re.I
 )
 _STEP = re.compile(r"\bsteps? [0-9]+|^[ \t]*[0-9]{1,2}[.)](?=[ \t]+[^\s0-9])", re.IGNORECASE | re.MULTILINE)
+_DIGIT = re.compile(r"[0-9]")
 _UNFINISHED = re.compile(r"[-+*/×÷=]\s*[$(]?$")
 
 _FRACTION = re.compile(r"\\[dt]?frac(?:\{([^{}]{1,30})\}\{([^{}]{1,30})\}|([0-9])([0-9]))")
@@ -68,7 +69,9 @@ def read_number(text: str) -> str | None:
         return canonical_number(quick[1])
     text = _plain(text)
     denied: set[str] = set()
-    for mark in reversed(list(_MARKER.finditer(text))):
+    low = text.lower()
+    marked = "answer" in low or "#" in text or "boxed" in text
+    for mark in last_matches(_MARKER, text) if marked else ():
         answer, end = _marked(text, mark, denied)
         if answer is None:
             continue
@@ -77,9 +80,7 @@ def read_number(text: str) -> str | None:
         if revision := REVISION.search(text, end):
             return _tail(text[revision.end() :], denied) or answer
         return answer
-    if REFUSAL.search(text):
-        return None
-    return _tail(text, denied)
+    return None if refuses(text, low) else _tail(text, denied)
 
 
 def canonical_number(text: str) -> str | None:
@@ -136,16 +137,18 @@ def _marked(text: str, mark: re.Match[str], denied: set[str]) -> tuple[str | Non
 
 def _tail(text: str, denied: set[str]) -> str | None:
     """The number that the last sentence with one in it comes to."""
-    text = _STEP.sub(" ", text)
-    if (check := _CHECK.search(text)) and _NUMBER.search(text, 0, check.start()):
+    low = text.lower()
+    if "step" in low or "\n" in text or text[:1].isdigit():
+        text = _STEP.sub(" ", text)
+    if ("check" in low or "verif" in low) and (check := _CHECK.search(text)) and _DIGIT.search(text, 0, check.start()):
         text = text[: check.start()]
-    if not any(char.isdigit() for char in text):
+    if not _DIGIT.search(text):
         sentences = [part for part in SENTENCE_END.split(text) if part.strip()]
         return _word(sentences[-1]) if sentences else None
     for sentence in reversed(SENTENCE_END.split(text)):
-        if _UNFINISHED.search(sentence.rstrip()):
+        if sentence and _UNFINISHED.search(sentence.rstrip()):
             return None
-        if _NUMBER.search(sentence):
+        if _DIGIT.search(sentence) and _NUMBER.search(sentence):
             lead = _LEADING.match(sentence)
             if lead and _NUMBER.search(sentence, lead.end()):
                 sentence = sentence[lead.end() :]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import re
 
 from sitkit.types import Question
 
-LONGEST = 100_000
+LONGEST = 20_000
 """Characters that are read: of a longer text, the first and the last half of this many."""
+
+MOST_MARKERS = 20
+"""How many phrases such as "the answer is" are looked at, from the end."""
 
 SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)|\n")
 
@@ -24,6 +28,9 @@ REFUSAL = re.compile(
     r"|\b(?:not enough|insufficient|no) information|\bdo(?:n't| not) (?:know|have enough)|\bas an ai\b",
     re.IGNORECASE,
 )
+
+_REFUSAL_WORDS = ("not", "n't", "unable", "impossible", "information", "as an ai")
+"""Each refusal holds one of these; looking for them first costs a tenth."""
 
 _NEXT_QUESTION = re.compile(r"(?:\n[ \t*#>]*|[.!?)] )(?:Question|Q)[ ]?[0-9]{0,3}[ *]{0,3}:")
 _PLAIN = str.maketrans(
@@ -46,6 +53,16 @@ def own_words(question: Question, text: str) -> str:
     if question.instruction and (again := text.find(question.instruction, 1)) > 0:
         text = text[:again]
     return text
+
+
+def last_matches(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """Return the last matches of a pattern, the last one first; few, so that no text costs more than linear time."""
+    return list(collections.deque(pattern.finditer(text), maxlen=MOST_MARKERS))[::-1]
+
+
+def refuses(text: str, low: str) -> bool:
+    """Tell whether a text, here with its lower case, says that it gives no answer."""
+    return any(word in low for word in _REFUSAL_WORDS) and REFUSAL.search(text) is not None
 
 
 def lower(text: str) -> str:

@@ -28,10 +28,14 @@ def path(registry: Registry) -> None:
 @click.pass_obj
 def list_(registry: Registry) -> None:
     """Print the tasks, one a line: benchmark, prompting, task."""
-    from sitkit.spec import Spec
+    from sitkit.errors import PluginError
     from sitkit.types import PROMPTINGS
 
     for name in registry.names("benchmark"):
-        benchmark = registry.part("benchmark", name).factory(Spec(name), registry.context())
+        try:
+            benchmark = registry.benchmark(name)
+        except PluginError as error:
+            click.echo(f"broken: {error}", err=True)
+            continue
         for prompting in PROMPTINGS:
             click.echo(f"{name}\t{prompting}\t{benchmark.task(prompting)}")

@@ -70,13 +70,16 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_env_info() -> Iterator[None]:
-    # simple_evaluate describes the machine by running a dozen programs, over a second a call, and has no switch for
-    # it (0.4.13); sitkit's results.json holds the versions instead.
+    # simple_evaluate describes the machine and the current folder's git commit by running a dozen programs, over a
+    # second a call, and has no switch for it (0.4.13); sitkit's results.json holds the versions instead.
     from lm_eval import evaluator
 
-    original = evaluator.add_env_info
-    evaluator.add_env_info = lambda storage: None
+    described = {"add_env_info": lambda storage: None, "get_git_commit_hash": lambda: None}
+    originals = {name: getattr(evaluator, name) for name in described}
+    for name, nothing in described.items():
+        setattr(evaluator, name, nothing)
     try:
         yield
     finally:
-        evaluator.add_env_info = original
+        for name, original in originals.items():
+            setattr(evaluator, name, original)

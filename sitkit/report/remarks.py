@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sitkit.report.summary import CellSummary, summarise
 from sitkit.types import Json, Phase
 
-_NEAR_ZERO = 0.05
+_NEAR_ZERO = 0.1
 _MANY_FAILURES = 0.05
 
 

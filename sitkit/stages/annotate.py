@@ -67,7 +67,7 @@ class Annotate:
             work.progress(done, len(questions))
             for question_id, completion in self.teacher.made.answer(missing, "cot", generation) if missing else ():
                 if question_id not in questions:
-                    raise PluginError(f"teacher {self.teacher.spec} answered {question_id!r}, which was not asked")
+                    raise PluginError(f"teacher {self.teacher} answered {question_id!r}, which was not asked")
                 journal.append(question_id, completion)
                 done += 1
                 work.progress(min(done, len(questions)), len(questions))

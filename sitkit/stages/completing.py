@@ -37,11 +37,11 @@ def complete_into(
     progress(done, len(prompts))
     for prompt_id, completion in student.made.complete(adapter, missing, generation) if missing else ():
         if prompt_id not in wanted:
-            raise PluginError(f"student {student.spec} completed {prompt_id!r}, which was not asked, or asked once")
+            raise PluginError(f"student {student} completed {prompt_id!r}, which was not asked, or asked once")
         wanted.remove(prompt_id)
         journal.append(prompt_id, completion)
         done += 1
         progress(done, len(prompts))
     if wanted:
-        raise PluginError(f"student {student.spec} left {len(wanted)} of {len(prompts)} prompts uncompleted")
+        raise PluginError(f"student {student} left {len(wanted)} of {len(prompts)} prompts uncompleted")
     return {prompt.id: journal.rows[prompt.id] for prompt in prompts}

@@ -64,7 +64,7 @@ class Pair:
         pairs, left_out = list[PreferencePair](), list[LeftOut]()
         for item in self.strategy.made.pairs(candidates):
             if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in asked:
-                raise PluginError(f"strategy {self.strategy.spec} gave {item!r}, which is no pair of its candidates")
+                raise PluginError(f"strategy {self.strategy} gave {item!r}, which is no pair of its candidates")
             if isinstance(item, LeftOut):
                 left_out.append(item)
             elif item.chosen.strip() == item.rejected.strip():

@@ -1,0 +1,83 @@
+# make run and make test work on a fresh machine with git, make and Python 3.11 or newer; `make help` lists the rest.
+#
+# .venv is set up once from the lock files and left alone until pyproject.toml or a lock changes. A stamp (.venv/.run,
+# .venv/.dev) exists only while the set-up it stands for is whole, so one that was interrupted starts afresh.
+# To use pip's settings, set its variables: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes the CPU
+# build of torch, which is several GB smaller than the CUDA build that PyPI has for Linux.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test test-quick check format build lock clean
+
+VENV := .venv
+PY := $(VENV)/bin/python
+ARGS ?=
+PYTEST_ARGS ?=
+JOBS ?= 2
+
+PIP := $(PY) -m pip --disable-pip-version-check
+INSTALL := $(PIP) install -qq --progress-bar off
+# Threads of torch times workers of pytest should not exceed the cores; tests never ask the hub.
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
+	$(PY) -m pytest -q -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
+
+help: ## list what make can do
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
+
+run: $(VENV)/.run ## sitkit run (ARGS="--student tiny --limit 50" passes options to it)
+	@$(VENV)/bin/sitkit run $(ARGS)
+
+test: $(VENV)/.dev ## the whole test suite (PYTEST_ARGS="tests/core -x" is passed to pytest; JOBS=2 workers)
+	@$(PYTEST)
+
+test-quick: $(VENV)/.dev ## the test suite without the slow tests
+	@$(PYTEST) -m "not slow"
+
+check: $(VENV)/.dev ## lint, formatting, types, directions of imports
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy --strict sitkit plugins
+	@$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev ## let ruff fix and format the code
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+build: $(VENV)/.dev ## the wheel and the source distribution, into dist/
+	@rm -rf dist
+	@$(PY) -m build --no-isolation
+	@ls -l dist
+
+lock: $(VENV)/.dev ## resolve pyproject.toml anew into requirements.lock and requirements-dev.lock
+	@$(PY) tools/lock.py
+
+clean: ## remove .venv, caches and builds (not sitkit-workspace)
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Called with the lock to install and the stamps to leave. Without a stamp whatever lies in .venv may be half
+# installed, and pip takes a half-installed package for an installed one: so it is made anew.
+define set-up
+	@if [ -e $(VENV)/.run ]; then echo "sitkit: updating $(VENV) ($(1))"; else \
+	  found=; for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python; do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	      found="$$python"; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "sitkit: no Python 3.11 or newer with venv was found; install one (Debian: apt install python3.11-venv)" \
+	      "or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	  echo "sitkit: setting up $(VENV) with $$("$$found" --version) from $(1); the first time this takes minutes"; \
+	  "$$found" -m venv --clear $(VENV); \
+	fi
+	@rm -f $(VENV)/.run $(VENV)/.dev
+	@$(INSTALL) -r $(1)
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(2)
+	@echo "sitkit: $(VENV) is ready"
+endef
+
+$(VENV)/.run: pyproject.toml requirements.lock
+	$(call set-up,requirements.lock,$(VENV)/.run)
+
+$(VENV)/.dev: pyproject.toml requirements.lock requirements-dev.lock
+	$(call set-up,requirements-dev.lock,$(VENV)/.run $(VENV)/.dev)

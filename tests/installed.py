@@ -1,0 +1,47 @@
+"""Run the program in a process of its own, with distributions that are installed for it alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def sitkit(*arguments: str, path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``sitkit`` with the distributions in ``path`` installed beside those that are."""
+    return python("-m", "sitkit", *arguments, path=path, **environment)
+
+
+def python(
+    *arguments: str, path: Path, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter with the distributions in ``path`` installed beside those that are."""
+    known = os.environ.get("PYTHONPATH", "")
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(path), known])), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def distribution(site: Path, name: str, code: str, *, version: str = "1.0") -> None:
+    """Put a distribution of one module, which is its entry point, into ``site``, as pip leaves it."""
+    module = name.replace("-", "_")
+    (site / f"{module}.py").write_text(code, encoding="utf-8")
+    register(site, name, [module], version=version)
+
+
+def register(site: Path, name: str, modules: Sequence[str], *, version: str = "1.0") -> None:
+    """Make modules that lie in ``site`` a distribution whose entry points they are."""
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    points = [f"{module} = {module}" for module in modules]
+    (info / "entry_points.txt").write_text("\n".join(["[sitkit]", *points, ""]), encoding="utf-8")

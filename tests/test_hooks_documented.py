@@ -1,0 +1,149 @@
+"""docs/plugin-hooks.md: every hook is in it, every example in it runs, and every hook is exercised by a test here."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from sitkit.registry import plugin_manager
+from tests.installed import python, register, sitkit
+
+PAGE = (Path(__file__).parent.parent / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
+HOOKS = {name: hook.spec.argnames for name, hook in vars(plugin_manager().hook).items() if name.startswith("sitkit_")}
+EXAMPLES = dict(re.findall(r"^```(?:python|yaml)\n# file: (\S+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+
+TestT = TypeVar("TestT", bound=Callable[..., None])
+EXERCISED: set[str] = set()
+
+
+def exercises(*hooks: str) -> Callable[[TestT], TestT]:
+    """Note that a test runs the documented example of these hooks through the program."""
+    EXERCISED.update(hooks)
+    return lambda test: test
+
+
+def section(hook: str) -> str:
+    found = re.search(rf"^## {hook}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    assert found, f"docs/plugin-hooks.md has no section about {hook}"
+    return found[1]
+
+
+def test_there_are_hooks() -> None:
+    assert {"sitkit_teachers", "sitkit_after_stage"} <= set(HOOKS)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_each_hook_is_documented_with_its_parameters_and_an_example(hook: str) -> None:
+    assert f"`{hook}({', '.join(HOOKS[hook])})`" in section(hook)
+    assert f"[`{hook}`](#{hook})" in PAGE.split("## ", 1)[0]
+    assert "# file: " in section(hook)
+    assert any(re.search(rf"^@hookimpl\ndef {hook}\(", code, re.MULTILINE) for code in EXAMPLES.values())
+
+
+def test_no_hook_is_documented_that_is_not_there() -> None:
+    headings = re.findall(r"^## (sitkit_\w+)$", PAGE, re.MULTILINE)
+    implemented = [
+        name for code in EXAMPLES.values() for name in re.findall(r"^@hookimpl\ndef (\w+)", code, re.MULTILINE)
+    ]
+    assert set(headings) | set(implemented) == set(HOOKS)
+
+
+def test_each_hook_is_exercised_by_a_test_here() -> None:
+    assert set(HOOKS) == EXERCISED
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every example of the page, installed as one distribution."""
+    folder = tmp_path_factory.mktemp("documented")
+    for name, code in EXAMPLES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(code, encoding="utf-8")
+    register(folder, "documented", sorted(path.stem for path in folder.glob("sitkit_*.py")))
+    return folder
+
+
+def run(site: Path, workspace: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    parts = ["--teacher", "parrot,polite=yes", "--student", "mimic", "--strategy", "mistakes", "--train-on", "evens"]
+    return sitkit("run", *parts, "--workspace", str(workspace), "--name", "try", path=site, **environment)
+
+
+def test_no_example_is_broken(site: Path) -> None:
+    done = sitkit("plugins", "--json", path=site)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert [one for one in shown["broken"] if one["distribution"] == "documented"] == []
+    assert {(one["kind"], one["name"]) for one in shown["plugins"] if one["distribution"] == "documented"} == {
+        ("teacher", "parrot"),
+        ("student", "mimic"),
+        ("student", "mymodel"),
+        ("strategy", "mistakes"),
+        ("benchmark", "evens"),
+        ("command", "greet"),
+    }
+
+
+@pytest.mark.slow
+@exercises(
+    "sitkit_teachers",
+    "sitkit_students",
+    "sitkit_strategies",
+    "sitkit_benchmarks",
+    "sitkit_task_folders",
+    "sitkit_after_stage",
+)
+def test_the_examples_work_together(site: Path, tmp_path: Path) -> None:
+    diary = tmp_path / "diary.tsv"
+    done = run(site, tmp_path, SITKIT_DIARY=str(diary))
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads((tmp_path / "runs" / "try" / "results.json").read_text(encoding="utf-8"))
+    # The student learns to say "even", when asked to think: right for 5 of 10 numbers, and never right otherwise.
+    assert {(row["phase"], row["prompting"]): row["value"] for row in found["scores"]} == {
+        ("baseline", "direct"): 0.0,
+        ("baseline", "cot"): 0.0,
+        ("instruct", "direct"): 0.0,
+        ("instruct", "cot"): 0.5,
+        ("refine", "direct"): 0.0,
+        ("refine", "cot"): 0.5,
+    }
+    assert (found["pairs"]["total"], found["pairs"]["chosen_from_student"], found["pairs"]["left_out"]) == (5, 5, 5)
+    stages = [line.split("\t")[0] for line in diary.read_text(encoding="utf-8").splitlines()]
+    assert sorted(stages) == sorted(["annotate", "instruct", "sample", "pair", "refine", *["evaluate"] * 3])
+    run(site, tmp_path, SITKIT_DIARY=str(diary))
+    assert len(diary.read_text(encoding="utf-8").splitlines()) == len(stages), "reused stages must not be told of"
+
+
+@pytest.mark.slow
+@exercises("sitkit_before_stage")
+def test_the_example_of_before_stage_stops_a_run(site: Path, tmp_path: Path) -> None:
+    done = run(site, tmp_path, SITKIT_QUIET="yes")
+    assert done.returncode == 2
+    assert "instruct: no training while SITKIT_QUIET=yes" in done.stderr
+    assert not (tmp_path / "runs" / "try").exists()
+
+
+@exercises("sitkit_commands")
+def test_the_example_of_a_command(site: Path) -> None:
+    done = sitkit("greet", "--loud", "Ada", path=site)
+    assert (done.returncode, done.stdout) == (0, "HELLO ADA\n"), done.stderr
+    shown = sitkit("--help", path=site).stdout
+    assert re.search(r"^ +greet +say hello$", shown, re.MULTILINE), shown
+
+
+@exercises("sitkit_students")
+def test_the_example_of_a_model_folder_reaches_the_plugin_that_runs_it(site: Path, tmp_path: Path) -> None:
+    done = sitkit("run", "--student", "mymodel", "--workspace", str(tmp_path), "--dry-run", path=site)
+    assert done.returncode == 2
+    assert str(site / "model") in done.stderr, done.stderr
+
+
+def test_the_example_of_a_plugins_own_test(site: Path) -> None:
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_parrot.py", path=site, cwd=site)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
