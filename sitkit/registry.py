@@ -78,7 +78,7 @@ class Registry:
     providers: Mapping[str, Provider]
     parts: dict[tuple[str, str], Registered] = field(default_factory=dict)
     commands: dict[str, Command] = field(default_factory=dict)
-    task_folders: list[Path] = field(default_factory=list)
+    task_folders: dict[Path, str] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
 
     def names(self, kind: str) -> list[str]:
@@ -258,8 +258,8 @@ def _collect_folders(registry: Registry, implementation: Any) -> None:
     for folder in folders:
         if not folder.is_dir():
             registry.broken.append(Broken(distribution, hook, f"{folder} is no folder"))
-        elif folder not in registry.task_folders:
-            registry.task_folders.append(folder)
+        else:
+            registry.task_folders.setdefault(folder, distribution)
 
 
 def _implementations(registry: Registry, hook: str) -> list[Any]:

@@ -13,7 +13,10 @@ from sitkit.answers.number import canonical_number, read_number
 from sitkit.answers.text import SENTENCE_END, own_words
 from sitkit.types import Question
 
-__all__ = ["extract", "is_correct", "is_worked"]
+__all__ = ["READER_VERSION", "extract", "is_correct", "is_worked"]
+
+READER_VERSION = 1
+"""Raised whenever a text is read differently, so that nothing judged by an older reader is reused."""
 
 
 def extract(question: Question, text: str) -> str | None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from sitkit.answers.number import canonical_number, read_number
-from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END, last_matches, lower
+from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END, last_matches, lower, plain_characters
 from sitkit.types import LETTERS, Question
 
 NO_OPTION = -1
@@ -67,6 +67,8 @@ _BARE = re.compile(r"(?<![A-Za-z0-9'.&/-])([A-Z])(?![A-Za-z0-9'&/-]|\.[A-Za-z])"
 _WORD_AFTER = re.compile(r"[ ](?!(?:is|because|since|and|or|but|as|for|would|seems|was|not)\b)[a-z]")
 _LOWER_ALONE = re.compile(r"[\s:*\"'{]*([a-z])(?=\s*(?:[.,;!}\"':]|$|\n))")
 _TEXT_WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\s?\{([^{}\n]{0,200})\}")
+_BLANKS = re.compile(r" {2,}")
+_ANNOUNCES = re.compile(r"(?: is\b|:)")
 _ITEM = re.compile(r"(?:^|\n)[\s>*-]*\(?([A-Za-z])[).:](?=\s)")
 
 _DOUBT = re.compile(r"(?:n't|not) (?:think|believe)(?: that)?(?: the)?(?: \w{1,10})? ?$", re.IGNORECASE)
@@ -74,6 +76,7 @@ _JOIN = re.compile(r"[ :)(\"',.=-]{0,4}")
 _NAME_BEFORE = re.compile(
     r"\b(?:vitamin|plan|type|group|point|hepatitis|grade|class|person|team|step|part|room) $", re.I
 )
+_OWN_WORDS = ("answer", "option", "choice")
 _HIDDEN = "\x00"
 
 
@@ -93,13 +96,9 @@ class _Reader:
 
     def __init__(self, question: Question, text: str) -> None:
         self.choices = question.choices or ()
-        if "\\" in text:
-            text = _TEXT_WRAPPER.sub(r"\1", text)
-        self.text = text.replace("*", "").replace("`", "").strip()
+        self.text = _plain(text)
         self.masked, texts = _find_texts(self.text, _distinct_texts(self.choices, question.target))
         self.mentions = self._merge(self._letters(), texts)
-        items = [LETTERS.find(item[1].upper()) for item in _ITEM.finditer(self.masked)]
-        self.listing = len({item for item in items if item < len(self.choices)}) > 1
         self.taken_back: set[int] = set()
         ends = [0, *(found.end() for found in SENTENCE_END.finditer(self.masked)), len(self.text)]
         self.sentences = list(pairwise(ends))
@@ -146,12 +145,14 @@ class _Reader:
                 return one.option, one.end
         capital = _BARE.match(self.masked, begin)
         if capital and capital[1] not in "AI" and LETTERS.index(capital[1]) >= len(self.choices):
-            return NO_OPTION, capital.end()
+            return self._by_symbol(capital[1]), capital.end()
         if _NONE_OF_THEM.search(self.masked, mark.start(), end):
             return None, -1
         return self._by_value(self.text[begin:end]), end
 
     def _unmarked(self) -> int | None:
+        if len(self.text) == 1 and self.text in self.choices:
+            return self.choices.index(self.text)
         affirmed = {one.option for one in self.mentions if not one.denied and one.option != NO_OPTION}
         if len(affirmed) < 2:
             found = affirmed or ({NO_OPTION} if self.mentions else set())
@@ -184,6 +185,10 @@ class _Reader:
         inside = [one.option for one in self._among(start, end) if not one.denied]
         return inside[-1] if inside else None
 
+    def _by_symbol(self, symbol: str) -> int:
+        """The option whose text is this one letter, as "F" for farad; `NO_OPTION` if there is none."""
+        return self.choices.index(symbol) if symbol in self.choices else NO_OPTION
+
     def _by_value(self, text: str) -> int | None:
         """The option that equals the number a text comes to, where all options are numbers."""
         values = _values(self.choices)
@@ -199,8 +204,12 @@ class _Reader:
         return self.sentences[max(0, index)]
 
     def _listed(self, at: int) -> bool:
+        """Whether the line is one of several that each start with an option's letter."""
         line = self.text.rfind("\n", 0, at + 1)
-        return self.listing and _ITEM.match(self.masked, max(0, line)) is not None
+        if not _ITEM.match(self.masked, max(0, line)):
+            return False
+        items = {LETTERS.find(item[1].upper()) for item in _ITEM.finditer(self.masked)}
+        return len([item for item in items if item < len(self.choices)]) > 1
 
     def _starts_listing(self, at: int) -> bool:
         """Whether the first two mentions from here are the first option's and then the second's, as in a list."""
@@ -253,6 +262,14 @@ class _Reader:
         return _DENIED_BEFORE.search(before) is not None or _DENIED_AFTER.match(self.masked, one.end) is not None
 
 
+def _plain(text: str) -> str:
+    """Without emphasis and LaTeX's wrappers, and with single blanks: for texts and options alike."""
+    if "\\" in text:
+        text = _TEXT_WRAPPER.sub(r"\1", text)
+    text = text.replace("*", "").replace("`", "").replace("\t", " ").strip()
+    return _BLANKS.sub(" ", text) if "  " in text else text
+
+
 def _start(one: Mention) -> int:
     return one.start
 
@@ -265,16 +282,19 @@ def _find_texts(text: str, options: tuple[tuple[str, int], ...]) -> tuple[str, l
         pieces, done = list[str](), 0
         while at >= 0:
             end = at + len(option)
-            if _is_whole(low, at, end):
+            # An option may be the word "answer" itself, which mostly announces one.
+            if _is_whole(low, at, end) and not (option in _OWN_WORDS and _ANNOUNCES.match(low, end)):
                 found.append((at, end, index))
                 pieces += [low[done:at], _HIDDEN * len(option)]
                 done = end
             at = low.find(option, end)
         low = "".join([*pieces, low[done:]])
-    masked = list(text)
+    found.sort()
+    shown, done = list[str](), 0
     for start, end, _ in found:
-        masked[start:end] = _HIDDEN * (end - start)
-    return "".join(masked), sorted(found)
+        shown += [text[done:start], _HIDDEN * (end - start)]
+        done = end
+    return "".join([*shown, text[done:]]), found
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
@@ -291,7 +311,7 @@ def _distinct_texts(choices: tuple[str, ...], target: str) -> tuple[tuple[str, i
     """The options' texts to look for, longest first; of equal ones the target, as nothing else tells them apart."""
     texts: dict[str, int] = {}
     for index, choice in enumerate(choices):
-        plain = " ".join(lower(choice.replace("*", "").replace("`", "").replace("’", "'")).split()).strip(" .!?\"'")
+        plain = " ".join(lower(_plain(plain_characters(choice))).split()).strip(" .!?\"'")
         if (len(plain) > 1 or plain.isdigit()) and (plain not in texts or LETTERS[index : index + 1] == target):
             texts[plain] = index
     return tuple(sorted(texts.items(), key=lambda one: (-len(one[0]), one[1])))

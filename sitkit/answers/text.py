@@ -45,14 +45,17 @@ def own_words(question: Question, text: str) -> str:
     """
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
-    if not text.isascii():
-        text = text.translate(_PLAIN)
-    text = text.strip()
+    text = plain_characters(text).strip()
     if ":" in text and (found := _NEXT_QUESTION.search(text)):
         text = text[: found.start() + 1]
     if question.instruction and (again := text.find(question.instruction, 1)) > 0:
         text = text[:again]
     return text
+
+
+def plain_characters(text: str) -> str:
+    """Return the text with typographic quotes, dashes and blanks as their plain forms."""
+    return text if text.isascii() else text.translate(_PLAIN)
 
 
 def last_matches(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:

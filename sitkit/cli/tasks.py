@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from sitkit.cli.options import debug_option
@@ -16,11 +14,21 @@ def tasks() -> None:
 
 
 @tasks.command()
+@click.argument("benchmark", required=False)
 @debug_option
 @click.pass_obj
-def path(registry: Registry) -> None:
-    """Print the folders of the tasks, for: lm_eval --include_path "$(sitkit tasks path)"."""
-    click.echo(os.pathsep.join(str(folder) for folder in registry.task_folders))
+def path(registry: Registry, benchmark: str | None) -> None:
+    """Print the folder of the tasks, for: lm_eval --include_path "$(sitkit tasks path)".
+
+    lm_eval takes one folder: sitkit's own, or with BENCHMARK that of whoever provides this benchmark.
+    """
+    from sitkit.errors import RecipeError
+
+    wanted = "sitkit" if benchmark is None else registry.part("benchmark", benchmark).provider.distribution
+    folder = next((folder for folder, distribution in registry.task_folders.items() if distribution == wanted), None)
+    if folder is None:
+        raise RecipeError(f"{wanted} provides no folder of lm-eval tasks")
+    click.echo(folder)
 
 
 @tasks.command(name="list")

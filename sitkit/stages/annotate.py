@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-from sitkit.answers import is_correct
+from sitkit.answers import READER_VERSION, is_correct
 from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
@@ -39,7 +39,7 @@ class Annotate:
 
     def material(self) -> Json:
         """Return teacher, questions and generation; which demonstrations are kept is decided where they are used."""
-        return {**self._answers_material(), "questions": self.questions.material()}
+        return {**self._answers_material(), "questions": self.questions.material(), "reader": READER_VERSION}
 
     def _answers_material(self) -> Json:
         return {

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sitkit.answers import extract, is_worked
+from sitkit.answers import READER_VERSION, extract, is_worked
 from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
@@ -53,6 +53,7 @@ class Evaluate:
             "provider": dict(self.student.provider),
             "questions": self.questions.material(),
             "tasks": self._tasks(),
+            "reader": READER_VERSION,
             "test_limit": self.test_limit,
             "settings": asdict(self.settings),
             **sampled,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
-from sitkit.answers import is_correct
+from sitkit.answers import READER_VERSION, is_correct
 from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import read_rows, write_rows
@@ -51,6 +51,7 @@ class Pair:
             "provider": dict(self.strategy.provider),
             "keep": self.keep,
             "settings": asdict(self.settings),
+            "reader": READER_VERSION,
         }
 
     def prompts(self) -> int:

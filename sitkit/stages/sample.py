@@ -11,7 +11,7 @@ from sitkit.settings import SampleSettings
 from sitkit.stages.base import Node, Work
 from sitkit.stages.completing import complete_all
 from sitkit.stages.training import ADAPTER
-from sitkit.types import PROMPTINGS, Answers, Generation, Json, Prompt, Student
+from sitkit.types import PROMPTINGS, Answers, Generation, Json, Prompt, Prompting, Question, Student
 
 ANSWERS = "answers.jsonl"
 
@@ -50,7 +50,7 @@ class Sample:
         """Write answers.jsonl."""
         questions = self.questions.questions
         prompts = [
-            Prompt(f"{prompting}|{question.id}", question.prompt(prompting))
+            Prompt(_prompt_id(prompting, question), question.prompt(prompting))
             for question in questions
             for prompting in PROMPTINGS
         ]
@@ -60,8 +60,16 @@ class Sample:
         write_rows(
             work.folder / ANSWERS,
             (
-                Answers(question.id, question.benchmark, done[f"direct|{question.id}"], done[f"cot|{question.id}"])
+                Answers(
+                    question.id,
+                    question.benchmark,
+                    *(done[_prompt_id(prompting, question)] for prompting in PROMPTINGS),
+                )
                 for question in questions
             ),
         )
         return {"questions": len(questions)}
+
+
+def _prompt_id(prompting: Prompting, question: Question) -> str:
+    return f"{prompting}|{question.benchmark}|{question.id}"

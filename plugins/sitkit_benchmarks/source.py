@@ -1,0 +1,63 @@
+"""Where a benchmark's rows lie: on the Hugging Face hub, or in a data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sitkit.errors import DataError
+from sitkit.types import Json, Split
+from sitkit_benchmarks.rows import Row, read_rows, sha256
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set on the hub, pinned, and its folder in a data folder: ``FOLDER/SPLIT.jsonl.gz`` or ``.jsonl``.
+
+    ``splits`` maps sitkit's split to the data set's own.
+    """
+
+    hub_id: str
+    config: str | None
+    revision: str
+    folder: str
+    splits: Mapping[Split, str]
+
+    def rows(self, split: Split, data_dir: Path | None) -> Iterator[Row]:
+        """Yield the rows of a split in the source's order. Raises `DataError`."""
+        if data_dir is not None:
+            return read_rows(self._file(split, data_dir))
+        return self._hub_rows(split)
+
+    def fingerprint(self, split: Split, data_dir: Path | None) -> Json:
+        """Return what determines the rows: the file's sha256, or id, config, revision and split on the hub."""
+        if data_dir is not None:
+            return {"sha256": sha256(self._file(split, data_dir))}
+        return {"hub": self.hub_id, "config": self.config, "revision": self.revision, "split": self.splits[split]}
+
+    def _file(self, split: Split, data_dir: Path) -> Path:
+        if not data_dir.is_dir():
+            raise DataError(f"--data-dir {data_dir} is no folder")
+        stem = data_dir / self.folder / self.splits[split]
+        names = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".jsonl.gz", ".jsonl")]
+        for name in names:
+            if name.is_file():
+                return name
+        raise DataError(f"{self.hub_id} is not in --data-dir: looked for {names[0]} and {names[1].name}")
+
+    def _hub_rows(self, split: Split) -> Iterator[Row]:
+        from datasets import load_dataset
+
+        name = f"{self.hub_id}@{self.revision[:7]}, split {self.splits[split]}"
+        try:
+            table = load_dataset(self.hub_id, self.config, revision=self.revision, split=self.splits[split])
+        except Exception as error:
+            # Networks, proxies, caches and the hub fail in many classes; each ends the same way for the user.
+            reason = " ".join(str(error).split())[:300]
+            raise DataError(
+                f"{name} cannot be loaded from the Hugging Face hub ({type(error).__name__}: {reason}); "
+                f"with the files at hand, use --data-dir DIR holding {self.folder}/{self.splits[split]}.jsonl.gz"
+            ) from error
+        for number, values in enumerate(table, 1):
+            yield Row(values, f"{name}, row {number}")

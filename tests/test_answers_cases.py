@@ -1,0 +1,263 @@
+"""Texts as models write them, and the final answer a person would read in each; None where there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from sitkit.answers import extract, is_correct
+from sitkit.types import Question
+
+MATH = "Answer the following mathematical question with numerical solution."
+PICK = "Choose the answer to the question only from options A, B, C, D."
+
+NUMBER = Question("n/0", "n", "number", MATH, "How many?", None, "12")
+ICE = Question("c/0", "c", "choice", PICK, "Which has a shape?", ("ice", "steam", "water", "salt water"), "A")
+COUNT = Question("c/1", "c", "choice", PICK, "How many legs?", ("2", "4", "6", "12"), "C")
+LONG = Question(
+    "c/2",
+    "c",
+    "choice",
+    PICK,
+    "How do you dry a plate?",
+    ("Wipe it. Use a cloth.", "Wipe it. Use a cloth on the U.S. side.", "Leave it wet", "Ask Dr. Dry"),
+    "B",
+)
+LATEX = Question("m/0", "m", "math", MATH, "What is it?", None, "\\frac{1}{2}")
+
+NUMBERS = [
+    ("The answer is 70.", "70"),
+    ("It is 70", "70"),
+    ("It is 70.", "70"),
+    ("70", "70"),
+    ("-5", "-5"),
+    ("The answer is -5.", "-5"),
+    ("The answer is −5.", "-5"),
+    ("The answer is negative 5.", "-5"),
+    ("The balance is -$5.", "-5"),
+    ("$1,234.50", "1234.5"),
+    ("The answer is $1,234.50.", "1234.5"),
+    ("It costs 1,450,000 dollars.", "1450000"),
+    ("The total is \\$2.5 million", "2500000"),
+    ("$80 000", "80000"),
+    ("Answer: 007", "7"),
+    ("The answer is 0.50", "0.5"),
+    ("The answer is .5", "0.5"),
+    ("3/4", "0.75"),
+    ("The answer is 1/3.", "1/3"),
+    ("She drank 2 1/2 cups.", "2.5"),
+    ("She drank 2 and 1/2 cups.", "2.5"),
+    ("50%", "50"),
+    ("The answer is 5kg.", "5"),
+    ("The answer is twelve.", "12"),
+    ("Twenty-five.", "25"),
+    ("She has three apples.", "3"),
+    ("one hundred and five", "105"),
+    ("= 12 apples", "12"),
+    ("So she has 3 * 4 = 12 apples.", "12"),
+    ("3 + 4 = 7\n7 - 2 = 5", "5"),
+    ("x = -3", "-3"),
+    ("12 = 3 * 4", "12"),
+    ("3 times 4 is 12", "12"),
+    ("about 20 minutes, so 20", "20"),
+    ("The answer is about 20 minutes, so 20.", "20"),
+    ("The answer is 3 + 4 = 7.", "7"),
+    ("The answer is 3 + 4.", None),
+    ("#### 1,234", "1234"),
+    ("She has 5.\n#### 5", "5"),
+    ("\\boxed{42}", "42"),
+    ("\\boxed{\\frac{3}{4}}", "0.75"),
+    ("The final answer is: $\\boxed{42}$. I hope it is correct.", "42"),
+    ("The answer is\n\n$$x = 15$$", "15"),
+    ("The total is \\(3 \\times 5 = 15\\) apples.", "15"),
+    ("It costs $\\$1{,}200$.", "1200"),
+    ("**Answer:** 18 dollars", "18"),
+    ("**Answer: 18**", "18"),
+    ("### Answer\n\n**18**", "18"),
+    ("**Final Answer**: The store sold **18** bags.", "18"),
+    ("Final answer = 18", "18"),
+    ("So 18 is the final answer.", "18"),
+    ("The answer to the question is 18.", "18"),
+    ("The answer (in dollars) is 18.", "18"),
+    ("The answer is $12 per hour for 3 hours.", "12"),
+    ("The answer is 12, because 3 * 4 = 12 and 2 are left.", "12"),
+    ("The answer is 12. This follows from 4 boxes of 3.", "12"),
+    ("She has 12 apples left after giving 3 to 2 friends.", "12"),
+    ("He earns 60 dollars in 5 days.", "60"),
+    ("In 5 days, she earned 60 dollars.", "60"),
+    ("If she works 5 days, she earns 60 dollars.", "60"),
+    ("He pays 50 dollars because 60 > 50.", "50"),
+    ("There are 4 boxes with 5 pens each, so there are 4 x 5 = 20 pens.", "20"),
+    ("Therefore, it takes 15 hours. Check: 15 x 2 = 30.", "15"),
+    ("1. Add 3 and 4 to get 7.\n2. Double it: 14.\n3. So she has 14.", "14"),
+    ("Step 1: 3 + 4 = 7\nStep 2: 7 * 2 = 14", "14"),
+    ("The answer is 5. Wait, 3 * 4 = 12, so it's 12.", "12"),
+    ("The answer is 5.\n\nActually, I forgot one. The answer is 6.", "6"),
+    ("The answer is not 5 but 7.", "7"),
+    ("The answer is not 5.", None),
+    ("The answer is 12. I hope this helps you with the answer!", "12"),
+    ("48/2 = <<48/2=24>>24", "24"),
+    ("First, 19 * 3 = 57. 57 - 2 = 55. The answer is 55.", "55"),
+    ("First, 19 * 3 = 57. 57 - 2 =", None),
+    ("First, 19 * 3 = 57. 57 -", None),
+    ("12\n\nQuestion: What is 5 + 6?\nAnswer: 11", "12"),
+    ("12. Question: What is 5 + 6? Answer: 11", "12"),
+    ("12\nAnswer the following mathematical question with numerical solution.\nAnswer: 11", "12"),
+    ("I don't know.", None),
+    ("There is not enough information to say how many of the 12 are left.", None),
+    ("I cannot answer this question.", None),
+    ("", None),
+    ("   \n", None),
+    ("To answer the question: 5 packs of 4 is 20.", "20"),
+    ("They finish on the 3rd day with 40 bricks.", "40"),
+    ("45 minutes / 3 minutes/question = 15 questions", "15"),
+    ("\N{EURO SIGN}15", "15"),
+    ("The answer is 10,5 and more", "10"),
+    ("It is 6 o'clock.", "6"),
+    ("It weighs 1.5 kg.", "1.5"),
+    ("It is 10^2 = 100.", "100"),
+]
+
+CHOICES = [
+    ("B", "B"),
+    ("b", "B"),
+    ("b)", "B"),
+    ("B.", "B"),
+    ("(B)", "B"),
+    ("(B) steam", "B"),
+    ("B) steam", "B"),
+    ("B: steam", "B"),
+    ("**B**", "B"),
+    ("**B) steam**", "B"),
+    ("\\boxed{B}", "B"),
+    ("$\\boxed{\\text{B}}$", "B"),
+    ("\\boxed{\\text{(B) steam}}", "B"),
+    ("#### B", "B"),
+    ("steam", "B"),
+    ("Steam.", "B"),
+    ("Salt water.", "D"),
+    ("It is salt water.", "D"),
+    ("It is C) water", "C"),
+    ("It is C) water.", "C"),
+    ("The answer is C) water.", "C"),
+    ("The answer is C.", "C"),
+    ("The answer is c.", "C"),
+    ("The answer is (c).", "C"),
+    ("The answer is: C", "C"),
+    ("The answer is\n\nC", "C"),
+    ("**Answer:** (B)", "B"),
+    ("Answer: B) steam", "B"),
+    ("### Answer\n\n**B**", "B"),
+    ("The correct answer is option c.", "C"),
+    ("The correct answer is **B: steam**.", "B"),
+    ("The best option is B", "B"),
+    ("Option D is correct.", "D"),
+    ("I would choose B.", "B"),
+    ("I'll go with (D).", "D"),
+    ("My answer: D", "D"),
+    ("So the answer is most likely steam.", "B"),
+    ("The answer is salt water, not water.", "D"),
+    ("The answer is not A but C", "C"),
+    ("The answer is not A) ice but C) water.", "C"),
+    ("The answer isn't ice, it is steam.", "B"),
+    ("I don't think the answer is B.", None),
+    ("The answer is B. Wait, no, it's C.", "C"),
+    ("The answer is B.\n\nHmm, let me reconsider. The answer is D.", "D"),
+    ("The answer is B. Actually, I am sure of it.", "B"),
+    ("B because A is solid and C is liquid.", "B"),
+    ("A is solid, so the answer is A.", "A"),
+    ("Ice is solid. Steam is a gas. Only ice works.", "A"),
+    ("A) no, B) no, C) yes. The answer is C) water.", "C"),
+    ("A) no\nB) yes\nC) no\nD) no", "B"),
+    ("A) ice: incorrect. B) steam: correct. C) water: incorrect. D) salt water: incorrect.", "B"),
+    (
+        "Answer:\nA) ice: Ice is solid.\nB) steam: Steam is a gas.\nC) water: It is liquid.\nD) salt water: As C.\n"
+        "Given these considerations, the only substance among the options that keeps a shape by itself is A) Ice.",
+        "A",
+    ),
+    ("Let's see.\nA) ice is solid.\nB) steam is not.\nTherefore, A.", "A"),
+    ("A) ice B) steam C) water D) salt water", None),
+    ("A) ice\nB) steam\nC) water\nD) salt water", None),
+    ("A. ice\nB. steam\nC. water\nD. salt water", None),
+    ("The options are ice, steam, water and salt water.", None),
+    ("Choices:\nA) ice\nB) steam", None),
+    ("The answer is F.", None),
+    ("(F) fire", None),
+    ("The answer is E) fire.", None),
+    ("None of the above.", None),
+    ("The answer is none of these.", None),
+    ("I cannot answer this question.", None),
+    ("I don't know which of ice and steam it is.", None),
+    ("I'm not sure, but I would say B.", "B"),
+    ("It could be anything.", None),
+    ("A dog would know.", None),
+    ("", None),
+    ("B\n\nQuestion: Which is hot?\nAnswer: C", "B"),
+    ("B\n\nQ: Which is hot?\nA: C", "B"),
+    ("The answer is steam (B).", "B"),
+    ('The answer is "B".', "B"),
+    ("The answer is “B”.", "B"),
+    ("B, steam", "B"),
+    ("Both A and B look right, but the answer is A", "A"),
+    ("C is the correct answer.", "C"),
+    ("C) water is the best choice here.", "C"),
+    ("The answer is C) water, since A) ice is hard and B) steam is hot.", "C"),
+    ("Thus (D) is right.", "D"),
+    ("So A) ice fits, while B) steam is wrong.", "A"),
+    ("I doubted it, but ice is right and steam isn't.", "A"),
+    ("A) ice doesn't flow. So it must be   salt  water.", "D"),
+]
+
+NUMBER_CHOICES = [
+    ("6", "C"),
+    ("The answer is 6.", "C"),
+    ("C) 6", "C"),
+    ("An ant has 2 + 4 = 6 legs, so the answer is 6.", "C"),
+    ("12 legs", "D"),
+    ("The answer is 3.", None),
+    ("B", "B"),
+]
+
+LONG_CHOICES = [
+    ("Wipe it. Use a cloth on the U.S. side.", "B"),
+    ("Wipe it. Use a cloth.", "A"),
+    ("The answer is Ask Dr. Dry", "D"),
+    ("The answer is B) Wipe it. Use a cloth on the U.S. side.", "B"),
+]
+
+EXPRESSIONS = [
+    ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}", True),
+    ("So $x = \\boxed{\\dfrac12}$.", "\\dfrac12", True),
+    ("The answer is $\\frac{2}{4}$.", "\\frac{2}{4}", True),
+    ("The answer is 0.5.", "0.5", True),
+    ("It equals $x = 0.5$", "0.5", True),
+    ("\\boxed{3} is wrong, so \\boxed{\\frac{1}{2}}", "\\frac{1}{2}", True),
+    ("\\boxed{\\frac{1}{3}}", "\\frac{1}{3}", False),
+    ("\\boxed{", None, False),
+    ("I don't know.", None, False),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), NUMBERS)
+def test_numbers(text: str, answer: str | None) -> None:
+    assert extract(NUMBER, text) == answer
+
+
+@pytest.mark.parametrize(("text", "answer"), CHOICES)
+def test_choices(text: str, answer: str | None) -> None:
+    assert extract(ICE, text) == answer
+
+
+@pytest.mark.parametrize(("text", "answer"), NUMBER_CHOICES)
+def test_choices_that_are_numbers(text: str, answer: str | None) -> None:
+    assert extract(COUNT, text) == answer
+
+
+@pytest.mark.parametrize(("text", "answer"), LONG_CHOICES)
+def test_choices_that_are_sentences(text: str, answer: str | None) -> None:
+    assert extract(LONG, text) == answer
+
+
+@pytest.mark.parametrize(("text", "answer", "correct"), EXPRESSIONS)
+def test_expressions(text: str, answer: str | None, correct: bool) -> None:
+    assert extract(LATEX, text) == answer
+    assert is_correct(LATEX, text) is correct
