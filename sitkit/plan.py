@@ -103,6 +103,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     student, teacher = parts.student(recipe.student), parts.teacher(recipe.teacher)
     strategy = parts.strategy(recipe.strategy)
     settings = resolve(student.made.recommended(), recipe.settings)
+    student.made.check(settings, strategy.made.objective())
     scored = recipe.scored_on(tuple(registry.names("benchmark")))
     for name in (*recipe.train_on, *recipe.refined_on, *scored):
         parts.benchmark(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
-    from sitkit.settings import InstructSettings, RefineSettings
+    from sitkit.settings import InstructSettings, RefineSettings, Settings
     from sitkit.spec import Spec
 
 Json: TypeAlias = Any
@@ -250,6 +250,12 @@ class Student(Protocol):
 
     def recommended(self) -> Mapping[str, Mapping[str, Json]]:
         """Return settings this student recommends over the paper's, by stage: ``{"instruct": {"epochs": 4}}``."""
+
+    def check(self, settings: Settings, objective: Objective) -> None:
+        """Raise `SettingError` for settings or an objective this student cannot train with.
+
+        Called before anything runs, so that a wrong loss or schedule does not show after hours; cheap.
+        """
 
     def instruct(
         self,

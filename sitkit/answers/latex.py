@@ -42,7 +42,7 @@ def read_latex(text: str) -> str | None:
         return _right_side(_inside(formulas[-1])) or None
     line = text.strip()
     if line and "\n" not in line and len(line) <= 60 and " " not in line.strip():
-        return _right_side(line.strip("*."))
+        return _right_side(line.strip("*.")) or None
     return read_number(text)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sitkit.errors import ModelError
-from sitkit.settings import InstructSettings, RefineSettings
+from sitkit.settings import InstructSettings, RefineSettings, Settings
 from sitkit.types import (
     COT_TRIGGER,
     Demonstration,
@@ -37,6 +37,9 @@ class Counter:
     def recommended(self) -> Mapping[str, Mapping[str, Json]]:
         """Recommend greedy answers."""
         return {"sample": {"temperature": 0.0}}
+
+    def check(self, settings: Settings, objective: Objective) -> None:
+        """Take any settings: none of them matters to a rule."""
 
     def instruct(
         self,
