@@ -1,0 +1,39 @@
+"""Students and local teachers on transformers, PEFT and TRL: any causal language model, from a folder or the hub.
+
+Making a student or a teacher reads the SPEC and looks at the folder; torch is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from sitkit import hookimpl
+from sitkit.hookspecs import Register
+from sitkit.spec import Spec
+from sitkit.types import Context, Student, StudentFactory, Teacher, TeacherFactory
+
+
+def hf_student(spec: Spec, context: Context) -> Student:
+    """A causal language model, from a folder or the hub, trained with LoRA: hf:org/name or hf:./folder."""
+    from sitkit_hf.options import parse_options
+    from sitkit_hf.student import HfStudent
+
+    return HfStudent(parse_options(spec))
+
+
+def hf_teacher(spec: Spec, context: Context) -> Teacher:
+    """A causal language model run here as the teacher: hf:org/name or hf:./folder."""
+    from sitkit_hf.options import parse_options
+    from sitkit_hf.teacher import HfTeacher
+
+    return HfTeacher(parse_options(spec))
+
+
+@hookimpl
+def sitkit_students(register: Register[StudentFactory]) -> None:
+    """Register the student ``hf``."""
+    register("hf", hf_student)
+
+
+@hookimpl
+def sitkit_teachers(register: Register[TeacherFactory]) -> None:
+    """Register the teacher ``hf``."""
+    register("hf", hf_teacher)

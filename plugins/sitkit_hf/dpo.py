@@ -1,0 +1,140 @@
+"""Preference optimisation of a LoRA adapter with TRL's DPOTrainer; the reference is the adapter it starts from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from sitkit.errors import ModelError
+from sitkit.types import Objective, TrainingReport
+from sitkit_hf.borrowing import adapted, own_randomness, switch_attention_dropout_off
+from sitkit_hf.examples import Examples
+from sitkit_hf.quiet import quiet
+from sitkit_hf.training import (
+    Job,
+    curve,
+    loss_metrics,
+    save_adapter,
+    train,
+    trainable_copy,
+    warmup_warning,
+    with_batches_that_fit,
+)
+
+COLLAPSE = -3.0
+"""Nats: below this mean change of the chosen side's log-probability a collapse is warned of."""
+
+
+def prefer(
+    job: Job, attach: Callable[[Any], Any], examples: Examples, held_out: Examples, objective: Objective
+) -> TrainingReport:
+    """Train the adapter that ``attach`` puts on the base on preference pairs and save it.
+
+    The reference's log-probabilities are taken once, before the first step, also when going on after a kill: the
+    trainer is made from the starting adapter and its checkpoint loaded afterwards. Raises `ModelError` if the first
+    loss shows that the reference is not the starting student.
+    """
+    if not examples.rows:
+        raise ModelError(f"{job.stage}: no preference pair is left to train on (of {examples.left_out} given)")
+    check_first = _ln2(job, objective)
+
+    def attempt(micro: int) -> TrainingReport:
+        with quiet(), own_randomness(job.seed), adapted(job.models, attach) as model:
+            start = trainable_copy(model)
+            switch_attention_dropout_off(model)
+            trainer = _trainer(job, model, examples, held_out, objective, micro)
+            train(job, trainer, start, check_first)
+            save_adapter(model, job.out, job.models.options.name)
+            shift = chosen_shift(trainer, trainer.eval_dataset if held_out.rows else trainer.train_dataset, micro)
+            rows = curve(trainer)
+            steps = int(trainer.state.global_step)
+            best = trainer.state.best_global_step
+        warnings = [*examples.warnings(job.stage, job.max_length()), *warmup_warning(job, steps)]
+        if shift < COLLAPSE:
+            warnings.append(
+                f"the chosen side's log-probability fell {-shift:.1f} nats below the reference's: a sign of collapse;"
+                " lower refine.learning_rate or add an sft term"
+            )
+        return TrainingReport(
+            steps=steps,
+            metrics={
+                **loss_metrics(rows),
+                "chosen_logp_shift": shift,
+                "best_step": float(best or steps),
+                "pairs": len(examples.rows),
+                "held_out": len(held_out.rows),
+                "cut": examples.cut,
+                "left_out": examples.left_out,
+                "micro_batch_size": micro,
+            },
+            log=rows,
+            warnings=warnings,
+        )
+
+    return with_batches_that_fit(job, attempt)
+
+
+def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objective: Objective, micro: int) -> Any:
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    class TokenPairsTrainer(DPOTrainer):  # type: ignore[misc]
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            # The rows are tokens already, exactly those that generation starts from.
+            return dataset
+
+    return TokenPairsTrainer(
+        model=model,
+        args=DPOConfig(
+            **job.arguments(micro),
+            max_length=job.max_length(),
+            loss_type=list(objective.loss),
+            loss_weights=list(objective.weights),
+            beta=objective.beta,
+            precompute_ref_log_probs=True,
+        ),
+        train_dataset=Dataset.from_list(examples.rows),
+        eval_dataset=Dataset.from_list(held_out.rows) if held_out.rows else None,
+        processing_class=job.models.tokenizer(),
+    )
+
+
+def _ln2(job: Job, objective: Objective) -> Callable[[float], None] | None:
+    if objective.loss != ("sigmoid",):
+        return None
+    expected = math.log(2) * objective.weights[0]
+    # In half precision the log-probability of a long answer is only good to some tenths of a nat.
+    tolerance = (1e-3 if "32" in str(job.models.dtype()) else 3e-2) * objective.weights[0]
+
+    def check(loss: float) -> None:
+        if abs(loss - expected) > tolerance:
+            raise ModelError(
+                f"{job.stage}: the first loss is {loss:.4f} and not {expected:.4f} (ln 2):"
+                " the reference is not the starting student"
+            )
+
+    return check
+
+
+def chosen_shift(trainer: Any, dataset: Any, batch_size: int) -> float:
+    """Return the mean of log pi(chosen) - log ref(chosen) over the pairs, in nats, for the weights as they are."""
+    import torch
+
+    model = trainer.model.eval()
+    total = 0.0
+    for first in range(0, len(dataset), batch_size):
+        rows = [dataset[index] for index in range(first, min(first + batch_size, len(dataset)))]
+        batch = {key: value.to(model.device) for key, value in trainer.data_collator(rows).items()}
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+        with torch.no_grad(), trainer.accelerator.autocast():
+            log_probs = model(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                labels=labels,
+                fused_lm_head=True,
+                use_cache=False,
+            ).log_probs
+        chosen = log_probs.sum(dim=1).chunk(2)[0]
+        total += float((chosen - batch["ref_chosen_logps"]).sum())
+    return total / len(dataset)

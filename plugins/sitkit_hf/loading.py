@@ -1,0 +1,210 @@
+"""Load a model and its tokenizer, once, and keep them: the base for training, a merged copy for generation."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from sitkit.errors import ModelError
+from sitkit_hf.disk import DISK_FULL, disk_errors
+from sitkit_hf.memory import free_memory, out_of_memory
+from sitkit_hf.options import Options
+from sitkit_hf.quiet import quiet
+
+
+class Models:
+    """The loaded forms of one model.
+
+    The base is what training stands on (4-bit if so asked). Generation runs on full-precision weights with the
+    adapter merged in: into a copy of the base, or, where the base is 4-bit, into a 16- or 32-bit load of its own.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._tokenizer: Any = None
+        self._base: Any = None
+        self._merged: Any = None
+        self._merged_for: tuple[str, int, int] | None = None
+
+    def tokenizer(self) -> Any:
+        """Return the tokenizer, padding on the left; raises `ModelError` if it cannot be loaded."""
+        if self._tokenizer is None:
+            from transformers import AutoTokenizer
+
+            tokenizer = self._load(AutoTokenizer.from_pretrained)
+            if tokenizer.pad_token is None:
+                # Padding is masked in training and in generation, so any token does.
+                tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+            tokenizer.padding_side = "left"
+            self._tokenizer = tokenizer
+        return self._tokenizer
+
+    def base(self) -> Any:
+        """Return the model that training stands on, frozen."""
+        if self._base is None:
+            self._base = self._load_model(quantized=self.quantized())
+        return self._base
+
+    def for_training(self) -> Any:
+        """Return the base, with the merged copy's memory given back."""
+        self._drop_merged()
+        return self.base()
+
+    def generator(self, adapter: Path | None) -> Any:
+        """Return the full-precision model with the adapter merged in, kept until another one is asked for."""
+        if adapter is None and not self.quantized():
+            return self.base().eval()
+        wanted = _identity(adapter)
+        if self._merged is None or self._merged_for != wanted:
+            self._drop_merged()
+            self._merged = self._merge(adapter)
+            self._merged_for = wanted
+        return self._merged
+
+    def quantized(self) -> bool:
+        """Tell whether training stands on 4-bit weights."""
+        if self.options.quantize == "auto":
+            return self.device().startswith("cuda")
+        return self.options.quantize == "nf4"
+
+    def device(self) -> str:
+        """Return the device's name: "cpu" or "cuda:0". Raises `ModelError` if it is not there."""
+        import torch
+
+        if self.options.device == "cpu":
+            return "cpu"
+        if torch.cuda.is_available():
+            return "cuda:0"
+        if self.options.device == "cuda":
+            raise ModelError("device=cuda: no CUDA device is available here; use device=cpu")
+        return "cpu"
+
+    def dtype(self) -> Any:
+        """Return the torch dtype of the full-precision weights and of 4-bit computation."""
+        import torch
+
+        name = self.options.dtype
+        if name == "auto":
+            name = "bfloat16" if self.device().startswith("cuda") else "float32"
+        return getattr(torch, name)
+
+    def folder(self) -> str:
+        """Return the local folder of the model's files; for a hub id, its snapshot in the hub's cache."""
+        if self.options.folder is not None:
+            return str(self.options.folder)
+        from transformers.utils import cached_file
+
+        return str(Path(cached_file(self.options.model, "config.json", revision=self.options.revision)).parent)
+
+    def close(self) -> None:
+        """Free everything."""
+        loaded = self._base is not None or self._merged is not None
+        self._drop_merged()
+        self._base = self._tokenizer = None
+        # A run that found everything stored has loaded nothing, and must not import torch to free it.
+        if loaded:
+            free_memory()
+
+    def _merge(self, adapter: Path | None) -> Any:
+        try:
+            model = self._load_model(quantized=False) if self.quantized() else copy.deepcopy(self.base())
+            if adapter is None:
+                return model.eval()
+            return merge(model, adapter).eval()
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{self.options.name} does not fit into memory a second time, for generation with the adapter merged in"
+            ) from error
+
+    def _drop_merged(self) -> None:
+        if self._merged is not None:
+            self._merged = self._merged_for = None
+            free_memory()
+
+    def _load_model(self, *, quantized: bool) -> Any:
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+        extra: dict[str, Any] = {}
+        if quantized:
+            # QLoRA (Dettmers et al. 2023): normal float, double quantisation.
+            extra["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=self.dtype(),
+            )
+            extra["device_map"] = {"": self.device()}
+        model = self._load(AutoModelForCausalLM.from_pretrained, dtype=self.dtype(), use_safetensors=True, **extra)
+        if quantized:
+            keep_differentiable(model)
+        else:
+            model.to(self.device())
+        return model.requires_grad_(False).eval()
+
+    def _load(self, load: Any, **extra: Any) -> Any:
+        from safetensors import SafetensorError
+
+        try:
+            with quiet(), disk_errors():
+                return load(
+                    self.options.model,
+                    revision=self.options.revision,
+                    trust_remote_code=self.options.trust_remote_code,
+                    **extra,
+                )
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            raise ModelError(self._reason(error)) from error
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
+                raise ModelError(f"{self.options.name} does not fit into the memory of {self.device()}") from error
+            raise ModelError(self._reason(error)) from error
+        except (ValueError, KeyError, ImportError, SafetensorError) as error:
+            raise ModelError(self._reason(error)) from error
+
+    def _reason(self, error: Exception) -> str:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"cannot load {self.options.model}: {lines[0] if lines else type(error).__name__}"
+
+
+def keep_differentiable(model: Any) -> None:
+    """Keep bitsandbytes' 4-bit layers on their differentiable path on CPUs with AVX512-BF16.
+
+    There the first forward in evaluation repacks the weights, and training afterwards goes through an operator
+    without a right gradient (bitsandbytes 0.50.2).
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.support_avx512bf16_for_cpu = False
+
+
+def merge(model: Any, adapter: Path) -> Any:
+    """Return the model with the adapter merged into its weights, in place. Raises `ModelError` if it does not fit."""
+    import torch
+    from peft import PeftModel
+
+    try:
+        # PEFT draws first weights before it loads the adapter's.
+        with quiet(), torch.random.fork_rng():
+            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except (ValueError, KeyError, OSError) as error:
+        raise ModelError(f"cannot use the adapter in {adapter}: {str(error).splitlines()[0]}") from error
+
+
+def check_adapter(adapter: Path) -> None:
+    """Raise `ModelError` unless the folder holds an adapter as PEFT writes it."""
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / name).is_file():
+            raise ModelError(f"{adapter} is no adapter folder: it has no {name}")
+
+
+def _identity(adapter: Path | None) -> tuple[str, int, int]:
+    if adapter is None:
+        return "", 0, 0
+    check_adapter(adapter)
+    status = (adapter / "adapter_model.safetensors").stat()
+    return str(adapter.absolute()), status.st_size, status.st_mtime_ns

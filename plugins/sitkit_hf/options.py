@@ -1,0 +1,109 @@
+"""What may follow ``hf:``, read from a SPEC."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sitkit.errors import ModelError, SpecError
+from sitkit.spec import Spec, boolean, one_of
+
+Quantize = Literal["auto", "nf4", "none"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Switch = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A model and how to run it.
+
+    ``model`` is a hub id, or the absolute path of ``folder`` where it lies here. ``quantize`` and ``dtype`` "auto"
+    mean nf4 and bfloat16 on CUDA, none and float32 on a CPU. ``batch_size`` is that of generation; 0 adapts it to
+    the memory there is.
+    """
+
+    model: str
+    folder: Path | None = None
+    quantize: Quantize = "auto"
+    dtype: Dtype = "auto"
+    revision: str | None = None
+    chat_template: Switch = "auto"
+    trust_remote_code: bool = False
+    device: str = "auto"
+    batch_size: int = 0
+    system: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name without anybody's path: the hub id, or the folder's own name."""
+        return self.model if self.folder is None else self.folder.name
+
+
+def parse_options(spec: Spec) -> Options:
+    """Read the SPEC of a student or a teacher.
+
+    Raises `SpecError` for a malformed one and `ModelError` where a path holds no model.
+    """
+    model = spec.require_argument("a model folder or a hub id")
+    given: dict[str, Any] = spec.parse_options(
+        {
+            "quantize": one_of("auto", "nf4", "none"),
+            "dtype": one_of("auto", "float32", "bfloat16", "float16"),
+            "revision": _text,
+            "chat_template": one_of("auto", "on", "off"),
+            "trust_remote_code": boolean,
+            "device": _device,
+            "batch_size": _batch_size,
+            "system": _text,
+        }
+    )
+    folder = _folder(model)
+    if folder is not None:
+        check_model_folder(folder)
+        model = str(folder)
+    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
+        raise SpecError(f"{model!r} is neither a folder nor a hub id (org/name)")
+    if given.get("system") and given.get("chat_template") == "off":
+        raise SpecError("system= needs a chat template, and chat_template=off leaves it out")
+    return Options(model=model, folder=folder, **given)
+
+
+def _folder(model: str) -> Path | None:
+    path = Path(model).expanduser() if model.startswith("~") else Path(model)
+    if model.startswith(("./", "../", "/", "~")) or model in (".", "..") or path.is_dir():
+        return path.absolute()
+    return None
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raise `ModelError` unless the folder holds a config.json and weights as safetensors."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is no folder: expected a model folder with config.json and *.safetensors")
+    if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise ModelError(f"{folder} holds an adapter, not a model: merge it first (sitkit export --merge)")
+        raise ModelError(f"{folder} is no model folder: it has no config.json")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{folder} has no *.safetensors weights (pickled weights are not read): save it with save_pretrained"
+        )
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("expected a value")
+    return text
+
+
+def _device(text: str) -> str:
+    if text not in ("auto", "cpu", "cuda"):
+        raise ValueError("expected auto, cpu or cuda (CUDA_VISIBLE_DEVICES picks which)")
+    return text
+
+
+def _batch_size(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("expected a whole number, 0 for a size that adapts to memory")
+    return int(text)

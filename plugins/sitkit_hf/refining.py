@@ -1,0 +1,158 @@
+"""Refine an adapter on preference pairs: settings checked, pairs held out, and the right trainer chosen."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sitkit.errors import ModelError, SettingError, suggestion
+from sitkit.settings import RefineSettings
+from sitkit.types import Objective, PreferencePair, Progress, TrainingReport
+from sitkit_hf.examples import Examples, completions, preferences
+from sitkit_hf.loading import Models, check_adapter
+from sitkit_hf.prompts import Prompts, end_tokens
+from sitkit_hf.training import Job, check_scheduler
+
+LOSSES = (
+    "aot",
+    "aot_unpaired",
+    "apo_down",
+    "apo_zero",
+    "bco_pair",
+    "discopop",
+    "hinge",
+    "ipo",
+    "nca_pair",
+    "robust",
+    "sft",
+    "sigmoid",
+    "sigmoid_norm",
+    "sppo_hard",
+)
+"""TRL 1.16's DPO losses, but for exo_pair, which needs label smoothing."""
+
+
+def refine(
+    models: Models,
+    start: Path,
+    pairs: Sequence[PreferencePair],
+    objective: Objective,
+    settings: RefineSettings,
+    *,
+    out: Path,
+    scratch: Path,
+    seed: int,
+    progress: Progress,
+) -> TrainingReport:
+    """Go on from the adapter in ``start``, which is also the frozen reference.
+
+    The objective ``("sft",)`` alone is plain fine-tuning on the chosen sides. Raises `SettingError` for settings that
+    cannot be and `ModelError` where there is nothing to train on.
+    """
+    from sitkit_hf.dpo import prefer
+    from sitkit_hf.sft import fine_tune
+
+    objective = resolve(objective, settings)
+    check_scheduler("refine", settings)
+    different = [pair for pair in pairs if pair.chosen.strip() != pair.rejected.strip()]
+    kept, held_out = hold_out(different, settings.validation, seed)
+    job = Job(
+        stage="refine",
+        models=models,
+        settings=settings,
+        epochs=settings.epochs,
+        out=out,
+        scratch=scratch,
+        seed=seed,
+        progress=progress,
+    )
+    if not kept:
+        raise ModelError(f"refine: no preference pair is left to train on (of {len(pairs)} given)")
+    job.steps(len(kept))
+    check_adapter(start)
+    base = models.for_training()
+    prompts = Prompts(models.tokenizer(), models.options, end_tokens(base))
+
+    def attach(model: Any) -> Any:
+        return _trainable_adapter(model, start, models.folder())
+
+    if objective.loss == ("sft",):
+        chosen, chosen_held_out = (
+            completions(prompts, [(pair.prompt, pair.chosen) for pair in part], job.max_length())
+            for part in (kept, held_out)
+        )
+        chosen.left_out += len(pairs) - len(different)
+        return fine_tune(_evaluating(job, settings, chosen_held_out), attach, chosen, chosen_held_out)
+    examples, examples_held_out = (preferences(prompts, part, job.max_length()) for part in (kept, held_out))
+    examples.left_out += len(pairs) - len(different)
+    return prefer(_evaluating(job, settings, examples_held_out), attach, examples, examples_held_out, objective)
+
+
+def _evaluating(job: Job, settings: RefineSettings, held_out: Examples) -> Job:
+    return replace(job, eval_steps=settings.eval_steps if held_out.rows else 0)
+
+
+def resolve(objective: Objective, settings: RefineSettings) -> Objective:
+    """Return the strategy's objective with what the settings override; raises `SettingError` naming known losses."""
+    loss, weights = objective.loss, objective.weights
+    if settings.loss is not None:
+        loss = tuple(name.strip() for name in settings.loss.split("+"))
+        weights = (1.0,) * len(loss)
+    if settings.weights is not None:
+        weights = tuple(_weight(part, settings.weights) for part in settings.weights.split("+"))
+    for name in loss:
+        if name not in LOSSES:
+            raise SettingError(f"refine.loss={'+'.join(loss)}: no loss is called {name!r}{suggestion(name, LOSSES)}")
+    if not loss or len(set(loss)) != len(loss):
+        raise SettingError(f"refine.loss={'+'.join(loss)}: expected different losses joined by +")
+    if len(weights) != len(loss):
+        raise SettingError(
+            f"refine.weights={'+'.join(f'{weight:g}' for weight in weights)}: expected one weight for each of"
+            f" {'+'.join(loss)}"
+        )
+    return Objective(loss=loss, weights=weights, beta=objective.beta if settings.beta is None else settings.beta)
+
+
+def _weight(part: str, text: str) -> float:
+    try:
+        weight = float(part)
+    except ValueError as error:
+        raise SettingError(f"refine.weights={text}: expected numbers joined by +") from error
+    if not (math.isfinite(weight) and weight > 0):
+        raise SettingError(f"refine.weights={text}: every weight must be above 0")
+    return weight
+
+
+def hold_out(
+    pairs: Sequence[PreferencePair], share: float, seed: int
+) -> tuple[list[PreferencePair], list[PreferencePair]]:
+    """Split off a share of the pairs for validation, chosen by a hash of seed and question id.
+
+    At least one is held out where there are 10 pairs or more and the share is above 0; at least one is kept.
+    """
+    wanted = min(round(share * len(pairs)), len(pairs) - 1)
+    if share > 0 and len(pairs) >= 10:
+        wanted = max(1, wanted)
+    ranked = sorted(range(len(pairs)), key=lambda index: (_rank(pairs[index], seed), index))
+    chosen = set(ranked[: max(0, wanted)])
+    kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
+    return kept, [pair for index, pair in enumerate(pairs) if index in chosen]
+
+
+def _rank(pair: PreferencePair, seed: int) -> str:
+    return hashlib.sha256(f"{seed}\0{pair.benchmark}\0{pair.question_id}".encode()).hexdigest()
+
+
+def _trainable_adapter(model: Any, start: Path, base: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        adapter = PeftModel.from_pretrained(model, str(start), is_trainable=True)
+    except (ValueError, KeyError, OSError) as error:
+        raise ModelError(f"cannot use the adapter in {start}: {str(error).splitlines()[0]}") from error
+    adapter.peft_config["default"].base_model_name_or_path = base
+    return adapter

@@ -1,0 +1,64 @@
+"""The next token of each row: the likeliest, or a draw that depends on nothing but the row's own stream."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+_DRAW = 1 << 15
+"""Random numbers drawn at a time for a row. A constant, so that a row's stream does not depend on the batch."""
+
+
+def row_seed(seed: int, prompt_id: str) -> int:
+    """Return the seed of a row's stream, 63 bits of sha256 over the run's seed and the prompt's id."""
+    digest = hashlib.sha256(f"{seed}\0{prompt_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class GumbelRows:
+    """Samples from softmax(logits / temperature) by the Gumbel-max trick, each row with noise from its own generator.
+
+    So neither batch size, nor order, nor a resume changes a draw.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, device: Any) -> None:
+        import torch
+
+        self.temperature = temperature
+        self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
+        self.step = 0
+        self.noise: Any = None
+
+    def choose(self, logits: Any) -> Any:
+        """Return the next token of each row: shape (rows,) from logits of shape (rows, vocabulary)."""
+        steps = max(1, _DRAW // logits.shape[1])
+        if self.step % steps == 0:
+            self.noise = self._draw(steps, logits.shape[1], logits.device)
+        noise = self.noise[:, self.step % steps]
+        self.step += 1
+        return (logits.float() / self.temperature + noise).argmax(dim=-1)
+
+    def keep(self, rows: Any) -> None:
+        """Go on with these rows only: indices as a tensor of shape (rows kept,)."""
+        self.generators = [self.generators[row] for row in rows.tolist()]
+        self.noise = self.noise[rows]
+
+    def _draw(self, steps: int, vocabulary: int, device: Any) -> Any:
+        import torch
+
+        drawn = torch.empty(len(self.generators), steps, vocabulary, device=device)
+        for row, generator in zip(drawn, self.generators, strict=True):
+            row.exponential_(generator=generator)
+        return drawn.clamp_(min=torch.finfo(torch.float32).tiny).log_().neg_()
+
+
+class Greedy:
+    """Takes the likeliest token of each row."""
+
+    def choose(self, logits: Any) -> Any:
+        """Return the next token of each row: shape (rows,) from logits of shape (rows, vocabulary)."""
+        return logits.argmax(dim=-1)
+
+    def keep(self, rows: Any) -> None:
+        """Go on with these rows only: greedy rows have no state."""

@@ -1,0 +1,131 @@
+"""Supervised fine-tuning of a LoRA adapter with TRL's SFTTrainer: instruction-tuning, and the control of refining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sitkit.errors import ModelError
+from sitkit.settings import InstructSettings
+from sitkit.types import Demonstration, Progress, TrainingReport
+from sitkit_hf.borrowing import adapted, own_randomness
+from sitkit_hf.examples import Examples, completions
+from sitkit_hf.loading import Models
+from sitkit_hf.prompts import Prompts, end_tokens
+from sitkit_hf.quiet import quiet
+from sitkit_hf.training import (
+    Job,
+    check_scheduler,
+    curve,
+    loss_metrics,
+    save_adapter,
+    train,
+    trainable_copy,
+    warmup_warning,
+    with_batches_that_fit,
+)
+
+
+def instruct(
+    models: Models,
+    demonstrations: Sequence[Demonstration],
+    settings: InstructSettings,
+    *,
+    out: Path,
+    scratch: Path,
+    seed: int,
+    progress: Progress,
+) -> TrainingReport:
+    """Train a new adapter on every linear layer (never the output layer); the loss is that of the completions."""
+    check_scheduler("instruct", settings)
+    job = Job(
+        stage="instruct",
+        models=models,
+        settings=settings,
+        epochs=settings.epochs,
+        out=out,
+        scratch=scratch,
+        seed=seed,
+        progress=progress,
+    )
+    base = models.for_training()
+    prompts = Prompts(models.tokenizer(), models.options, end_tokens(base))
+    texts = [(row.prompt, row.completion) for row in demonstrations]
+    examples = completions(prompts, texts, job.max_length())
+    if settings.packing:
+        _check_packing(base)
+
+    def attach(model: Any) -> Any:
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            r=settings.lora_r,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.lora_dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+            # PEFT looks for the base's config here; a hub id would send it to the network at every checkpoint.
+            base_model_name_or_path=models.folder(),
+        )
+        return get_peft_model(model, config)
+
+    return fine_tune(job, attach, examples, Examples(), packing=settings.packing)
+
+
+def fine_tune(
+    job: Job, attach: Callable[[Any], Any], examples: Examples, held_out: Examples, *, packing: bool = False
+) -> TrainingReport:
+    """Train the adapter that ``attach`` puts on the base and save it. Raises `ModelError` without examples."""
+    if not examples.rows:
+        raise ModelError(f"{job.stage}: no example is left to train on (of {examples.left_out} given)")
+
+    def attempt(micro: int) -> TrainingReport:
+        with quiet(), own_randomness(job.seed), adapted(job.models, attach) as model:
+            from datasets import Dataset
+            from trl import SFTConfig, SFTTrainer
+
+            start = trainable_copy(model)
+            trainer = SFTTrainer(
+                model=model,
+                args=SFTConfig(
+                    **job.arguments(micro),
+                    max_length=job.max_length(),
+                    packing=packing,
+                    # The rows are tokens already, exactly those that generation starts from.
+                    dataset_kwargs=None if packing else {"skip_prepare_dataset": True},
+                ),
+                train_dataset=Dataset.from_list(examples.rows),
+                eval_dataset=Dataset.from_list(held_out.rows) if held_out.rows else None,
+                processing_class=job.models.tokenizer(),
+            )
+            train(job, trainer, start)
+            save_adapter(model, job.out, job.models.options.name)
+            rows = curve(trainer)
+            steps = int(trainer.state.global_step)
+            best = trainer.state.best_global_step
+        return TrainingReport(
+            steps=steps,
+            metrics={
+                **loss_metrics(rows),
+                "best_step": float(best or steps),
+                "examples": len(examples.rows),
+                "held_out": len(held_out.rows),
+                "cut": examples.cut,
+                "left_out": examples.left_out,
+                "micro_batch_size": micro,
+            },
+            log=rows,
+            warnings=[*examples.warnings(job.stage, job.max_length()), *warmup_warning(job, steps)],
+        )
+
+    return with_batches_that_fit(job, attempt)
+
+
+def _check_packing(base: Any) -> None:
+    attention = str(getattr(base.config, "_attn_implementation", ""))
+    if "flash" not in attention:
+        raise ModelError(
+            f"instruct.packing needs flash attention, and this model runs with {attention or 'another'} attention here;"
+            " leave packing off"
+        )

@@ -1,0 +1,242 @@
+"""What instruction-tuning and refining have in common: arguments, batches that fit, resuming, saving, reporting."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sitkit.errors import ModelError, SettingError, suggestion
+from sitkit.settings import TrainSettings
+from sitkit.types import Progress
+from sitkit_hf import checkpoints
+from sitkit_hf.callbacks import watcher
+from sitkit_hf.disk import disk_errors
+from sitkit_hf.loading import Models
+from sitkit_hf.memory import free_memory, out_of_memory
+
+T = TypeVar("T")
+
+SCHEDULERS = (
+    "constant",
+    "constant_with_warmup",
+    "cosine",
+    "cosine_with_restarts",
+    "inverse_sqrt",
+    "linear",
+    "polynomial",
+)
+"""transformers' schedules that need nothing but the number of steps and of warm-up steps."""
+
+_MOST_ROWS = 32
+_MANY_PARAMETERS = 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training: on what, how, from where and to where. ``eval_steps`` 0: nothing is held out."""
+
+    stage: str
+    models: Models
+    settings: TrainSettings
+    epochs: float
+    out: Path
+    scratch: Path
+    seed: int
+    progress: Progress
+    eval_steps: int = 0
+
+    def max_length(self) -> int:
+        """Return the longest sequence, in tokens: the setting, or the model's positions if these are fewer."""
+        positions = getattr(self.models.base().config.get_text_config(), "max_position_embeddings", None)
+        return min(self.settings.max_length, positions or self.settings.max_length)
+
+    def steps(self, examples: int) -> int:
+        """Return how many optimiser steps so many examples give: the epochs, ended by max_steps."""
+        of_epochs = math.ceil(self.epochs * math.ceil(examples / self.settings.batch_size))
+        limits = [steps for steps in (of_epochs, self.settings.max_steps) if steps > 0]
+        if not limits:
+            raise SettingError(f"{self.stage}.epochs and {self.stage}.max_steps are both 0: one must say when to stop")
+        return min(limits)
+
+    def arguments(self, micro: int) -> dict[str, Any]:
+        """Return the arguments that SFTConfig and DPOConfig share, for so many examples per forward pass."""
+        settings, device, dtype = self.settings, self.models.device(), str(self.models.dtype())
+        arguments: dict[str, Any] = {
+            "output_dir": str(self.scratch),
+            "per_device_train_batch_size": micro,
+            "per_device_eval_batch_size": micro,
+            "gradient_accumulation_steps": settings.batch_size // micro,
+            "learning_rate": settings.learning_rate,
+            "weight_decay": settings.weight_decay,
+            "lr_scheduler_type": settings.scheduler,
+            # transformers reads a number below 1 as a share of all steps.
+            "warmup_steps": settings.warmup if settings.warmup < 1 else int(settings.warmup),
+            "gradient_checkpointing": settings.gradient_checkpointing,
+            "logging_first_step": True,
+            "logging_nan_inf_filter": False,
+            "save_strategy": "steps",
+            "save_steps": settings.save_steps,
+            "save_total_limit": 2,
+            "seed": self.seed,
+            "data_seed": self.seed,
+            "use_cpu": device == "cpu",
+            "bf16": device != "cpu" and dtype == "torch.bfloat16",
+            "fp16": device != "cpu" and dtype == "torch.float16",
+            "report_to": "none",
+            "disable_tqdm": True,
+            "dataloader_pin_memory": False,
+        }
+        if self.eval_steps:
+            arguments |= {
+                "eval_strategy": "steps",
+                "eval_steps": self.eval_steps,
+                # The best checkpoint can only be one that was saved; the watcher adds those of save_steps.
+                "save_steps": self.eval_steps,
+                "load_best_model_at_end": True,
+                "metric_for_best_model": "eval_loss",
+                "greater_is_better": False,
+                "prediction_loss_only": True,
+            }
+        return arguments
+
+
+def check_scheduler(stage: str, settings: TrainSettings) -> None:
+    """Raise `SettingError` for a schedule that is unknown or needs more than steps."""
+    if settings.scheduler not in SCHEDULERS:
+        raise SettingError(
+            f"{stage}.scheduler={settings.scheduler}: no such schedule{suggestion(settings.scheduler, SCHEDULERS)}"
+        )
+
+
+def with_batches_that_fit(job: Job, attempt: Callable[[int], T]) -> T:
+    """Call ``attempt(examples per forward pass)``, with half as many each time memory runs out.
+
+    The optimiser's batch stays the same through gradient accumulation. Raises `ModelError` if one does not fit.
+    """
+    batch = job.settings.batch_size
+    micro = _divisor(batch, job.settings.micro_batch_size or _first_guess(job.models.base()))
+    while True:
+        try:
+            with disk_errors():
+                done = attempt(micro)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            if micro == 1:
+                raise ModelError(
+                    f"{job.stage}: memory ran out with one example at a time; lower {job.stage}.max_length, or set"
+                    f" {job.stage}.gradient_checkpointing=true or quantize=nf4"
+                ) from error
+            micro = _divisor(batch, micro // 2)
+        else:
+            free_memory()
+            return done
+        free_memory(after_failure=True)
+
+
+def _first_guess(model: Any) -> int:
+    return _MOST_ROWS if model.num_parameters() < _MANY_PARAMETERS else 8
+
+
+def _divisor(batch: int, most: int) -> int:
+    return next(size for size in range(min(batch, most), 0, -1) if batch % size == 0)
+
+
+def train(
+    job: Job, trainer: Any, trainable: Mapping[str, Any], first_loss: Callable[[float], None] | None = None
+) -> None:
+    """Run the trainer to its end, from the newest whole checkpoint if there is one.
+
+    ``trainable`` are the adapter's weights as they were before the trainer was made: TRL 1.16 rounds them to bfloat16
+    where the base is 4-bit, which swallows steps at small learning rates.
+    """
+    import torch
+    from transformers import PrinterCallback
+
+    with torch.no_grad():
+        for name, parameter in trainer.model.named_parameters():
+            if name in trainable:
+                parameter.data = trainable[name].clone()
+    total = job.steps(len(trainer.train_dataset))
+    trainer.args.max_steps = total
+    trainer.args.logging_steps = max(1, total // 500)
+    # Several visible GPUs would make the trainer split each batch over copies of the model.
+    trainer.args._n_gpu = min(1, trainer.args.n_gpu)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(
+        watcher(
+            job.stage,
+            job.progress,
+            save_steps=job.settings.save_steps,
+            evaluates=bool(job.eval_steps),
+            first_loss=first_loss,
+        )
+    )
+    checkpoint = checkpoints.newest(job.scratch)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def trainable_copy(model: Any) -> dict[str, Any]:
+    """Return copies of the weights that will be trained, in float32, by name."""
+    return {name: p.detach().clone().float() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def save_adapter(model: Any, out: Path, base: str) -> None:
+    """Write the trained adapter alone, in PEFT's layout, the same bytes for the same weights.
+
+    ``base`` is what adapter_config.json names as the base model.
+    """
+    with disk_errors():
+        model.save_pretrained(str(out), selected_adapters=["default"], save_embedding_layers=False)
+    (out / "README.md").unlink(missing_ok=True)
+    write_adapter_config(out, base)
+
+
+def write_adapter_config(folder: Path, base: str) -> None:
+    """Rewrite adapter_config.json with this base model's name, its keys and sets in a fixed order."""
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    for key, value in config.items():
+        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+            config[key] = sorted(value)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def curve(trainer: Any) -> list[dict[str, float]]:
+    """Return what the trainer logged, step by step, without its clock."""
+    rows = []
+    for entry in trainer.state.log_history:
+        row = {
+            key: float(value)
+            for key, value in entry.items()
+            if isinstance(value, int | float) and not key.endswith(("_runtime", "_per_second", "total_flos"))
+        }
+        if "loss" in row or "eval_loss" in row:
+            rows.append(row)
+    return rows
+
+
+def loss_metrics(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return first, last and mean training loss, and the lowest validation loss where there is one."""
+    losses = [row["loss"] for row in rows if "loss" in row]
+    held_out = [row["eval_loss"] for row in rows if "eval_loss" in row]
+    metrics = {"first_loss": losses[0], "last_loss": losses[-1], "mean_loss": sum(losses) / len(losses)}
+    if held_out:
+        metrics["validation_loss"] = min(held_out)
+    return metrics
+
+
+def warmup_warning(job: Job, steps: int) -> list[str]:
+    """Return a warning if the warm-up is as long as the training."""
+    warmup = job.settings.warmup
+    if warmup < 1 or steps > warmup:
+        return []
+    return [
+        f"warm-up takes all {steps} steps ({job.stage}.warmup={warmup:g}): the learning rate ends at"
+        f" {steps / warmup:.0%} of its peak"
+    ]

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitkit.errors import ModelError
+from sitkit.types import Generation, Prompt
+
+
+@pytest.fixture(scope="module")
+def asked() -> Sequence[Prompt]:
+    rng = random.Random(0)
+    texts = ["".join(rng.choice("abcdefgh 123") for _ in range(rng.randint(1, 40))) for _ in range(32)]
+    return [Prompt(f"p{n}", f"Question: {text}\nAnswer:") for n, text in enumerate(texts)]
+
+
+def generate(student: Any, adapter: Path | None, asked: Sequence[Prompt], tokens: int) -> dict[str, str]:
+    """The reference: transformers' own generate, each prompt alone, so without any padding."""
+    model, tokenizer = student.models.generator(adapter), student.models.tokenizer()
+    answers = {}
+    for prompt in asked:
+        ids = tokenizer(prompt.text, return_tensors="pt")["input_ids"]
+        out = model.generate(input_ids=ids, attention_mask=ids * 0 + 1, max_new_tokens=tokens, do_sample=False)
+        text = tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
+        answers[prompt.id] = text.partition("\nQuestion:")[0].strip()
+    return answers
+
+
+def test_greedy_answers_are_those_of_generate(student: Any, start: Path, asked: Sequence[Prompt]) -> None:
+    for adapter in (None, start):
+        expected = generate(student, adapter, asked[:12], 16)
+        assert len(set(expected.values())) > 3
+        assert dict(student.complete(adapter, asked[:12], Generation(16))) == expected
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_no_answer_depends_on_batch_size_or_order(
+    tiny: Path, make_student: Callable[..., Any], asked: Sequence[Prompt], temperature: float
+) -> None:
+    generation = Generation(10, temperature, seed=5)
+    shuffled = random.Random(1).sample(list(asked), len(asked))
+    answers = [
+        dict(make_student(tiny, batch_size=size).complete(None, prompts, generation))
+        for size, prompts in (("0", asked), ("1", shuffled), ("8", shuffled), ("32", asked))
+    ]
+    assert len(answers[0]) == len(asked)
+    assert all(other == answers[0] for other in answers)
+    # As after a kill: what is left is asked alone.
+    rest = dict(make_student(tiny).complete(None, asked[20:], generation))
+    assert rest == {prompt.id: answers[0][prompt.id] for prompt in asked[20:]}
+
+
+def test_sampling_follows_seed_and_id_and_the_softmax(student: Any, asked: Sequence[Prompt]) -> None:
+    warm = Generation(12, 1.0, seed=1)
+    once = dict(student.complete(None, asked[:8], warm))
+    assert dict(student.complete(None, asked[:8], warm)) == once
+    assert dict(student.complete(None, asked[:8], Generation(12, 1.0, seed=2))) != once
+    twins = dict(student.complete(None, [Prompt("a", "same"), Prompt("b", "same")], warm))
+    assert twins["a"] != twins["b"]
+
+    import torch
+
+    from sitkit_hf.sampling import GumbelRows
+
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).repeat(40, 1)
+    rows = GumbelRows(range(40), 0.5, torch.device("cpu"))
+    drawn = torch.cat([rows.choose(logits) for _ in range(100)])
+    share = torch.bincount(drawn, minlength=4) / len(drawn)
+    assert torch.allclose(share, torch.softmax(logits[0] / 0.5, dim=-1), atol=0.03)
+
+
+@pytest.mark.parametrize("vocabulary", [300, 20_000])
+def test_a_rows_stream_goes_on_when_others_leave_the_batch(vocabulary: int) -> None:
+    import torch
+
+    from sitkit_hf.sampling import GumbelRows
+
+    logits, cpu = torch.zeros(3, vocabulary), torch.device("cpu")
+    together, alone = GumbelRows([1, 2, 3], 1.0, cpu), GumbelRows([3], 1.0, cpu)
+    steps = 2 * ((1 << 15) // vocabulary)
+    for step in range(steps):
+        drawn = together.choose(logits)
+        assert drawn[-1] == alone.choose(logits[:1])[0]
+        if step == 0:
+            together.keep(torch.tensor([0, 2]))
+            logits = logits[:2]
+
+
+def test_a_stop_string_ends_a_row_and_is_cut_off(student: Any, asked: Sequence[Prompt]) -> None:
+    free = dict(student.complete(None, asked[:16], Generation(24, stop=())))
+    written = [text[at : at + 2] for text in free.values() for at in range(1, len(text) - 2)]
+    stop = next(piece for piece in written if piece.isascii() and piece.strip() == piece)
+    stopped = dict(student.complete(None, asked[:16], Generation(24, stop=(stop, "\nQuestion:"))))
+    for key, text in free.items():
+        assert stopped[key] == text.partition(stop)[0].strip()
+    assert stopped != free
+
+
+def test_a_stopped_row_writes_no_further(student: Any) -> None:
+    from sitkit_hf.stopping import Stops
+
+    tokenizer = student.models.tokenizer()
+    for stop in ("b", "ab", "é", "\nQuestion:"):
+        stops = Stops(tokenizer, (stop,))
+        tokens = tokenizer(f"xx{stop}yy")["input_ids"]
+        first = next(n for n in range(1, len(tokens) + 1) if stops.reached(tokens[:n]))
+        assert tokenizer.decode(tokens[:first]) == f"xx{stop}"
+        assert stops.text(tokens) == "xx"
+
+
+def test_end_tokens_of_the_generation_config_end_a_row(tiny: Path, make_student: Callable[..., Any]) -> None:
+    student = make_student(tiny)
+    prompts = [Prompt(str(n), f"Question: {n}\nAnswer:") for n in range(8)]
+    free = dict(student.complete(None, prompts, Generation(12, stop=())))
+    letter = next(letter for letter in free["1"][1:] if letter.isascii())
+    ends = student.models.tokenizer()(letter)["input_ids"]
+    student.models.base().generation_config.eos_token_id = [2, *ends]
+    ended = dict(student.complete(None, prompts, Generation(12, stop=())))
+    assert ended == {key: text.partition(letter)[0].strip() for key, text in free.items()}
+    assert ended != free
+
+
+def test_no_special_token_is_shown(chatty: Path, make_student: Callable[..., Any], asked: Sequence[Prompt]) -> None:
+    answers = dict(make_student(chatty).complete(None, asked[:32], Generation(24, 1.5, seed=1)))
+    assert not any("<|" in text or "</s>" in text or "<pad>" in text for text in answers.values())
+
+
+def test_a_long_prompt_is_cut_on_the_left_and_told_of(
+    make_model: Callable[..., Path], make_student: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    student = make_student(make_model(positions=64))
+    long = "x" * 100 + "Question: abc\nAnswer:"
+    with caplog.at_level(logging.WARNING):
+        answers = dict(student.complete(None, [Prompt("long", long), Prompt("short", "abc")], Generation(16)))
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("sitkit_hf")] == [
+        "1 of 2 prompts are longer than the model's 64 positions allow; cut on the left"
+    ]
+    kept = dict(student.complete(None, [Prompt("long", long[-48:])], Generation(16)))
+    assert answers["long"] == kept["long"]
+
+
+def test_an_answer_never_outgrows_the_models_positions(
+    make_model: Callable[..., Path], make_student: Callable[..., Any]
+) -> None:
+    student = make_student(make_model(positions=32))
+    tokenizer = student.models.tokenizer()
+    ((_, text),) = student.complete(None, [Prompt("1", "x" * 20)], Generation(500, stop=()))
+    assert len(tokenizer(text)["input_ids"]) <= 3 * 16
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(
+    tiny: Path, make_student: Callable[..., Any], asked: Sequence[Prompt]
+) -> None:
+    import torch
+
+    student = make_student(tiny)
+    expected = dict(student.complete(None, asked[:20], Generation(8)))
+    model = student.models.base()
+    forward, sizes = model.forward, []
+
+    def small(*args: Any, **kwargs: Any) -> Any:
+        sizes.append(len(kwargs["input_ids"]))
+        if sizes[-1] > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*args, **kwargs)
+
+    model.forward = small
+    limit = 6
+    assert dict(student.complete(None, asked[:20], Generation(8))) == expected
+    assert [size for size in sizes if size > limit] == [20, 10]
+    limit = 0
+    with pytest.raises(ModelError, match="memory ran out"):
+        list(student.complete(None, asked[:2], Generation(8)))
+
+
+def test_the_cpus_and_the_devices_errors_are_known() -> None:
+    import torch
+
+    from sitkit_hf.memory import out_of_memory
+
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 50)
+    assert out_of_memory(raised.value)
+    assert out_of_memory(MemoryError())
+    assert not out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_nothing_asked_loads_nothing(tiny: Path, make_student: Callable[..., Any]) -> None:
+    student = make_student(tiny)
+    assert list(student.complete(None, [], Generation(4))) == []
+    assert student.models._base is None
+
+
+def test_the_teacher_answers_with_the_benchmarks_prompts(tiny: Path, make_student: Callable[..., Any]) -> None:
+    import sitkit_hf
+    from sitkit.spec import Spec
+    from sitkit.types import Context, Question
+
+    teacher = sitkit_hf.hf_teacher(Spec("hf", str(tiny)), Context())
+    questions = [Question(f"q{n}", "sums", "number", "Solve.", f"{n}+1?", None, str(n + 1)) for n in range(3)]
+    for prompting in ("direct", "cot"):
+        expected = dict(
+            make_student(tiny).complete(
+                None, [Prompt(f"sums/{q.id}", q.prompt(prompting)) for q in questions], Generation(8, 0.7)
+            )
+        )
+        answers = dict(teacher.answer(questions, prompting, Generation(8, 0.7)))
+        assert {f"sums/{key}": text for key, text in answers.items()} == expected
+    teacher.close()
