@@ -7,70 +7,61 @@ construction: a student errs in the last two because it has to do several steps 
 
 from __future__ import annotations
 
-from sitkit_tiny.world import LETTERS, Arithmetic, Puzzle, Tracking, apply, exchange
+from sitkit_tiny.world import LETTERS, Arithmetic, Puzzle, Slip, Tracking
 
-SKETCHY_OPERATIONS = 2
-"""How many operations a sketchy answer does at once."""
-SKETCHY_SWAPS = 3
-"""How many swaps a sketchy answer does at once."""
+AT_ONCE = 2
+"""How many steps a sketchy answer does at once."""
 
 
 def direct(puzzle: Puzzle) -> str:
-    """The answer alone, in one short sentence: ``It is 70.`` or ``It is C) red.``"""
-    return f"It is {_final(puzzle, _outcome(puzzle))}."
+    """Return the answer alone, in one short sentence: ``It is 70.`` or ``It is C) red.``"""
+    return conclude(puzzle, None)
+
+
+def conclude(puzzle: Puzzle, slip: Slip | None) -> str:
+    """Return the direct sentence for the outcome that is reached, with the slip if there is one."""
+    return f"It is {_final(puzzle, worked_steps(puzzle, slip)[-1])}."
 
 
 def sketchy(puzzle: Puzzle) -> str:
-    """A worked answer that does several steps at once and so states only some of the values on the way."""
-    said = list[str]()
+    """Return a worked answer that does two steps at once, stating only every second value, and judges no option."""
+    values = worked_steps(puzzle)
+    reached, told = str(puzzle.start), list[str]()
+    for first in range(0, len(values), AT_ONCE):
+        after = values[min(first + AT_ONCE, len(values)) - 1]
+        if isinstance(puzzle, Arithmetic):
+            done = ", ".join(f"{sign} {operand}" for sign, operand in puzzle.operations[first : first + AT_ONCE])
+            told.append(f"{reached} {done} = {after}.")
+        else:
+            done = ", ".join(f"{one} and {other}" for one, other in puzzle.swaps[first : first + AT_ONCE])
+            told.append(f"; {done}: {after}")
+        reached = after
+    said = " ".join(told) if isinstance(puzzle, Arithmetic) else f"{puzzle.start}{''.join(told)}."
+    return f"So {said} The answer is {_final(puzzle, values[-1])}."
+
+
+def careful(puzzle: Puzzle, slip: Slip | None = None) -> str:
+    """Return a worked answer that does one step at a time; a slip makes it wrong on purpose and is carried through."""
+    values = worked_steps(puzzle, slip)
     if isinstance(puzzle, Arithmetic):
-        value, values = puzzle.start, puzzle.values()
-        for at in range(0, len(values), SKETCHY_OPERATIONS):
-            chunk = puzzle.operations[at : at + SKETCHY_OPERATIONS]
-            reached = values[at + len(chunk) - 1]
-            done = " ".join(f"{sign} {operand}" for sign, operand in chunk)
-            said.append(f"{value} {done} = {reached}.")
-            value = reached
-    else:
-        holders = puzzle.holders()
-        for at in range(0, len(holders), SKETCHY_SWAPS):
-            last = min(at + SKETCHY_SWAPS, len(holders))
-            said.append(f"after {last}: {holders[last - 1]}.")
-    return f"So {' '.join(said)} The answer is {_final(puzzle, _outcome(puzzle))}."
-
-
-def careful(puzzle: Puzzle, slips: dict[int, int] | None = None) -> str:
-    """A worked answer that does one step at a time.
-
-    ``slips`` makes it wrong on purpose: the number of a step (from 0) and by how much its outcome is off, in units for
-    arithmetic and in places along the choices for tracking. A slip is carried through all later steps.
-    """
-    off = slips or {}
-    if isinstance(puzzle, Arithmetic):
-        said, value = list[str](), puzzle.start
-        for at, operation in enumerate(puzzle.operations):
-            reached = max(0, apply(operation, value) + off.get(at, 0))
-            said.append(f"{value} {operation[0]} {operation[1]} = {reached}.")
-            value = reached
-        return f"First, {' '.join(said)} The answer is {value}."
-    holder, told = puzzle.start, list[str]()
-    for at, swap in enumerate(puzzle.swaps):
-        holder = exchange(swap, holder)
-        holder = puzzle.choices[(puzzle.choices.index(holder) + off.get(at, 0)) % len(puzzle.choices)]
-        told.append(f"{swap[0]} and {swap[1]}: {holder}.")
-    judged = list[str]()
+        befores = (str(puzzle.start), *values)
+        steps = zip(befores, puzzle.operations, values, strict=False)
+        said = " ".join(f"{before} {sign} {operand} = {after}." for before, (sign, operand), after in steps)
+        return f"First, {said} The answer is {values[-1]}."
+    told = [f"{one} and {other}: {holder}" for (one, other), holder in zip(puzzle.swaps, values, strict=True)]
+    last, judged = values[-1], list[str]()
     for letter, choice in zip(LETTERS, puzzle.choices, strict=True):
-        judged.append(f"{letter}) {'yes' if choice == holder else 'no'}")
-        if choice == holder:
+        judged.append(f"{letter}) {choice} = {last}? {'yes' if choice == last else 'no'}")
+        if choice == last:
             break
-    return f"First, {puzzle.start}. {' '.join(told)} {', '.join(judged)}. The answer is {_final(puzzle, holder)}."
+    steps_told = "; ".join((puzzle.start, *told))
+    return f"First, {steps_told}. {', '.join(judged)}. The answer is {_final(puzzle, last)}."
 
 
-def _outcome(puzzle: Puzzle) -> str:
-    return str(puzzle.values()[-1]) if isinstance(puzzle, Arithmetic) else puzzle.holders()[-1]
+def worked_steps(puzzle: Puzzle, slip: Slip | None = None) -> tuple[str, ...]:
+    """Return what is reached after each step, as text."""
+    return tuple(str(value) for value in puzzle.values(slip))
 
 
 def _final(puzzle: Puzzle, outcome: str) -> str:
-    if isinstance(puzzle, Tracking):
-        return f"{LETTERS[puzzle.choices.index(outcome)]}) {outcome}"
-    return outcome
+    return f"{LETTERS[puzzle.choices.index(outcome)]}) {outcome}" if isinstance(puzzle, Tracking) else outcome

@@ -4,8 +4,8 @@ Every question is a function of (benchmark, split, index) and of nothing else: n
 share a question text, because the checksum of the text decides which split a question may belong to; the texts that
 the student was pretrained on are one more such split.
 
->>> item("tiny_chain", "test", 0).question
-'At the school, Paul plays a number game: start with 11, subtract 9, add 7, multiply by 2, multiply by 2. What is the result?'
+>>> item("tiny_shop", "test", 0).target
+'39'
 """
 
 from __future__ import annotations
@@ -39,18 +39,28 @@ LETTERS = "ABCDE"
 
 
 @dataclass(frozen=True)
+class Slip:
+    """A wrong step: its number (from 0) and by how much its outcome is off, in units or in places along the choices."""
+
+    step: int
+    off: int
+
+
+@dataclass(frozen=True)
 class Arithmetic:
     """A start value and the operations done to it one after the other; every value on the way lies in 0-99."""
 
     start: int
     operations: tuple[Operation, ...]
 
-    def values(self) -> tuple[int, ...]:
-        """The value after each operation."""
-        reached, found = self.start, []
-        for operation in self.operations:
-            reached = apply(operation, reached)
-            found.append(reached)
+    def values(self, slip: Slip | None = None) -> tuple[int, ...]:
+        """Return the value after each operation; a slip is carried through."""
+        value, found = self.start, list[int]()
+        for step, operation in enumerate(self.operations):
+            value = apply(operation, value)
+            if slip is not None and slip.step == step:
+                value += slip.off
+            found.append(value)
         return tuple(found)
 
 
@@ -62,11 +72,13 @@ class Tracking:
     swaps: tuple[tuple[str, str], ...]
     choices: tuple[str, ...]
 
-    def holders(self) -> tuple[str, ...]:
-        """Who holds the thing after each swap."""
-        holder, found = self.start, []
-        for swap in self.swaps:
+    def values(self, slip: Slip | None = None) -> tuple[str, ...]:
+        """Return who holds the thing after each swap; a slip is carried through."""
+        holder, found = self.start, list[str]()
+        for step, swap in enumerate(self.swaps):
             holder = exchange(swap, holder)
+            if slip is not None and slip.step == step:
+                holder = self.choices[(self.choices.index(holder) + slip.off) % len(self.choices)]
             found.append(holder)
         return tuple(found)
 
@@ -90,7 +102,7 @@ class Item:
 
 
 def apply(operation: Operation, value: int) -> int:
-    """The value after one operation."""
+    """Return the value after one operation."""
     sign, operand = operation
     if sign == "+":
         return value + operand
@@ -98,7 +110,7 @@ def apply(operation: Operation, value: int) -> int:
 
 
 def exchange(swap: tuple[str, str], holder: str) -> str:
-    """Who holds the thing after two holders changed places."""
+    """Return who holds the thing after two holders changed places."""
     first, second = swap
     if holder == first:
         return second
@@ -106,7 +118,7 @@ def exchange(swap: tuple[str, str], holder: str) -> str:
 
 
 def item(benchmark: str, split: str, index: int) -> Item:
-    """The question at one place of one split.
+    """Return the question at one place of one split.
 
     Raises KeyError for a benchmark and ValueError for a split that the world does not have.
     """
@@ -199,7 +211,7 @@ def _gifts(rng: random.Random, name: str, place: str) -> _Made:
 
 
 def _letter(puzzle: Tracking) -> str:
-    return LETTERS[puzzle.choices.index(puzzle.holders()[-1])]
+    return LETTERS[puzzle.choices.index(puzzle.values()[-1])]
 
 
 _MAKERS = {"tiny_chain": _chain, "tiny_shop": _shop, "tiny_cups": _cups, "tiny_gifts": _gifts}
