@@ -8,6 +8,9 @@ from typing import TypeAlias
 
 from sitkit.types import Json, StageInfo
 
+NOTICES = "sitkit.notices"
+"""The logger for what a part has to tell the user from deep inside: its warnings become notices of the stage."""
+
 
 @dataclass(frozen=True)
 class StageStarted:

@@ -2,28 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
-from sitkit.errors import DataError, PluginError, RecipeError
+from sitkit.errors import DataError, PluginError, RecipeError, SettingError, SitkitError
 from sitkit.select import Selection
-from sitkit.types import LETTERS, Benchmark, Json, Question, Split
+from sitkit.settings import resolve
+from sitkit.store.keys import canonical
+from sitkit.types import LETTERS, Benchmark, Json, Kind, Objective, Question, Split, Strategy, Student
 
 PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True)
 class Part(Generic[PartT]):
-    """A part by the name the user gave (``spec``), with whoever provided it, as keys need to know it."""
+    """A part by its kind and the name the user gave (``spec``), with whoever provided it, as keys need to know it."""
 
+    kind: str
     spec: str
     made: PartT
     provider: Mapping[str, str]
 
     def __str__(self) -> str:
-        return f"{self.spec} (of {self.provider['distribution']})"
+        return f"{self.kind} {self.spec} (of {self.provider['distribution']})"
+
+    @contextlib.contextmanager
+    def calling(self, method: str) -> Iterator[None]:
+        """Guard a call into the part: whatever it raises that is not for the user becomes a `PluginError` naming it.
+
+        OSErrors pass, because a full disk is not the part's fault.
+        """
+        try:
+            yield
+        except (SitkitError, OSError):
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise PluginError(f"{self}: {method} failed with {type(error).__name__}: {text}") from error
+
+    def answers(self, method: str, given: Any) -> Iterator[tuple[str, str]]:
+        """Yield what ``given`` yields, checked to be pairs of an id and a text. Raises `PluginError` otherwise."""
+        with self.calling(method):
+            found = iter(given)
+        while True:
+            with self.calling(method):
+                try:
+                    row = next(found)
+                except StopIteration:
+                    return
+            if not (isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(one, str) for one in row)):
+                raise PluginError(f"{self}: {method} gave {row!r} in place of (id, text)")
+            yield row[0], row[1]
+
+    @cached_property
+    def fingerprint(self) -> Json:
+        """What the part says determines what it makes, and where it comes from. Benchmarks say it by split."""
+        with self.calling("fingerprint"):
+            said = self.made.fingerprint()  # type: ignore[attr-defined]
+            canonical(said)
+        return {"part": said, "provider": dict(self.provider)}
+
+
+def recommended(student: Part[Student]) -> Mapping[str, Mapping[str, Json]]:
+    """Return what the student recommends. Raises `PluginError` if it recommends what there is no setting for."""
+    with student.calling("recommended"):
+        found = student.made.recommended()
+    if not isinstance(found, Mapping) or not all(isinstance(keys, Mapping) for keys in found.values()):
+        raise PluginError(f"{student}: recommended gave {found!r} in place of stage: {{key: value}}")
+    try:
+        resolve(found)
+    except SettingError as error:
+        raise PluginError(f"{student} recommends a setting that cannot be: {error}") from error
+    return found
+
+
+def objective(strategy: Part[Strategy]) -> Objective:
+    """Return the strategy's objective. Raises `PluginError` if it is none."""
+    with strategy.calling("objective"):
+        found = strategy.made.objective()
+    if not isinstance(found, Objective):
+        raise PluginError(f"{strategy}: objective gave {type(found).__name__} in place of an Objective")
+    return found
 
 
 @dataclass(frozen=True)
@@ -38,10 +100,13 @@ class QuestionSet:
     @cached_property
     def fingerprint(self) -> Json:
         """What determines the whole split's questions."""
+        with self.benchmark.calling("fingerprint"):
+            said = self.benchmark.made.fingerprint(self.split, self.seed)
+            canonical(said)
         return {
             "benchmark": self.benchmark.spec,
             "split": self.split,
-            "questions": self.benchmark.made.fingerprint(self.split, self.seed),
+            "questions": said,
             "provider": dict(self.benchmark.provider),
         }
 
@@ -54,7 +119,8 @@ class QuestionSet:
     def questions(self) -> list[Question]:
         """The questions taken. Raises `DataError` if there is none, `PluginError` if they make no sense."""
         name = self.benchmark.spec
-        questions = list(self.benchmark.made.questions(self.split, self.seed))
+        with self.benchmark.calling("questions"):
+            questions = list(self.benchmark.made.questions(self.split, self.seed))
         if not questions:
             raise DataError(f"{name} has no {self.split} questions")
         _check(self.benchmark, questions)
@@ -66,16 +132,20 @@ class QuestionSet:
             raise RecipeError(f"{name}: {error}") from error
 
 
-def _check(benchmark: Part[Benchmark], questions: list[Question]) -> None:
+def _check(benchmark: Part[Benchmark], questions: Iterable[Question]) -> None:
+    if not isinstance(benchmark.made.domain, str) or not benchmark.made.domain:
+        raise PluginError(f"{benchmark}: its domain is {benchmark.made.domain!r}, which is no name")
     seen: set[str] = set()
     for question in questions:
-        where = f"benchmark {benchmark}, question {getattr(question, 'id', question)!r}"
         if not isinstance(question, Question):
-            raise PluginError(f"benchmark {benchmark} gave {type(question).__name__} in place of a Question")
+            raise PluginError(f"{benchmark}: questions gave {type(question).__name__} in place of a Question")
+        where = f"{benchmark}, question {question.id!r}"
         if question.id in seen:
             raise PluginError(f"{where}: the id is given twice")
         if question.benchmark != benchmark.spec:
             raise PluginError(f"{where}: names the benchmark {question.benchmark!r}")
+        if question.kind not in get_args(Kind):
+            raise PluginError(f"{where}: the kind {question.kind!r} is none of {', '.join(get_args(Kind))}")
         if question.kind == "choice":
             letters = LETTERS[: len(question.choices or ())]
             if len(question.target) != 1 or question.target not in letters:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sitkit.errors import ArtifactError, DiskFullError, SitkitError, StoreError
-from sitkit.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
+from sitkit.errors import ArtifactError, SitkitError
+from sitkit.events import NOTICES, Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
 from sitkit.plan import Plan
 from sitkit.registry import Registry
 from sitkit.stages import Node, Work
-from sitkit.store import Artifact, Journal, Store
-from sitkit.store.artifacts import SCRATCH
+from sitkit.store import SCRATCH, Artifact, Journal, Store, disk_errors
 from sitkit.types import Json, StageInfo
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,10 @@ def stored(plan: Plan, store: Store) -> dict[str, Artifact]:
     """Return the artifacts of a plan that are stored whole already; damaged ones do not count."""
     found = {}
     for one in plan.nodes:
-        try:
+        with contextlib.suppress(ArtifactError):
             artifact = store.find(one.stage.name, one.key)
-        except ArtifactError:
-            continue
-        if artifact is not None:
-            found[one.key] = artifact
+            if artifact is not None:
+                found[one.key] = artifact
     return found
 
 
@@ -64,7 +62,7 @@ def run_plan(plan: Plan, store: Store, registry: Registry, listener: Listener) -
     outcome = Outcome()
     walk = _Walk(plan, store, registry, listener, outcome)
     store.prepare()
-    with _disk_errors(store):
+    with disk_errors(store.workspace):
         for index, one in enumerate(plan.nodes, 1):
             walk.visit(one, index)
     return outcome
@@ -85,7 +83,7 @@ class _Walk:
         if artifact is None:
             self._check_questions()
             with self.store.lock(one.key[:32], waiting=lambda: self.listener(StageWaiting(info))):
-                artifact = self._find(info)
+                artifact = self._find_or_discard(info)
                 if artifact is None:
                     self.listener(StageStarted(info, index, len(self.plan.nodes)))
                     self._record(info, self._run(one, info), reused=False)
@@ -93,10 +91,16 @@ class _Walk:
         self._record(info, artifact, reused=True)
 
     def _find(self, info: StageInfo) -> Artifact | None:
+        with contextlib.suppress(ArtifactError):
+            return self.store.find(info.stage, info.key)
+        return None
+
+    def _find_or_discard(self, info: StageInfo) -> Artifact | None:
+        # Only under the lock: another run may be making this very artifact anew.
         try:
             return self.store.find(info.stage, info.key)
         except ArtifactError as error:
-            self._notice(f"{error}; the stage {info.stage} {info.label} is run again")
+            self._tell(f"{error}; the stage {info.stage} {info.label} is run again")
             self.store.discard(info.stage, info.key)
             return None
 
@@ -109,30 +113,49 @@ class _Walk:
 
     def _run(self, one: Node, info: StageInfo) -> Artifact:
         self._around("sitkit_before_stage", stage=info)
-        info.folder.mkdir(parents=True, exist_ok=True)
         scratch = info.folder / SCRATCH
-        scratch.mkdir(exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        clock = _Clock(scratch / _SECONDS)
+        notices: list[str] = []
+
+        def notice(text: str) -> None:
+            if text not in notices:
+                notices.append(text)
+                self._tell(text)
+
+        def progress(done: int, total: int) -> None:
+            clock.keep()
+            self.listener(StageProgress(info, done, total))
+
         recipe = self.plan.recipe
         work = Work(
             folder=info.folder,
             scratch=scratch,
             artifacts=self.outcome.artifacts,
-            journal=self._journal,
-            progress=lambda done, total: self.listener(StageProgress(info, done, total)),
-            notice=self._notice,
+            journal=lambda name: self._journal(name, info),
+            progress=progress,
+            notice=notice,
             data_dir=None if recipe.data_dir is None else Path(recipe.data_dir),
-            task_folders=tuple(self.registry.task_folders),
+            task_folders=self._task_folders(),
         )
-        start = time.monotonic()
-        told = one.stage.run(work)
-        seconds = round(time.monotonic() - start, 3)
+        with _logged(notice):
+            told = one.stage.run(work)
+        seconds = round(clock.seconds(), 3)
+        told = {**told, "warnings": notices}
         artifact = self.store.finish(info.stage, info.key, one.material, told, seconds)
         self._around("sitkit_after_stage", stage=info, seconds=seconds)
         return artifact
 
+    def _task_folders(self) -> dict[str, tuple[Path, ...]]:
+        folders: dict[str, tuple[Path, ...]] = {}
+        for folder, distribution in self.registry.task_folders.items():
+            folders[distribution] = (*folders.get(distribution, ()), folder)
+        return folders
+
     @contextmanager
-    def _journal(self, name: str) -> Iterator[Journal]:
-        with self.store.lock(name), Journal(self.store.workspace / "journals" / f"{name}.jsonl") as journal:
+    def _journal(self, name: str, info: StageInfo) -> Iterator[Journal]:
+        path = self.store.workspace / "journals" / f"{name}.jsonl"
+        with self.store.lock(name, waiting=lambda: self.listener(StageWaiting(info))), Journal(path) as journal:
             yield journal
 
     def _around(self, hook: str, **arguments: object) -> None:
@@ -142,7 +165,7 @@ class _Walk:
             except SitkitError:
                 raise
             except Exception as error:
-                self._notice(f"plugin {distribution}: {hook} failed with {type(error).__name__}: {error}")
+                self._tell(f"plugin {distribution}: {hook} failed with {type(error).__name__}: {error}")
 
     def _record(self, info: StageInfo, artifact: Artifact, *, reused: bool) -> None:
         self.outcome.artifacts[info.key] = artifact
@@ -150,24 +173,52 @@ class _Walk:
         self.outcome.stages.append(record)
         self.listener(StageFinished(info, artifact.seconds, reused, artifact.info))
 
-    def _notice(self, text: str) -> None:
+    def _tell(self, text: str) -> None:
         self.outcome.notices.append(text)
         self.listener(Notice(text))
 
 
+class _Clock:
+    """Seconds a stage has worked, those before a kill included: kept in its scratch folder, once a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start = self._kept = time.monotonic()
+        self._before = 0.0
+        with contextlib.suppress(OSError, ValueError):
+            self._before = float(path.read_text(encoding="ascii"))
+
+    def seconds(self) -> float:
+        """Return the seconds so far."""
+        return self._before + time.monotonic() - self._start
+
+    def keep(self) -> None:
+        """Write them down, at most once a second."""
+        if time.monotonic() - self._kept > 1:
+            self._path.write_text(f"{self.seconds():.3f}", encoding="ascii")
+            self._kept = time.monotonic()
+
+
 @contextmanager
-def _disk_errors(store: Store) -> Iterator[None]:
+def _logged(notice: Callable[[str], None]) -> Iterator[None]:
+    handler = _Handler(notice)
+    logger = logging.getLogger(NOTICES)
+    logger.addHandler(handler)
+    propagate, logger.propagate = logger.propagate, False
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise DiskFullError(
-                f"no space left while writing to {store.workspace} ({error.strerror});"
-                " what was finished is kept: free some space and run the same command again"
-            ) from error
-        if error.filename is not None and str(error.filename).startswith(str(store.workspace)):
-            raise StoreError(f"{error.filename}: {error.strerror}; is the workspace writable?") from error
-        raise
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+class _Handler(logging.Handler):
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._notice = notice
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._notice(record.getMessage())
 
 
 def prompt_counts(plan: Plan, done: Mapping[str, Artifact]) -> dict[str, int]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sitkit.parts import Part, PartT, QuestionSet
+from sitkit.objective import resolve_objective
+from sitkit.parts import Part, PartT, QuestionSet, objective, recommended
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.select import Selection
@@ -29,15 +30,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage."""
+    """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage.
+
+    ``pairs``, ``instructed`` and ``refined`` hold one stage a seed, in the order of the recipe's seeds.
+    """
 
     recipe: Recipe
     settings: Settings
     nodes: tuple[Node, ...]
     cells: tuple[Cell, ...]
     pairs: tuple[Node, ...]
+    instructed: tuple[Node, ...]
     refined: tuple[Node, ...]
     annotated: tuple[Node, ...]
+    scored: tuple[str, ...]
     student: Part[Student]
     teacher: Part[Teacher]
     strategy: Part[Strategy]
@@ -58,7 +64,7 @@ class _Parts:
 
     def part(self, kind: str, name: str, spec: str, made: PartT) -> Part[PartT]:
         provider = self.registry.part(kind, name).provider
-        return Part(spec, made, {"distribution": provider.distribution, "version": provider.version})
+        return Part(kind, spec, made, {"distribution": provider.distribution, "version": provider.version})
 
     def teacher(self, spec: str) -> Part[Teacher]:
         parsed = parse_spec(spec)
@@ -102,8 +108,9 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     parts = _Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir))
     student, teacher = parts.student(recipe.student), parts.teacher(recipe.teacher)
     strategy = parts.strategy(recipe.strategy)
-    settings = resolve(student.made.recommended(), recipe.settings)
-    student.made.check(settings, strategy.made.objective())
+    settings = resolve(recommended(student), recipe.settings)
+    with student.calling("check"):
+        student.made.check(settings, resolve_objective(objective(strategy), settings.refine))
     scored = recipe.scored_on(tuple(registry.names("benchmark")))
     for name in (*recipe.train_on, *recipe.refined_on, *scored):
         parts.benchmark(name)
@@ -117,8 +124,10 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         nodes=tuple(nodes.by_key.values()),
         cells=tuple(cell for one in seeds for cell in one.cells),
         pairs=tuple(one.paired for one in seeds),
+        instructed=tuple(one.instructed for one in seeds),
         refined=tuple(one.refined for one in seeds),
         annotated=tuple(dict.fromkeys(stage for one in seeds for stage in one.annotated)),
+        scored=scored,
         student=student,
         teacher=teacher,
         strategy=strategy,
@@ -130,6 +139,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
 class _Seed:
     cells: tuple[Cell, ...]
     annotated: tuple[Node, ...]
+    instructed: Node
     paired: Node
     refined: Node
 
@@ -163,10 +173,10 @@ def _plan_seed(
     sources = tuple(parts.train(name, seed, selection) for name in recipe.refined_on)
     sampled = tuple(nodes.add(Sample(student, instructed, source, settings.sample, seed)) for source in sources)
     cells += evaluate(PHASES[1], instructed)
-    paired = nodes.add(Pair(strategy, sampled, sources, refined_on, keep, settings.pair))
+    paired = nodes.add(Pair(strategy, sampled, sources, refined_on, keep, settings.pair, seed))
     refined = nodes.add(Refine(student, strategy, instructed, paired, settings.refine, seed))
     cells += evaluate(PHASES[2], refined)
-    return _Seed(tuple(cells), tuple(dict.fromkeys((*taught, *refined_on))), paired, refined)
+    return _Seed(tuple(cells), tuple(dict.fromkeys((*taught, *refined_on))), instructed, paired, refined)
 
 
 def count_stages(plan: Plan) -> dict[str, int]:

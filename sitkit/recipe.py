@@ -12,6 +12,9 @@ from typing import Any
 from sitkit.errors import RecipeError, suggestion
 from sitkit.types import Json
 
+_LARGEST = 2**31
+_MOST_SEEDS = 10_000
+
 EMBEDDED_TRAIN = ("tiny_chain", "tiny_cups")
 EMBEDDED_EVAL = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
 """The default run: one embedded benchmark of each domain is trained on, all four are scored."""
@@ -44,7 +47,9 @@ class Recipe:
         for name in ("limit", "test_limit"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+            _require(value is None or value < _LARGEST, f"{name} must be below {_LARGEST}, got {value}")
         _require(len(self.seeds) > 0, "seeds must name at least one seed")
+        _require(self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1], "all stands alone")
         _require(all(0 <= seed < 2**32 for seed in self.seeds), "a seed must be between 0 and 4294967295")
         for name in ("train_on", "refine_on", "eval_on", "seeds"):
             values = getattr(self, name)
@@ -111,6 +116,8 @@ def _read(name: str, value: Any, where: str) -> Any:
             raise RecipeError(f"{where}: {name} must be a list of benchmarks, got {value!r}")
         return tuple(item.strip() for item in items if item.strip())
     if name == "seeds":
+        if _whole(value):
+            return seed_range(0, value, where)
         if not isinstance(value, list | tuple) or not all(_whole(item) for item in value):
             raise RecipeError(f"{where}: seeds must be a list of whole numbers, got {value!r}")
         return tuple(value)
@@ -123,12 +130,19 @@ def _read(name: str, value: Any, where: str) -> Any:
             raise RecipeError(f"{where}: fraction must be a number, got {value!r}")
         return float(value)
     if name == "set":
-        if not isinstance(value, Mapping) or not all(isinstance(keys, Mapping) for keys in value.values()):
+        if not isinstance(value, Mapping) or not all(isinstance(keys, Mapping | None) for keys in value.values()):
             raise RecipeError(f"{where}: set must map stages to settings, got {value!r}")
-        return {str(stage): dict(keys) for stage, keys in value.items()}
+        return {str(stage): {str(key): one for key, one in (keys or {}).items()} for stage, keys in value.items()}
     if not isinstance(value, str):
         raise RecipeError(f"{where}: {name} must be text, got {value!r}")
     return value
+
+
+def seed_range(first: int, count: int, where: str) -> tuple[int, ...]:
+    """Return so many seeds from the first on. Raises `RecipeError` for a count that makes no sense."""
+    if not 1 <= count <= _MOST_SEEDS:
+        raise RecipeError(f"{where}: seeds must be between 1 and {_MOST_SEEDS}, got {count}")
+    return tuple(range(first, first + count))
 
 
 def load_recipe(path: Path) -> dict[str, Any]:

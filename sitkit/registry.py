@@ -172,7 +172,8 @@ def load_plugins(points: Sequence[EntryPoint] | None = None) -> Registry:
         try:
             plugin = point.load()
             manager.register(plugin, name=name)
-        except Exception as error:
+        # A module that calls sys.exit() must not take sitkit with it.
+        except (Exception, SystemExit) as error:
             broken.append(Broken(provider.distribution, "import", _reason(error)))
             continue
         providers[name] = provider
@@ -277,10 +278,11 @@ def _call(implementation: Any, **arguments: Any) -> Any:
 def _provider(point: EntryPoint) -> Provider:
     if point.dist is None:
         return Provider(point.value, "?")
-    return Provider(point.dist.name, point.dist.version)
+    # Metadata without a name or a version is broken, but need not break us.
+    return Provider(point.dist.name or point.value, point.dist.version or "?")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -36,7 +36,7 @@ class Selection:
             chosen = {question.id for question in ranked[:keep]}
             first = [question for question in first if question.id in chosen]
         if not first:
-            raise RecipeError(f"fraction {self.fraction} of {len(questions)} questions leaves none")
+            raise RecipeError(f"fraction {self.fraction:g} of {len(questions[: self.limit])} questions leaves none")
         return first
 
 

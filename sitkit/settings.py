@@ -6,6 +6,7 @@ A student may recommend its own over these; ``--set`` beats both. Where the pape
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -86,7 +87,7 @@ class RefineSettings(TrainSettings):
     learning_rate: float = setting(1e-6, "peak learning rate", above=0, high=1)
     weight_decay: float = setting(0.0, "AdamW's weight decay", low=0, high=1)
     scheduler: str = setting("linear", "learning-rate schedule, by transformers' name (cosine, constant, linear, …)")
-    warmup: float = setting(100, "warm-up: a share of all steps if below 1, else a number of steps", low=0)
+    warmup: float = setting(100.0, "warm-up: a share of all steps if below 1, else a number of steps", low=0)
     max_steps: int = setting(1000, "stop after this many optimiser steps; 0 is no limit", low=0)
     epochs: float = setting(0.0, "passes over the pairs; 0 leaves it to max_steps", low=0)
     validation: float = setting(
@@ -141,7 +142,7 @@ def resolve(*layers: Mapping[str, Mapping[str, object]]) -> Settings:
             if not isinstance(keys, Mapping):
                 raise SettingError(f"the settings of {stage} must be key: value, got {keys!r}")
             for key, value in keys.items():
-                values[stage][key] = read_setting(stage, key, value)
+                values[stage][str(key)] = read_setting(stage, str(key), value)
     return Settings(**{stage: STAGE_SETTINGS[stage](**keys) for stage, keys in values.items()})
 
 
@@ -181,7 +182,7 @@ def _convert(kind: Any, value: object) -> object:
         number = kind(str(value)) if kind is not int else _integer(value)
     except (ValueError, TypeError) as error:
         raise ValueError(f"expected {_WORDS[kind]}") from error
-    if isinstance(number, float) and number != number:
+    if isinstance(number, float) and not math.isfinite(number):
         raise ValueError(f"expected {_WORDS[kind]}")
     return number
 

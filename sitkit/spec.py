@@ -46,6 +46,8 @@ class Spec:
         """
         parsed: dict[str, object] = {}
         for key, text in self.options.items():
+            if not known:
+                raise SpecError(f"{self.name!r} takes no options, got {key}={text}")
             if key not in known:
                 raise SpecError(f"{self.name!r} has no option {key!r}{suggestion(key, known)}")
             try:

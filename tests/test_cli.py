@@ -65,6 +65,8 @@ def test_a_dry_run_of_the_default_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--fraction", "0"], "fraction must be above 0"),
         (["--limit", "0"], "limit must be at least 1"),
         (["--limit", "few"], "is not a valid int"),
+        (["--set", "refine.beta=inf"], "expected a number"),
+        (["--strategy", "dpo-cot,beta=2"], "takes no options"),
         (["--seed", "-1"], "-1 is not in the range"),
         (["--config", "none.yaml"], "none.yaml: cannot be read"),
         (["--train-on", "gsm8k", "--data-dir", "nowhere"], "nowhere"),
@@ -82,6 +84,13 @@ def test_bad_input_is_one_line(
     assert said in lines[-1]
     assert lines[-1].startswith(("sitkit: ", "Error: "))
     assert len(lines) == 1 or lines[0].startswith(("Usage:", "["))
+
+
+def test_an_unknown_command_is_one_line_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runn"]) == 2
+    assert _said(capsys) == [
+        "sitkit: no command is called 'runn'; did you mean 'run'? (known: data, export, plugins, report, run, tasks)"
+    ]
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,8 +133,9 @@ def test_the_examples_tasks_are_known(example: Path) -> None:
     done = sitkit("tasks", "list", path=example)
     assert done.returncode == 0, done.stderr
     assert "letters\tcot\tletters_cot" in done.stdout.splitlines()
-    path = sitkit("tasks", "path", path=example)
-    assert str(example / "sitkit_example" / "tasks") in path.stdout
+    path = sitkit("tasks", "path", "letters", path=example)
+    assert path.stdout.strip() == str(example / "sitkit_example" / "tasks")
+    assert sitkit("tasks", "path", path=example).stdout != path.stdout
 
 
 @pytest.mark.parametrize(

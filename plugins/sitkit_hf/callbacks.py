@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
@@ -22,6 +23,9 @@ def watcher(
 
     class Watcher(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            if state.best_model_checkpoint:
+                # Noted as a path of the run that was killed; its folder may have moved since.
+                state.best_model_checkpoint = str(Path(args.output_dir) / Path(state.best_model_checkpoint).name)
             progress(state.global_step, state.max_steps)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:

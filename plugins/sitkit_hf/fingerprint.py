@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import sitkit
 from sitkit.errors import ModelError
 from sitkit.types import Json
 from sitkit_hf.options import Options
@@ -22,18 +25,36 @@ _IGNORED = {"sitkit.json"}
 
 
 def fingerprint(options: Options) -> Json:
-    """Return the model's identity and the options that change what it answers; independent of where a folder lies."""
+    """Return the model's identity and the options that change what it answers; independent of where a folder lies.
+
+    "auto" is written as what it comes to on this machine. The version is here too, because other plugins give their
+    models a name on top of this one, and keys then hold their version alone.
+    """
     if options.folder is None:
         model: Json = {"hub": options.model, "revision": options.revision or "main"}
     else:
         model = {"files": folder_fingerprint(options.folder)}
+    cuda = options.device != "cpu" and (options.quantize == "auto" or options.dtype == "auto") and has_cuda()
+    quantize = ("nf4" if cuda else "none") if options.quantize == "auto" else options.quantize
+    dtype = ("bfloat16" if cuda else "float32") if options.dtype == "auto" else options.dtype
     return {
+        "implementation": f"sitkit_hf {sitkit.__version__}",
         "model": model,
-        "quantize": options.quantize,
-        "dtype": options.dtype,
+        "quantize": quantize,
+        "dtype": dtype,
         "chat_template": options.chat_template,
         "system": options.system,
     }
+
+
+def has_cuda() -> bool:
+    """Tell whether a CUDA device can be used, as torch would, by asking the driver: importing torch takes seconds."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1" if sys.platform != "win32" else "nvcuda.dll")
+        count = ctypes.c_int()
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
 
 
 def folder_fingerprint(folder: Path) -> dict[str, str]:

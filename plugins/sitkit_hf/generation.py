@@ -14,7 +14,7 @@ from sitkit_hf.prompts import Prompts
 from sitkit_hf.sampling import Greedy, GumbelRows, row_seed
 from sitkit_hf.stopping import Stops
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("sitkit.notices")
 
 _COMPACT = 1 / 8
 """Rows are taken out of the batch once this share of it is done: taking out costs a copy of the cache."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,13 +49,14 @@ def refine(
 ) -> TrainingReport:
     """Go on from the adapter in ``start``, which is also the frozen reference.
 
-    The objective ``("sft",)`` alone is plain fine-tuning on the chosen sides. Raises `SettingError` for settings that
-    cannot be and `ModelError` where there is nothing to train on.
+    ``objective`` is the one to optimise, the settings laid over it already; ``("sft",)`` alone is plain fine-tuning on
+    the chosen sides. Raises `SettingError` for settings that cannot be and `ModelError` where there is nothing to
+    train on.
     """
     from sitkit_hf.dpo import prefer
     from sitkit_hf.sft import fine_tune
 
-    objective = resolve(objective, settings)
+    check_losses(objective)
     check_scheduler("refine", settings)
     different = [pair for pair in pairs if pair.chosen.strip() != pair.rejected.strip()]
     kept, held_out = hold_out(different, settings.validation, seed)
@@ -96,35 +96,12 @@ def _evaluating(job: Job, settings: RefineSettings, held_out: Examples) -> Job:
     return replace(job, eval_steps=settings.eval_steps if held_out.rows else 0)
 
 
-def resolve(objective: Objective, settings: RefineSettings) -> Objective:
-    """Return the strategy's objective with what the settings override; raises `SettingError` naming known losses."""
-    loss, weights = objective.loss, objective.weights
-    if settings.loss is not None:
-        loss = tuple(name.strip() for name in settings.loss.split("+"))
-        weights = (1.0,) * len(loss)
-    if settings.weights is not None:
-        weights = tuple(_weight(part, settings.weights) for part in settings.weights.split("+"))
-    for name in loss:
+def check_losses(objective: Objective) -> None:
+    """Raise `SettingError` for a loss that is not known, naming those that are."""
+    for name in objective.loss:
         if name not in LOSSES:
-            raise SettingError(f"refine.loss={'+'.join(loss)}: no loss is called {name!r}{suggestion(name, LOSSES)}")
-    if not loss or len(set(loss)) != len(loss):
-        raise SettingError(f"refine.loss={'+'.join(loss)}: expected different losses joined by +")
-    if len(weights) != len(loss):
-        raise SettingError(
-            f"refine.weights={'+'.join(f'{weight:g}' for weight in weights)}: expected one weight for each of"
-            f" {'+'.join(loss)}"
-        )
-    return Objective(loss=loss, weights=weights, beta=objective.beta if settings.beta is None else settings.beta)
-
-
-def _weight(part: str, text: str) -> float:
-    try:
-        weight = float(part)
-    except ValueError as error:
-        raise SettingError(f"refine.weights={text}: expected numbers joined by +") from error
-    if not (math.isfinite(weight) and weight > 0):
-        raise SettingError(f"refine.weights={text}: every weight must be above 0")
-    return weight
+            losses = "+".join(objective.loss)
+            raise SettingError(f"refine.loss={losses}: no loss is called {name!r}{suggestion(name, LOSSES)}")
 
 
 def hold_out(

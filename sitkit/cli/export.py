@@ -32,30 +32,30 @@ def export(
     workspace: Path,
 ) -> None:
     """Write the student of RUN to DIRECTORY as an adapter, or merged into its base model (safetensors)."""
-    from sitkit.plan import build_plan
     from sitkit.recipe import load_recipe, recipe_from
-    from sitkit.report.results import RECIPE
+    from sitkit.report.results import RECIPE, load_results
+    from sitkit.spec import parse_spec
     from sitkit.stages.training import ADAPTER
-    from sitkit.store import Store
+    from sitkit.store import Store, disk_errors
 
-    path = find_run(run, workspace) / RECIPE
-    recipe = recipe_from(load_recipe(path), str(path))
+    folder = find_run(run, workspace)
+    recipe = recipe_from(load_recipe(folder / RECIPE), str(folder / RECIPE))
     chosen = recipe.seeds[0] if seed is None else seed
     if chosen not in recipe.seeds:
         raise RecipeError(f"--seed {chosen}: the run has {', '.join(map(str, recipe.seeds))}")
-    if directory.exists() and any(directory.iterdir()):
-        raise RecipeError(f"{directory} is not empty; choose another folder")
-    plan = build_plan(recipe, registry)
-    index = recipe.seeds.index(chosen)
-    node = plan.refined[index] if phase == "refine" else plan.refined[index].stage.inputs[0]
-    artifact = Store(workspace).find(node.stage.name, node.key)
+    wanted = [one for one in load_results(folder)["students"] if (one["phase"], one["seed"]) == (phase, chosen)]
+    # A run's folder lies in its workspace, whichever workspace is the default here.
+    artifact = Store(folder.parents[1]).find(str(wanted[0]["stage"]), str(wanted[0]["key"])) if wanted else None
     if artifact is None:
         raise RunNotFoundError(
-            f"the {phase} stage of {run} is not in the store of {workspace} (or was made by other versions):"
-            f" run `sitkit run --config {path}` again"
+            f"the {phase} stage of {run} is not in its store: run `sitkit run` on its recipe.yaml again"
         )
+    student = registry.student(parse_spec(recipe.student))
     try:
-        plan.student.made.export(artifact.folder / ADAPTER, directory, merge=merge)
+        with disk_errors(directory):
+            if directory.exists() and any(directory.iterdir()):
+                raise RecipeError(f"{directory} is not empty; choose another folder")
+            student.export(artifact.folder / ADAPTER, directory, merge=merge)
     finally:
-        plan.close()
+        student.close()
     click.echo(directory)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sitkit.errors import SettingError
-from sitkit.recipe import Recipe, load_recipe, recipe_from
+from sitkit.errors import RecipeError, SettingError
+from sitkit.recipe import Recipe, load_recipe, recipe_from, seed_range
 from sitkit.types import Json
 
 _FLAGS = "command line"
@@ -16,20 +17,28 @@ _FLAGS = "command line"
 def make_recipe(
     flags: Mapping[str, Any], settings: Sequence[str], seed: int | None, seeds: int | None, config: Path | None
 ) -> Recipe:
-    """Return the recipe. ``flags`` are those given (None: not given); raises `RecipeError` or `SettingError`."""
-    base: dict[str, Any] = {}
-    where = _FLAGS
-    if config is not None:
-        base, where = load_recipe(config), str(config)
-        recipe_from(base, where)
+    """Return the recipe. ``flags`` are those given (None: not given); raises `RecipeError` or `SettingError`.
+
+    A data folder is made absolute, so that the written recipe repeats the run from anywhere.
+    """
+    below = Recipe() if config is None else recipe_from(load_recipe(config), str(config))
     given = {name: value for name, value in flags.items() if value is not None}
-    laid = _merge_settings(base.pop("set", None) or {}, parse_settings(settings))
-    merged = {_dashless(key): value for key, value in base.items()} | given
     if seed is not None or seeds is not None:
-        merged.pop("seed", None)
-        first = seed or 0
-        merged["seeds"] = list(range(first, first + (1 if seeds is None else seeds)))
-    return recipe_from({**merged, "set": laid}, where if config is not None and not given else _FLAGS)
+        first = below.seeds[0] if seed is None else seed
+        given["seeds"] = seed_range(first, 1 if seeds is None else seeds, _FLAGS)
+    above = recipe_from(given, _FLAGS)
+    laid = {name: getattr(above, name) for name in given}
+    folder = laid.get("data_dir", below.data_dir)
+    if folder is not None:
+        laid["data_dir"] = str(_existing(folder, _FLAGS if "data_dir" in laid else str(config)))
+    return replace(below, **laid, settings=_merge_settings(below.settings, parse_settings(settings)))
+
+
+def _existing(folder: str, where: str) -> Path:
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise RecipeError(f"{where}: data_dir {folder}: there is no such folder")
+    return path
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Json]]:
@@ -49,7 +58,3 @@ def _merge_settings(
 ) -> dict[str, dict[str, Json]]:
     stages = dict.fromkeys((*below, *above))
     return {stage: {**below.get(stage, {}), **above.get(stage, {})} for stage in stages}
-
-
-def _dashless(key: object) -> str:
-    return str(key).replace("-", "_")

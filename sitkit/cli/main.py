@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import click
 
 import sitkit
 from sitkit.cli.options import DEBUG
-from sitkit.errors import SitkitError
+from sitkit.errors import SitkitError, UnknownNameError
 from sitkit.registry import Registry, load_plugins
 
 USAGE, INTERNAL, INTERRUPTED = 2, 1, 130
@@ -24,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code; nothing is raised."""
     context: click.Context | None = None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character must not cost a finished run.
+            stream.reconfigure(errors="replace")
     try:
         group = Commands(load_plugins())
         with group.make_context("sitkit", arguments) as context:
@@ -42,6 +47,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _tell(context, f"{where}{error.strerror or error}", USAGE)
     except Exception as error:
         text = " ".join(str(error).split())
         return _tell(context, f"internal error: {type(error).__name__}: {text} (--debug shows where)", INTERNAL)
@@ -83,6 +91,14 @@ class Commands(click.Group):
         """Import and return the subcommand."""
         found = self.registry.commands.get(cmd_name)
         return None if found is None else found.load()
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; an unknown one is a `UsageError` that suggests the nearest."""
+        if args and args[0] not in self.registry.commands and not args[0].startswith("-"):
+            raise UnknownNameError("command", args[0], self.registry.commands)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Hand the registry to the subcommand."""

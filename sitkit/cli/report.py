@@ -19,9 +19,10 @@ def report(run: str, workspace: Path) -> None:
     from sitkit.cli.show import show_results
     from sitkit.report.markdown import markdown
     from sitkit.report.results import REPORT, load_results
-    from sitkit.store.artifacts import write_atomically
+    from sitkit.store import disk_errors, write_atomically
 
     folder = find_run(run, workspace)
     results = load_results(folder)
-    write_atomically(folder / REPORT, markdown(results, folder.name))
+    with disk_errors(folder):
+        write_atomically(folder / REPORT, markdown(results, folder.name))
     show_results(results, folder)

@@ -21,19 +21,25 @@ _BENCHMARKS = "B[,B]"
 @click.option("--strategy", metavar="NAME", help="How preference pairs are chosen.  [default: dpo-cot]")
 @click.option("--train-on", metavar=_BENCHMARKS, help="Benchmarks of the demonstrations.")
 @click.option("--refine-on", metavar=_BENCHMARKS, help="Benchmarks refined on.  [default: those trained on]")
-@click.option("--eval-on", metavar=_BENCHMARKS + "|all", help="Benchmarks scored.  [default: those trained on]")
+@click.option(
+    "--eval-on",
+    metavar=_BENCHMARKS + "|all",
+    help="Benchmarks scored.  [default: those trained and refined on; all four embedded ones for these]",
+)
 @click.option("--fraction", type=float, metavar="F", help="Nested random share of the training questions, 0 < F <= 1.")
 @click.option("--limit", type=int, metavar="N", help="Take the first N training questions.")
 @click.option("--test-limit", type=int, metavar="N", help="Take the first N test questions.")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of training and sampling.  [default: 0]")
-@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Run N seeds, from --seed on, and report the mean.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 10_000), metavar="N", help="Run N seeds, from --seed on, and report the mean."
+)
 @click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="A setting; may be given again.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The same keys as YAML; flags win.")
 @click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub.")
 @workspace_option
 @click.option("--name", metavar="NAME", help="Name of the run's folder.  [default: made from the recipe]")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-@click.option("--quiet", is_flag=True, help="Print nothing but the path of the report.")
+@click.option("--quiet", is_flag=True, help="Print only notes and the path of the report.")
 @debug_option
 @click.pass_obj
 def run(
@@ -65,7 +71,8 @@ def run(
 
     recipe = make_recipe(flags, settings, seed, seeds, config)
     plan = build_plan(recipe, registry)
-    full = replace(recipe, settings=asdict(plan.settings))
+    full = replace(recipe, refine_on=recipe.refined_on, eval_on=plan.scored, settings=asdict(plan.settings))
+    workspace = workspace.absolute()
     store = Store(workspace)
     title = check_name(name) if name else default_name(recipe, make_key([one.key for one in plan.nodes]))
     if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from sitkit.errors import RunNotFoundError, suggestion
@@ -12,8 +13,9 @@ def find_run(run: str, workspace: Path) -> Path:
     """Return the folder of a run. Raises `RunNotFoundError` suggesting the nearest name in the workspace."""
     runs = workspace / "runs"
     for folder in (runs / run, Path(run)):
-        if (folder / RESULTS).is_file():
-            return folder
+        with contextlib.suppress(OSError):
+            if (folder / RESULTS).is_file():
+                return folder.absolute()
     known = [folder.name for folder in runs.iterdir() if folder.is_dir()] if runs.is_dir() else []
     hint = suggestion(run, known) if known else "; there is none yet"
     raise RunNotFoundError(f"no run is called {run!r} in {runs}{hint}")

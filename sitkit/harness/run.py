@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitkit.errors import PluginError
+from sitkit.types import Generation, Prompt
 
 if TYPE_CHECKING:
     from sitkit.harness.lm import Complete
@@ -31,6 +33,13 @@ def run_tasks(
     ``metadata`` reaches each task's dataset function; ``limit`` takes the first documents, as lm-eval's own does.
     Raises `PluginError` if a task is not found (lm-eval skips a broken YAML in silence).
     """
+    loud = sys.stderr
+
+    def complete_aloud(prompts: list[Prompt], generation: Generation) -> Mapping[str, str]:
+        # Progress and notices of the student belong to the user, whatever lm-eval draws around them.
+        with contextlib.redirect_stderr(loud):
+            return complete(prompts, generation)
+
     with _quiet(), _without_env_info():
         from lm_eval import simple_evaluate
         from lm_eval.tasks import TaskManager
@@ -42,10 +51,10 @@ def run_tasks(
         )
         for task in tasks:
             if task not in manager.all_tasks:
-                searched = ", ".join(str(folder) for folder in folders)
+                searched = ", ".join(str(folder) for folder in folders) or "any folder: its plugin names none"
                 raise PluginError(f"lm-eval finds no task {task!r} (or cannot read its YAML) in {searched}")
         results: dict[str, Any] = simple_evaluate(
-            model=StudentLM(complete, seed),
+            model=StudentLM(complete_aloud, seed),
             tasks=list(tasks),
             task_manager=manager,
             limit=limit,

@@ -10,6 +10,9 @@ from sitkit.types import Json
 def markdown(results: Json, name: str) -> str:
     """Return the report of a run as Markdown."""
     recipe = results["recipe"]
+    benchmarks = list(dict.fromkeys(row["benchmark"] for row in results["scores"])) or ["NAME"]
+    length = recipe["set"].get("evaluate", {}).get("max_new_tokens", 512)
+    limited = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
     parts = [f"# {name}", "", _sentence(recipe), ""]
     said = remarks(results)
     if said:
@@ -22,6 +25,14 @@ def markdown(results: Json, name: str) -> str:
         "`sitkit run --config recipe.yaml` with the file beside this one. Versions: "
         + ", ".join(f"{package} {version}" for package, version in results["versions"].items())
         + ".",
+        "",
+        "The same accuracy from plain lm-eval (for a model with a chat template add `--apply_chat_template`):",
+        "",
+        "```",
+        f"sitkit export {name} ./student --merge",
+        'lm_eval --model hf --model_args pretrained=./student,dtype=float32 --include_path "$(sitkit tasks path)" \\',
+        f"  --tasks sit_{benchmarks[0]}_cot --gen_kwargs max_gen_toks={length}{limited}",
+        "```",
         "",
     ]
     return "\n".join(parts)

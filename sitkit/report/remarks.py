@@ -1,7 +1,11 @@
-"""What a reader must be told before believing a table: computed from the scores, said in plain sentences."""
+"""What a reader must be told before believing a table: computed from the scores, said in plain sentences.
+
+A fall is told where it is larger than its standard error over questions.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sitkit.report.summary import CellSummary, summarise
@@ -41,7 +45,11 @@ def _falls(cells: Sequence[CellSummary], before: Phase, after: Phase, what: str)
     found = []
     for (phase, prompting, benchmark), cell in by_phase.items():
         earlier = by_phase.get((before, prompting, benchmark))
-        if phase == after and earlier is not None and cell.value < earlier.value:
+        if (
+            phase == after
+            and earlier is not None
+            and earlier.value - cell.value > math.hypot(cell.stderr, earlier.stderr)
+        ):
             found.append(f"{benchmark}/{prompting} ({100 * (cell.value - earlier.value):+.1f})")
     return [f"{what} on: {', '.join(found)}"] if found else []
 
@@ -61,6 +69,6 @@ def _pairs(pairs: Json) -> list[str]:
         share = pairs["rejected_correct"] / pairs["total"]
         found.append(
             f"in {share:.0%} of the pairs the rejected answer was right too ({pairs['rejected_correct']} of"
-            f" {pairs['total']}): the method rejects every direct answer"
+            f" {pairs['total']})"
         )
     return found

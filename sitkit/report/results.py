@@ -39,12 +39,22 @@ def make_results(plan: Plan, recipe: Recipe, outcome: Outcome) -> dict[str, Json
             }
             for record in outcome.stages
         ],
+        "students": _students(plan),
         "demonstrations": _demonstrations(plan, outcome),
         "pairs": _pairs(plan, outcome),
         "training": _training(outcome),
         "scores": [row for cell in plan.cells for row in _scores(plan, cell, outcome)],
         "notices": list(dict.fromkeys([*outcome.notices, *_warnings(outcome)])),
     }
+
+
+def _students(plan: Plan) -> list[dict[str, Json]]:
+    """Which artifact holds which seed's instructed and refined student."""
+    return [
+        {"phase": phase, "seed": seed, "stage": one.stage.name, "key": one.key}
+        for phase, nodes in (("instruct", plan.instructed), ("refine", plan.refined))
+        for seed, one in zip(plan.recipe.seeds, nodes, strict=True)
+    ]
 
 
 def versions(plan: Plan) -> dict[str, str]:
@@ -67,7 +77,10 @@ def load_results(run: Path) -> dict[str, Json]:
     path = run / RESULTS
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        _ = content["scores"], content["recipe"], content["stages"], content["pairs"]
+        for name in ("scores", "stages", "students", "demonstrations", "training"):
+            if not all(isinstance(row, dict) for row in content[name]):
+                raise TypeError(f"{name} is no list of objects")
+        _ = dict(content["recipe"]), dict(content["pairs"]), dict(content["versions"])
     except FileNotFoundError as error:
         raise RunNotFoundError(f"there is no finished run in {run} (no {RESULTS})") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -48,7 +48,8 @@ def gain_table(results: Json) -> Table:
         )  # fmt: skip
     note = (
         "Percentage points with the trigger (± 95% t-interval over seeds, where there are several). Style: more answers"
-        " are worked out in steps. Skill: answers of the same kind are right more often."
+        " are worked out in steps. Skill: answers of the same kind are right more often. Where one of the phases has no"
+        " answer of a kind, the change cannot be told apart and counts as style."
     )
     return Table(
         "Refined minus instructed", ("benchmark", "transfer", "gain", "of it style", "of it skill"), tuple(rows), note
@@ -80,7 +81,7 @@ def pair_table(results: Json) -> Table:
     reasons = "; ".join(f"{reason}: {count}" for reason, count in pairs["left_out_reasons"].items())
     rows = (
         ("pairs", str(pairs["total"])),
-        ("chosen: the student's own reasoning", str(pairs["chosen_from_student"])),
+        ("chosen: the student's own answer", str(pairs["chosen_from_student"])),
         ("chosen: the teacher's", str(pairs["chosen_from_teacher"])),
         *((("chosen: the target", str(pairs["chosen_from_target"])),) if pairs["chosen_from_target"] else ()),
         ("rejected although right", str(pairs["rejected_correct"])),

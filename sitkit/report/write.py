@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sitkit.errors import StoreError
 from sitkit.pipeline import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import Recipe, recipe_yaml
 from sitkit.report.markdown import markdown
 from sitkit.report.results import RECIPE, REPORT, RESULTS, make_results
-from sitkit.store.artifacts import write_atomically
+from sitkit.store import disk_errors, write_atomically
 from sitkit.types import Json
 
 
 def write_run(folder: Path, plan: Plan, recipe: Recipe, outcome: Outcome) -> dict[str, Json]:
     """Write the three files and return the results. Raises `StoreError` if the folder cannot be written."""
     results = make_results(plan, recipe, outcome)
-    try:
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RECIPE, recipe_yaml(recipe))
         write_atomically(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         write_atomically(folder / REPORT, markdown(results, folder.name))
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written ({error.strerror}); every stage is stored, so run it again"
-        ) from error
     return results

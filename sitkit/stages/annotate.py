@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from sitkit.rows import write_rows
 from sitkit.settings import AnnotateSettings
 from sitkit.stages.base import Node, Work
 from sitkit.store import make_key
-from sitkit.types import Demonstration, Generation, Json, Teacher
+from sitkit.types import Demonstration, Generation, Json, Question, Teacher
 
 DEMONSTRATIONS = "demonstrations.jsonl"
 
@@ -43,10 +44,15 @@ class Annotate:
 
     def _answers_material(self) -> Json:
         return {
-            "teacher": self.teacher.made.fingerprint(),
-            "provider": dict(self.teacher.provider),
+            "teacher": self.teacher.fingerprint,
             "generation": {key: value for key, value in asdict(self.settings).items() if key != "keep"},
         }
+
+    def _answers(self, missing: list[Question], generation: Generation) -> Iterator[tuple[str, str]]:
+        if missing:
+            with self.teacher.calling("answer"):
+                given = self.teacher.made.answer(missing, "cot", generation)
+            yield from self.teacher.answers("answer", given)
 
     def prompts(self) -> int:
         """Return the number of questions."""
@@ -65,9 +71,9 @@ class Annotate:
             missing = [question for question in questions.values() if question.id not in journal.rows]
             done = len(questions) - len(missing)
             work.progress(done, len(questions))
-            for question_id, completion in self.teacher.made.answer(missing, "cot", generation) if missing else ():
+            for question_id, completion in self._answers(missing, generation):
                 if question_id not in questions:
-                    raise PluginError(f"teacher {self.teacher} answered {question_id!r}, which was not asked")
+                    raise PluginError(f"{self.teacher}: answered {question_id!r}, which was not asked")
                 journal.append(question_id, completion)
                 done += 1
                 work.progress(min(done, len(questions)), len(questions))

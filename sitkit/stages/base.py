@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,8 @@ class Work:
     """What a running stage is given.
 
     ``folder`` takes its artifacts; what lies in ``scratch`` survives a kill and is removed once the stage is done;
-    ``journal(name)`` opens rows shared by all stages of that name, under a lock; ``notice`` tells the user something.
+    ``journal(name)`` opens rows shared by all stages of that name, under a lock; ``notice`` tells the user something,
+    now and in every report that uses this stage. ``task_folders``: distribution -> its folders of lm-eval tasks.
     """
 
     folder: Path
@@ -28,7 +29,7 @@ class Work:
     progress: Progress
     notice: Callable[[str], None]
     data_dir: Path | None
-    task_folders: tuple[Path, ...]
+    task_folders: Mapping[str, Sequence[Path]]
 
     def artifact(self, node: Node) -> Artifact:
         """Return the finished artifact of an input."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sitkit.errors import PluginError
@@ -35,13 +35,22 @@ def complete_into(
     wanted = {prompt.id for prompt in missing}
     done = len(prompts) - len(missing)
     progress(done, len(prompts))
-    for prompt_id, completion in student.made.complete(adapter, missing, generation) if missing else ():
+    for prompt_id, completion in _completions(student, adapter, missing, generation):
         if prompt_id not in wanted:
-            raise PluginError(f"student {student} completed {prompt_id!r}, which was not asked, or asked once")
+            raise PluginError(f"{student}: completed {prompt_id!r}, which was not asked, or asked once")
         wanted.remove(prompt_id)
         journal.append(prompt_id, completion)
         done += 1
         progress(done, len(prompts))
     if wanted:
-        raise PluginError(f"student {student} left {len(wanted)} of {len(prompts)} prompts uncompleted")
+        raise PluginError(f"{student}: left {len(wanted)} of {len(prompts)} prompts uncompleted")
     return {prompt.id: journal.rows[prompt.id] for prompt in prompts}
+
+
+def _completions(
+    student: Part[Student], adapter: Path | None, missing: Sequence[Prompt], generation: Generation
+) -> Iterator[tuple[str, str]]:
+    if missing:
+        with student.calling("complete"):
+            given = student.made.complete(adapter, missing, generation)
+        yield from student.answers("complete", given)

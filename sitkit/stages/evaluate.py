@@ -42,15 +42,14 @@ class Evaluate:
         return () if self.learnt is None else (self.learnt,)
 
     def label(self) -> str:
-        """Return phase and benchmark."""
-        return f"{self.phase} {self.questions.benchmark.spec}"
+        """Return phase and benchmark, and the seed where something was learnt."""
+        return f"{self.phase} {self.questions.benchmark.spec}" + ("" if self.learnt is None else f" seed {self.seed}")
 
     def material(self) -> Json:
         """Return student, questions, tasks and generation; the seed only where answers are sampled."""
         sampled = {"seed": self.seed} if self.settings.temperature > 0 else {}
         return {
-            "student": self.student.made.fingerprint(),
-            "provider": dict(self.student.provider),
+            "student": self.student.fingerprint,
             "questions": self.questions.material(),
             "tasks": self._tasks(),
             "reader": READER_VERSION,
@@ -60,7 +59,8 @@ class Evaluate:
         }
 
     def _tasks(self) -> dict[Prompting, str]:
-        return {prompting: self.questions.benchmark.made.task(prompting) for prompting in PROMPTINGS}
+        with self.questions.benchmark.calling("task"):
+            return {prompting: str(self.questions.benchmark.made.task(prompting)) for prompting in PROMPTINGS}
 
     def prompts(self) -> int:
         """Return the number of test questions, each asked in both promptings."""
@@ -79,7 +79,8 @@ class Evaluate:
             results = run_tasks(
                 list(self._tasks().values()),
                 complete,
-                folders=work.task_folders,
+                # Its provider's folders alone: another plugin's task of the same name must not stand in for it.
+                folders=work.task_folders.get(self.questions.benchmark.provider["distribution"], ()),
                 metadata={
                     "data_dir": None if work.data_dir is None else str(work.data_dir),
                     "seed": self.questions.seed,
@@ -92,6 +93,8 @@ class Evaluate:
             )
         scores, predictions = list[Score](), list[Prediction]()
         for prompting, task in self._tasks().items():
+            if "accuracy,none" not in results["results"][task]:
+                raise PluginError(f"{self.questions.benchmark}: its lm-eval task {task} reports no accuracy")
             made = self._predictions(prompting, results["samples"][task])
             scores.append(self._score(prompting, results["results"][task], made))
             predictions += made
@@ -122,7 +125,7 @@ class Evaluate:
 
     def _score(self, prompting: Prompting, results: Mapping[str, Any], made: list[Prediction]) -> Score:
         benchmark = self.questions.benchmark
-        stderr = results["accuracy_stderr,none"]
+        stderr = results.get("accuracy_stderr,none")
         return Score(
             benchmark=benchmark.spec,
             domain=benchmark.made.domain,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
 from sitkit.errors import RecipeError
+from sitkit.objective import without_saving
 from sitkit.parts import Part
 from sitkit.settings import InstructSettings
 from sitkit.stages.base import Node, Work
@@ -39,10 +40,9 @@ class Instruct:
     def material(self) -> Json:
         """Return student, settings and seed."""
         return {
-            "student": self.student.made.fingerprint(),
-            "provider": dict(self.student.provider),
+            "student": self.student.fingerprint,
             "keep": self.keep,
-            "settings": asdict(self.settings),
+            "settings": without_saving(asdict(self.settings)),
             "seed": self.seed,
         }
 
@@ -53,17 +53,21 @@ class Instruct:
     def run(self, work: Work) -> Json:
         """Leave an adapter. Raises `RecipeError` if no demonstration is left to train on."""
         kept, dropped = kept_demonstrations(work, self.demonstrations, self.keep)
+        if not kept and not dropped:
+            raise RecipeError("the teacher answered no question, so there is nothing to train on")
         if not kept:
             raise RecipeError(
                 f"none of the teacher's {dropped} demonstrations reaches its target, so there is nothing to train on;"
                 " use --set annotate.keep=all to train on wrong ones"
             )
-        report = self.student.made.instruct(
-            kept,
-            self.settings,
-            out=work.folder / ADAPTER,
-            scratch=work.scratch,
-            seed=self.seed,
-            progress=work.progress,
-        )
-        return {"demonstrations": len(kept), "dropped": dropped, **training_info(work, report)}
+        with self.student.calling("instruct"):
+            report = self.student.made.instruct(
+                kept,
+                self.settings,
+                out=work.folder / ADAPTER,
+                scratch=work.scratch,
+                seed=self.seed,
+                progress=work.progress,
+            )
+            told = training_info(work, report)
+        return {"demonstrations": len(kept), "dropped": dropped, **told}

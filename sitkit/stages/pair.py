@@ -34,6 +34,7 @@ class Pair:
     demonstrations: tuple[Node, ...]
     keep: Literal["right", "all"]
     settings: PairSettings
+    seed: int
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -41,14 +42,13 @@ class Pair:
         return (*self.sampled, *self.demonstrations)
 
     def label(self) -> str:
-        """Return the strategy."""
-        return self.strategy.spec
+        """Return strategy and seed."""
+        return f"{self.strategy.spec} seed {self.seed}"
 
     def material(self) -> Json:
         """Return the strategy and how answers are judged."""
         return {
-            "strategy": self.strategy.made.fingerprint(),
-            "provider": dict(self.strategy.provider),
+            "strategy": self.strategy.fingerprint,
             "keep": self.keep,
             "settings": asdict(self.settings),
             "reader": READER_VERSION,
@@ -61,11 +61,14 @@ class Pair:
     def run(self, work: Work) -> Json:
         """Write pairs.jsonl and left_out.jsonl, and count where both sides came from."""
         candidates = self._candidates(work)
-        asked = {(one.question.benchmark, one.question.id) for one in candidates}
+        left = {(one.question.benchmark, one.question.id) for one in candidates}
         pairs, left_out = list[PreferencePair](), list[LeftOut]()
-        for item in self.strategy.made.pairs(candidates):
-            if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in asked:
-                raise PluginError(f"strategy {self.strategy} gave {item!r}, which is no pair of its candidates")
+        with self.strategy.calling("pairs"):
+            items = list(self.strategy.made.pairs(candidates))
+        for item in items:
+            if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in left:
+                raise PluginError(f"{self.strategy}: gave {item!r}, which is no pair of a candidate, or a second one")
+            left.remove((item.benchmark, item.question_id))
             if isinstance(item, LeftOut):
                 left_out.append(item)
             elif item.chosen.strip() == item.rejected.strip():
@@ -73,6 +76,8 @@ class Pair:
                 left_out.append(LeftOut(item.question_id, item.benchmark, "same text"))
             else:
                 pairs.append(item)
+        if left:
+            raise PluginError(f"{self.strategy}: said nothing of {len(left)} of its {len(candidates)} candidates")
         write_rows(work.folder / PAIRS, pairs)
         write_rows(work.folder / LEFT_OUT, left_out)
         return pair_counts(candidates, pairs, left_out)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from sitkit.errors import RecipeError
-from sitkit.parts import Part
+from sitkit.objective import refine_material, resolve_objective
+from sitkit.parts import Part, objective
 from sitkit.rows import read_rows
 from sitkit.settings import RefineSettings
 from sitkit.stages.base import Node, Work
@@ -41,8 +42,7 @@ class Refine:
     def material(self) -> Json:
         """Return the objective, the settings and the seed; student and pairs are in the inputs' keys."""
         return {
-            "objective": asdict(self.strategy.made.objective()),
-            "settings": asdict(self.settings),
+            **refine_material(objective(self.strategy), self.settings),
             "seed": self.seed,
         }
 
@@ -55,14 +55,16 @@ class Refine:
         pairs = read_rows(work.artifact(self.paired).folder / PAIRS, PreferencePair)
         if not pairs:
             raise RecipeError(f"{self.strategy.spec} left no preference pair, so there is nothing to refine on")
-        report = self.student.made.refine(
-            work.artifact(self.instructed).folder / ADAPTER,
-            pairs,
-            self.strategy.made.objective(),
-            self.settings,
-            out=work.folder / ADAPTER,
-            scratch=work.scratch,
-            seed=self.seed,
-            progress=work.progress,
-        )
-        return {"pairs": len(pairs), **training_info(work, report)}
+        with self.student.calling("refine"):
+            report = self.student.made.refine(
+                work.artifact(self.instructed).folder / ADAPTER,
+                pairs,
+                resolve_objective(objective(self.strategy), self.settings),
+                self.settings,
+                out=work.folder / ADAPTER,
+                scratch=work.scratch,
+                seed=self.seed,
+                progress=work.progress,
+            )
+            told = training_info(work, report)
+        return {"pairs": len(pairs), **told}

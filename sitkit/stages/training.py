@@ -12,7 +12,9 @@ LOG = "log.jsonl"
 
 def training_info(work: Work, report: TrainingReport) -> Json:
     """Write the training curve beside the adapter, pass warnings on, and return what there is to tell."""
+    if not isinstance(report, TrainingReport):
+        raise TypeError(f"gave {type(report).__name__} in place of a TrainingReport")
     write_rows(work.folder / LOG, [dict(row) for row in report.log])
     for warning in report.warnings:
         work.notice(warning)
-    return {"steps": report.steps, "metrics": dict(report.metrics), "warnings": list(report.warnings)}
+    return {"steps": report.steps, "metrics": dict(report.metrics)}

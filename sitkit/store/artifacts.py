@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sitkit.errors import ArtifactError, StoreError
+from sitkit.errors import ArtifactError, DiskFullError, StoreError
+from sitkit.store.keys import make_key
 from sitkit.types import Json
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"
 _SHOWN = 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -66,40 +69,52 @@ class Store:
         folder = self.folder(stage, key)
         try:
             text = (folder / MANIFEST).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except IsADirectoryError as error:
+            raise ArtifactError(f"{folder / MANIFEST} is damaged: it is a folder") from error
         except OSError as error:
             raise StoreError(f"{folder / MANIFEST} cannot be read ({error.strerror})") from error
         manifest = _parse_manifest(folder, text, key)
         for name, (size, digest) in manifest["files"].items():
             _check_file(folder / name, size, digest)
+        # A kill between writing the manifest and removing the scratch folder leaves it behind.
+        if (folder / SCRATCH).exists():
+            shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         return Artifact(stage, key, folder, manifest["info"], manifest["seconds"])
 
     def finish(self, stage: str, key: str, material: Json, info: Json, seconds: float) -> Artifact:
-        """Remove the scratch folder, write the manifest last and atomically, and return the artifact."""
+        """Write the manifest, last and atomically, then remove the scratch folder, and return the artifact.
+
+        Until the manifest is there, scratch is what an interrupted stage goes on from.
+        """
         folder = self.folder(stage, key)
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         for leftover in folder.glob(f".{MANIFEST}.*"):
             leftover.unlink()
         files = {}
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.name != MANIFEST:
+            inside = path.relative_to(folder)
+            if path.is_file() and path.name != MANIFEST and inside.parts[0] != SCRATCH:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-                files[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
+                files[inside.as_posix()] = [path.stat().st_size, _sha256(path)]
         manifest = {
             "stage": stage, "key": key, "seconds": seconds, "info": info, "files": files, "determined_by": material,
         }  # fmt: skip
+        manifest["digest"] = make_key(manifest)
         write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         return Artifact(stage, key, folder, info, seconds)
 
     def discard(self, stage: str, key: str) -> None:
-        """Remove everything under a key, the manifest first, so that a half-removed folder never counts."""
+        """Remove everything under a key; it is renamed first, so that a half-removed folder never counts."""
         folder = self.folder(stage, key)
-        (folder / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        aside = folder.with_name(f".discarded-{folder.name}-{os.getpid()}-{time.monotonic_ns()}")
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
-    @contextmanager
+    @contextlib.contextmanager
     def lock(self, name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the lock of that name; ``waiting`` is called once if another process holds it. A kill frees it."""
         lock = FileLock(self._locks / f"{name}.lock")
@@ -112,6 +127,22 @@ class Store:
             yield
         finally:
             lock.release()
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk into `DiskFullError`, and other trouble with files below ``folder`` into `StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFullError(
+                f"no space left while writing to {folder} ({error.strerror});"
+                " what was finished is kept: free some space and run the same command again"
+            ) from error
+        if error.filename is not None and str(error.filename).startswith(str(folder)):
+            raise StoreError(f"{error.filename}: {error.strerror}; is {folder} writable?") from error
+        raise
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -130,10 +161,12 @@ def write_atomically(path: Path, text: str) -> None:
 def _parse_manifest(folder: Path, text: bytes, key: str) -> dict[str, Json]:
     try:
         manifest = json.loads(text)
-        found, files = manifest["key"], manifest["files"]
+        found, files, digest = manifest["key"], manifest["files"], manifest.pop("digest")
         manifest["info"], float(manifest["seconds"])
-        for size, digest in files.values():
-            int(size), str(digest)
+        if digest != make_key(manifest):
+            raise ValueError("its digest is another")
+        for size, content in files.values():
+            int(size), str(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder / MANIFEST} is damaged") from error
     if found != key:
@@ -145,8 +178,10 @@ def _check_file(path: Path, size: int, digest: str) -> None:
     try:
         if path.stat().st_size != size or _sha256(path) != digest:
             raise ArtifactError(f"{path} is damaged: it is not what its manifest says")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtifactError(f"{path} is missing") from error
+    except IsADirectoryError as error:
+        raise ArtifactError(f"{path} is damaged: it is a folder") from error
 
 
 def _sha256(path: Path) -> str:

@@ -7,13 +7,12 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 _SYNC_SECONDS = 1.0
 
 
 class Journal:
-    """Rows (id -> value) that outlive a kill at any moment; a half-written last line is dropped on opening.
+    """Rows (id -> text) that outlive a kill at any moment; a half-written last line is dropped on opening.
 
     Use as a context manager, under the lock of whatever it belongs to. A row that does not parse is as if it had
     never been written, so it is simply made again.
@@ -21,7 +20,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows: dict[str, Any] = {}
+        self.rows: dict[str, str] = {}
 
     def __enter__(self) -> Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,14 +33,14 @@ class Journal:
                 row_id, value = json.loads(line)
             except (ValueError, TypeError):
                 continue
-            if isinstance(row_id, str):
+            if isinstance(row_id, str) and isinstance(value, str):
                 self.rows[row_id] = value
         if whole < len(content):
             self._file.truncate(whole)
         self._synced = time.monotonic()
         return self
 
-    def append(self, row_id: str, value: Any) -> None:
+    def append(self, row_id: str, value: str) -> None:
         """Add a row; it survives a kill of the process at once, and a power cut after a second."""
         self._file.write(json.dumps([row_id, value], ensure_ascii=True).encode("ascii") + b"\n")
         self._file.flush()

@@ -3,7 +3,7 @@
 import errno
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from sitkit.events import Event, Notice, StageFinished, StageStarted
 from sitkit.hookspecs import hookimpl
 from sitkit.pipeline import Outcome, prompt_counts, run_plan, stored
 from sitkit.plan import build_plan, count_stages
-from sitkit.recipe import Recipe
+from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Provider, Registry, build_registry
 from sitkit.report.results import make_results
 from sitkit.store import Store
@@ -132,16 +132,10 @@ def test_a_stage_that_is_stopped_goes_on_from_its_rows(
         _run(example, tmp_path)
     outcome, _ = _run(example, tmp_path)
     monkeypatch.undo()
-    assert len(counted) == len(set(counted)) * 1 + _asked_again(counted)
+    # 14 questions in two promptings make the 28 prompts of the first stage: none is asked twice.
+    assert len(set(counted[:28])) == 28
     fresh, _ = _run(example, tmp_path / "fresh")
     assert _scores(example, outcome) == _scores(example, fresh)
-
-
-def _asked_again(counted: list[str]) -> int:
-    # The same question is asked once a phase; within the first 20 rows and their stage nothing is asked twice.
-    first_stage = counted[:28]
-    assert len(first_stage) == len(set(first_stage))
-    return len(counted) - len(set(counted))
 
 
 def test_hooks_around_stages_are_called_and_a_failing_one_is_named(example: Registry, tmp_path: Path) -> None:
@@ -182,7 +176,17 @@ def _replacing(module: str, name: str, attribute: str) -> Callable[[pytest.Monke
     [
         (("teacher", "Speller", "answer"), lambda *_: iter([("nobody", "x")]), "answered 'nobody'"),
         (("student", "Counter", "complete"), lambda *_: iter([]), "left 28 of 28 prompts uncompleted"),
-        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([3]), "no pair of its candidates"),
+        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([3]), "no pair of a candidate"),
+        (("strategy", "SpelledFirst", "pairs"), lambda *_: None, "pairs failed with TypeError"),
+        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([]), "said nothing of 14 of its 14 candidates"),
+        (("strategy", "SpelledFirst", "objective"), lambda *_: {"beta": 1}, "in place of an Objective"),
+        (("teacher", "Speller", "answer"), lambda *_: iter([None]), r"in place of \(id, text\)"),
+        (("teacher", "Speller", "answer"), lambda *_: None, "answer failed with TypeError"),
+        (("teacher", "Speller", "fingerprint"), lambda *_: {1, 2}, "fingerprint failed with TypeError"),
+        (("student", "Counter", "recommended"), lambda *_: None, "recommended gave None"),
+        (("student", "Counter", "recommended"), lambda *_: {"refine": {"bete": 1}}, "recommends a setting that cannot"),
+        (("student", "Counter", "instruct"), lambda *_, **__: None, "in place of a TrainingReport"),
+        (("benchmark", "Letters", "domain"), None, "its domain is None"),
         (("benchmark", "Letters", "questions"), lambda *_: ["x"], "in place of a Question"),
     ],
 )
@@ -196,8 +200,107 @@ def test_parts_that_return_nonsense_are_named(
 ) -> None:
     module, name, attribute = where
     _replacing(f"sitkit_example.{module}", name, attribute)(monkeypatch, value)
-    with pytest.raises(PluginError, match=said):
+    with pytest.raises(PluginError, match=said) as caught:
         _run(example, tmp_path)
+    assert "sitkit-example" in str(caught.value)
+
+
+def test_an_answer_that_is_no_text_never_gets_into_the_journal(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.teacher import Speller
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Speller, "answer", lambda *_: iter([("train-cup", None)]))
+        with pytest.raises(PluginError, match="in place of"):
+            _run(example, tmp_path)
+    outcome, _ = _run(example, tmp_path)
+    assert outcome.stages[0].info["answered"] == 14
+
+
+def test_what_a_stage_had_to_tell_is_told_again_when_it_is_reused(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.teacher import Speller
+
+    answer = Speller.answer
+    monkeypatch.setattr(Speller, "answer", lambda self, asked, *rest: answer(self, asked[3:], *rest))
+    first, _ = _run(example, tmp_path)
+    second, _ = _run(example, tmp_path)
+    for outcome in (first, second):
+        notices = make_results(build_plan(RECIPE, example), RECIPE, outcome)["notices"]
+        assert any("3 of 14 questions were left unanswered" in text for text in notices)
+
+
+def test_the_full_recipe_has_the_keys_of_the_run(example: Registry) -> None:
+    plan = build_plan(RECIPE, example)
+    again = recipe_from(replace(RECIPE, settings=asdict(plan.settings)).as_mapping(), "x")
+    assert [one.key for one in build_plan(again, example).nodes] == [one.key for one in plan.nodes]
+
+
+def test_how_often_checkpoints_are_written_changes_no_key(example: Registry) -> None:
+    keys = [
+        [one.key for one in build_plan(replace(RECIPE, settings=settings), example).nodes]
+        for settings in (
+            {},
+            {"instruct": {"save_steps": 7}, "refine": {"save_steps": 7, "loss": "sigmoid+sft", "weights": "1+0.5"}},
+        )
+    ]
+    assert keys[0] == keys[1]
+
+
+def test_the_student_gets_the_objective_with_the_settings_laid_over_it(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter
+
+    refine, seen = Counter.refine, []
+
+    def watched(self: Any, start: Any, pairs: Any, objective: Any, *rest: Any, **more: Any) -> Any:
+        seen.append(objective)
+        return refine(self, start, pairs, objective, *rest, **more)
+
+    monkeypatch.setattr(Counter, "refine", watched)
+    _run(example, tmp_path, replace(RECIPE, settings={"refine": {"beta": 0.7, "loss": "hinge"}}))
+    assert (seen[0].loss, seen[0].weights, seen[0].beta) == (("hinge",), (1.0,), 0.7)
+
+
+def test_another_plugins_task_of_the_same_name_does_not_score_a_benchmark(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = _run(example, tmp_path / "alone")
+    other = tmp_path / "tasks"
+    other.mkdir()
+    (other / "letters_cot.yaml").write_text(
+        "task: letters_cot\ncustom_dataset: !function sitkit.harness.tasks.docs\ntest_split: test\n"
+        "output_type: generate_until\ndoc_to_text: always wrong\ndoc_to_target: ''\n"
+        "process_results: !function sitkit.harness.tasks.process_results\ngeneration_kwargs: {until: ['x']}\n"
+        "metric_list: [{metric: accuracy, aggregation: mean, higher_is_better: true}]\nmetadata: {benchmark: letters}\n"
+    )
+    example.task_folders[other] = "another-distribution"
+    second, _ = _run(example, tmp_path / "both")
+    assert _scores(example, first) == _scores(example, second)
+
+
+def test_a_damaged_artifact_is_left_alone_while_another_run_makes_it_anew(example: Registry, tmp_path: Path) -> None:
+    import threading
+
+    outcome, _ = _run(example, tmp_path)
+    record = next(record for record in outcome.stages if record.stage == "pair")
+    path = outcome.artifacts[record.key].folder / "pairs.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"damaged")
+    store = Store(tmp_path)
+    with store.lock(record.key[:32]):
+        walk = threading.Thread(target=lambda: _run(example, tmp_path))
+        walk.start()
+        walk.join(timeout=1)
+        assert path.exists()
+        path.write_bytes(whole)
+    walk.join()
+    found = store.find("pair", record.key)
+    assert found is not None
+    assert path.read_bytes() == whole
 
 
 def test_a_teacher_that_is_never_right_leaves_nothing_to_train_on(example: Registry, tmp_path: Path) -> None:

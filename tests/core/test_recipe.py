@@ -31,6 +31,7 @@ def test_a_flag_wins_over_the_file_and_settings_are_laid_over_each_other(tmp_pat
     assert (recipe.student, recipe.train_on, recipe.limit, recipe.seeds) == ("hf:a", ("gsm8k",), 7, (3,))
     assert recipe.settings == {"instruct": {"epochs": "9", "lora_r": 4}}
     assert make_recipe({}, (), 5, 3, path).seeds == (5, 6, 7)
+    assert make_recipe({}, (), None, 2, path).seeds == (3, 4)
 
 
 @given(
@@ -60,6 +61,9 @@ def test_the_written_recipe_reads_back_equal(recipe: Recipe) -> None:
         ({"limit": 0}, "limit must be at least 1"),
         ({"train_on": ","}, "train_on is empty"),
         ({"eval_on": "a,a"}, "names a twice"),
+        ({"eval_on": "a,all"}, "all stands alone"),
+        ({"test_limit": 10**20}, "must be below"),
+        ({"data_dir": "nowhere"}, "there is no such folder"),
     ],
 )
 def test_values_out_of_range_are_refused(flags: dict[str, object], said: str) -> None:
@@ -77,6 +81,7 @@ def test_values_out_of_range_are_refused(flags: dict[str, object], said: str) ->
         ("seed: 1\nseeds: [1]", "seed or seeds"),
         ("set: 3", "set must map stages"),
         ("train_on: 3", "train_on must be a list"),
+        ("seeds: 0", "between 1 and"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
@@ -85,6 +90,19 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, sai
     with pytest.raises(RecipeError, match=said) as caught:
         make_recipe({}, (), None, None, path)
     assert str(path) in str(caught.value)
+
+
+def test_a_count_of_seeds_and_an_empty_stage_are_fine_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("seeds: 3\nset:\n  refine:\n  instruct: {epochs: 2}\n")
+    recipe = make_recipe({}, (), None, None, path)
+    assert (recipe.seeds, recipe.settings) == ((0, 1, 2), {"refine": {}, "instruct": {"epochs": 2}})
+
+
+def test_a_data_folder_is_written_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert make_recipe({"data_dir": "data"}, (), None, None, None).data_dir == str(tmp_path / "data")
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

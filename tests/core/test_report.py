@@ -29,11 +29,11 @@ def _row(
 def _results(rows: list[dict[str, Any]]) -> dict[str, Any]:
     recipe = {
         "student": "s", "teacher": "t", "strategy": "dpo-cot", "train_on": ["b"], "refine_on": None, "seeds": [0],
-        "fraction": 1.0, "limit": None, "test_limit": None,
+        "fraction": 1.0, "limit": None, "test_limit": None, "set": {},
     }  # fmt: skip
     return {
         "scores": rows, "pairs": PAIRS, "notices": ["|<b>"], "recipe": recipe, "stages": [], "demonstrations": [],
-        "versions": {"python": "3"},
+        "versions": {"python": "3"}, "students": [], "training": [],
     }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_near_zero_accuracy_is_said_plainly_and_first() -> None:
 
 
 def test_a_fall_unread_answers_and_right_rejected_ones_are_told() -> None:
-    rows = [_row("instruct", 0.5, 0, 0), _row("refine", 0.4, 0, 0, extraction_failures=9)]
+    rows = [_row("instruct", 0.5, 0, 0), _row("refine", 0.4, 0, 0, extraction_failures=9, stderr=0.01)]
     said = " ".join(remarks(_results(rows)))
     assert "refining lowered accuracy on: b/cot (-10.0)" in said
     assert "9%" in said

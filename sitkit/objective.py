@@ -1,0 +1,50 @@
+"""Which objective a refining has: the strategy's, with what the settings override."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+from sitkit.errors import SettingError
+from sitkit.settings import RefineSettings
+from sitkit.types import Json, Objective
+
+
+def resolve_objective(objective: Objective, settings: RefineSettings) -> Objective:
+    """Return the strategy's objective with ``refine.loss``, ``refine.weights`` and ``refine.beta`` laid over it.
+
+    Raises `SettingError` if losses and weights do not fit each other; whether a loss is known is the student's to say.
+    """
+    loss, weights = objective.loss, objective.weights
+    if settings.loss is not None:
+        loss = tuple(name.strip() for name in settings.loss.split("+"))
+        weights = (1.0,) * len(loss)
+    if settings.weights is not None:
+        weights = tuple(_weight(part, settings.weights) for part in settings.weights.split("+"))
+    if not loss or not all(loss) or len(set(loss)) != len(loss):
+        raise SettingError(f"refine.loss={'+'.join(loss)}: expected different losses joined by +")
+    if len(weights) != len(loss):
+        given = "+".join(f"{weight:g}" for weight in weights)
+        raise SettingError(f"refine.weights={given}: expected one weight for each of {'+'.join(loss)}")
+    return Objective(loss=loss, weights=weights, beta=objective.beta if settings.beta is None else settings.beta)
+
+
+def refine_material(objective: Objective, settings: RefineSettings) -> Json:
+    """Return what determines a refining: the resolved objective, and the settings that change what is learnt."""
+    resolved = {key: value for key, value in asdict(settings).items() if key not in ("loss", "weights", "beta")}
+    return {"objective": asdict(resolve_objective(objective, settings)), "settings": without_saving(resolved)}
+
+
+def without_saving(settings: dict[str, Json]) -> dict[str, Json]:
+    """Return training settings without how often a checkpoint is written, which changes nothing that is learnt."""
+    return {key: value for key, value in settings.items() if key != "save_steps"}
+
+
+def _weight(part: str, text: str) -> float:
+    try:
+        weight = float(part)
+    except ValueError as error:
+        raise SettingError(f"refine.weights={text}: expected numbers joined by +") from error
+    if not (math.isfinite(weight) and weight > 0):
+        raise SettingError(f"refine.weights={text}: every weight must be above 0")
+    return weight
