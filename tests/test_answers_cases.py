@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sitkit.answers import extract, is_correct
@@ -234,7 +236,37 @@ EXPRESSIONS = [
     ("\\boxed{\\frac{1}{3}}", "\\frac{1}{3}", False),
     ("\\boxed{", None, False),
     ("I don't know.", None, False),
+    ("The answer is $\\$0.50$.", "\\$0.50", True),
+    ("So $3 - 2.5 = 0.5$", "0.5", True),
+    ("The line is $4x - 5y = -50$.", "4x - 5y = -50", False),
+    ("The answer is $a + b = \\frac{1}{2}$.", "a + b = \\frac{1}{2}", True),
+    ("They are $AB = 9, CD = 4$.", "AB = 9, CD = 4", False),
 ]
+
+EQUATIONS = [
+    ("4x-5y=-50", "\\boxed{4x - 5y = -50}", True),
+    ("4x-5y=-50", "\\boxed{4x - 5y = 50}", False),
+    ("4x-5y=-50", "\\boxed{-50}", False),
+    ("y = 2x + 3", "So it is \\boxed{2x+3}.", True),
+    ("0.56 = 56\\%", "\\boxed{56\\%}", True),
+    ("AB=9, CD=4", "\\boxed{AB=9, CD=4}", True),
+    ("AB=9, CD=4", "\\boxed{4}", False),
+    ("5", "\\boxed{x = 5}", True),
+]
+"""Target, text, and whether a person would call it right."""
+
+ODD_OPTIONS = [
+    (("**", "//", "is", "not in"), "**", "A"),
+    (("As", "P", "Sb", "B"), "B", "B"),
+    (("As", "P", "Sb", "B"), "**B**", "B"),
+    (("V", "F", "C", "N"), "F", "B"),
+    (("V", "F", "C", "N"), "**F**", "B"),
+    ((".5, 0.44", "0.5, .44"), ".5, 0.44", "A"),
+    (("M", "Q", "R", "S"), "A) M: no\nB) Q: no\nC) R: yes\nTherefore, the answer is C) R", "C"),
+    (("walk", "ask. Question: who?"), "A) walk\nB) ask. Question: who?\nThe answer is A.", "A"),
+    (("walk", "ask"), "It is so. Question: who? The answer is A.", None),
+]
+"""Options that are marks, letters, or look like a next question; a text; the answer a person would read."""
 
 
 @pytest.mark.parametrize(("text", "answer"), NUMBERS)
@@ -261,3 +293,20 @@ def test_choices_that_are_sentences(text: str, answer: str | None) -> None:
 def test_expressions(text: str, answer: str | None, correct: bool) -> None:
     assert extract(LATEX, text) == answer
     assert is_correct(LATEX, text) is correct
+
+
+@pytest.mark.parametrize(("target", "text", "correct"), EQUATIONS)
+def test_equations(target: str, text: str, correct: bool) -> None:
+    assert is_correct(replace(LATEX, target=target), text) is correct
+
+
+@pytest.mark.parametrize(("choices", "text", "answer"), ODD_OPTIONS)
+def test_odd_options(choices: tuple[str, ...], text: str, answer: str | None) -> None:
+    assert extract(replace(ICE, choices=choices), text) == answer
+
+
+def test_a_question_with_numbered_parts_may_be_answered_part_by_part() -> None:
+    parts = replace(NUMBER, question="Which of these questions have the answer yes? Add up their numbers.")
+    text = "Question 1: yes.\nQuestion 2: no.\nQuestion 3: yes.\nThe sum is 4."
+    assert extract(parts, text) == "4"
+    assert extract(NUMBER, "The sum is 4.\nQuestion 2: Another?\nThe sum is 5.") == "4"

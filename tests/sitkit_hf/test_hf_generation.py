@@ -137,7 +137,7 @@ def test_a_long_prompt_is_cut_on_the_left_and_told_of(
     long = "x" * 100 + "Question: abc\nAnswer:"
     with caplog.at_level(logging.WARNING):
         answers = dict(student.complete(None, [Prompt("long", long), Prompt("short", "abc")], Generation(16)))
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("sitkit_hf")] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "sitkit.notices"] == [
         "1 of 2 prompts are longer than the model's 64 positions allow; cut on the left"
     ]
     kept = dict(student.complete(None, [Prompt("long", long[-48:])], Generation(16)))

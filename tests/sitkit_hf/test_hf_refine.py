@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sitkit.errors import ModelError, SettingError
+from sitkit.objective import resolve_objective
 from sitkit.settings import RefineSettings
 from sitkit.types import Objective, PreferencePair
 
@@ -146,7 +147,7 @@ def test_losses_mix_and_settings_override_the_strategy(
     student: Any, start: Path, pairs: Sequence[PreferencePair], work: dict[str, Any]
 ) -> None:
     settings = replace(DPO, max_steps=1, batch_size=24, loss="sigmoid+sft", weights="1+0.2", beta=0.3)
-    report = student.refine(start, pairs, Objective(), settings, **work)
+    report = student.refine(start, pairs, resolve_objective(Objective(), settings), settings, **work)
     tokenizer, model = student.models.tokenizer(), student.models.generator(start)
     total = sum(log_prob(model, tokenizer, pair.prompt, pair.chosen) for pair in pairs)
     tokens = sum(len(tokenizer(f" {pair.chosen}</s>")["input_ids"]) for pair in pairs)
@@ -170,7 +171,7 @@ def test_sft_alone_is_fine_tuning_on_the_chosen_sides(
     ("changes", "part"),
     [
         ({"loss": "sigmoyd"}, "no loss is called 'sigmoyd'; did you mean 'sigmoid'"),
-        ({"loss": "sigmoid+"}, "no loss is called ''"),
+        ({"loss": "sigmoid+"}, "different losses"),
         ({"loss": "sft+sft"}, "different losses"),
         ({"weights": "1+0.2"}, "one weight for each of sigmoid"),
         ({"weights": "one"}, "numbers joined by"),
@@ -187,8 +188,13 @@ def test_settings_that_cannot_be_are_one_clear_line(
     changes: dict[str, Any],
     part: str,
 ) -> None:
+    settings = replace(DPO, **changes)
+
+    def refine() -> None:
+        student.refine(start, pairs, resolve_objective(Objective(), settings), settings, **work)
+
     with pytest.raises(SettingError, match=part.replace("+", r"\+")) as raised:
-        student.refine(start, pairs, Objective(), replace(DPO, **changes), **work)
+        refine()
     assert "\n" not in str(raised.value)
 
 
