@@ -86,11 +86,17 @@ def test_two_runs_at_once_do_each_stage_once(whole: tuple[Path, float], tmp_path
 
 
 def test_ctrl_c_stops_with_one_line_that_says_how_to_go_on(tmp_path: Path) -> None:
-    process = _start(tmp_path / "w")
-    time.sleep(3)
+    # Whoever starts the tests may have told them to ignore it.
+    process = _start(tmp_path / "w", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert process.stderr is not None
+    while "instruct" not in process.stderr.readline():
+        pass
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # -2 where CPython 3.11 ends itself by the signal: an interrupt inside exec() of a string is remembered although it
+    # was handled. A shell shows 130 for both.
+    assert process.returncode in (130, -signal.SIGINT)
     assert "the same command goes on" in said.splitlines()[-1]
     assert "Traceback" not in said
 

@@ -82,13 +82,14 @@ def run(
         done = stored(plan, store)
         show_plan(plan, done, prompt_counts(plan, done))
         return
+    from sitkit.cli.interrupts import interruptible
     from sitkit.cli.progress import listening
     from sitkit.cli.show import show_results
     from sitkit.pipeline import run_plan
     from sitkit.report.write import write_run
 
     try:
-        with listening(quiet=quiet) as listener:
+        with listening(quiet=quiet) as shown, interruptible(shown) as listener:
             outcome = run_plan(plan, store, registry, listener)
     finally:
         plan.close()
