@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sitkit.errors import RecipeError
 from sitkit.objective import resolve_objective
 from sitkit.parts import Part, PartT, QuestionSet, objective, recommended
 from sitkit.recipe import Recipe
@@ -15,7 +16,7 @@ from sitkit.select import Selection
 from sitkit.settings import Settings, resolve
 from sitkit.spec import parse_spec
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage, node
-from sitkit.types import PHASES, Benchmark, Phase, Strategy, Student, Teacher
+from sitkit.types import PHASES, Benchmark, Deduplicating, Phase, Strategy, Student, Teacher
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Plan:
 class _Parts:
     registry: Registry
     data_dir: Path | None
+    drop_duplicates: bool
     benchmarks: dict[str, Part[Benchmark]] = field(default_factory=dict)
     sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
 
@@ -81,6 +83,8 @@ class _Parts:
     def benchmark(self, name: str) -> Part[Benchmark]:
         if name not in self.benchmarks:
             made = self.registry.benchmark(name, self.data_dir)
+            if self.drop_duplicates:
+                made = without_duplicates(name, made)
             self.benchmarks[name] = self.part("benchmark", name, name, made)
         return self.benchmarks[name]
 
@@ -105,13 +109,14 @@ class _Nodes:
 
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
-    parts = _Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir))
+    recipe = _without_aliases(recipe, registry)
+    parts = _Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates)
     student, teacher = parts.student(recipe.student), parts.teacher(recipe.teacher)
     strategy = parts.strategy(recipe.strategy)
     settings = resolve(recommended(student), recipe.settings)
     with student.calling("check"):
         student.made.check(settings, resolve_objective(objective(strategy), settings.refine))
-    scored = recipe.scored_on(tuple(registry.names("benchmark")))
+    scored = recipe.scored_on(tuple(registry.first_names("benchmark")))
     for name in (*recipe.train_on, *recipe.refined_on, *scored):
         parts.benchmark(name)
     nodes = _Nodes()
@@ -133,6 +138,28 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         strategy=strategy,
         question_sets=tuple(parts.sets.values()),
     )
+
+
+def _without_aliases(recipe: Recipe, registry: Registry) -> Recipe:
+    # Questions, keys and scores know a benchmark by one name, whichever the user likes.
+    def known(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is None or names == ("all",):
+            return names
+        return tuple(registry.first_name("benchmark", name) for name in names)
+
+    return replace(
+        recipe,
+        train_on=known(recipe.train_on) or (),
+        refine_on=known(recipe.refine_on),
+        eval_on=known(recipe.eval_on),
+    )
+
+
+def without_duplicates(name: str, benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark without leaked training questions. Raises `RecipeError` if it does not offer that."""
+    if not isinstance(benchmark, Deduplicating):
+        raise RecipeError(f"{name} cannot drop duplicates: its plugin does not offer it")
+    return benchmark.without_duplicates()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class Recipe:
 
     ``refine_on=None`` means the training tasks, ``eval_on=None`` the training and refining tasks (all four embedded
     ones for the default run). ``limit`` and ``test_limit`` take the first questions of a split, ``fraction`` a
-    nested random subset by seed. ``seeds`` are run one after another.
+    nested random subset by seed. ``drop_duplicates`` leaves out training questions that stand in the test split too.
+    ``seeds`` are run one after another.
     """
 
     teacher: str = "tiny"
@@ -40,6 +41,7 @@ class Recipe:
     test_limit: int | None = None
     seeds: tuple[int, ...] = (0,)
     data_dir: str | None = None
+    drop_duplicates: bool = False
     settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,6 +131,10 @@ def _read(name: str, value: Any, where: str) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RecipeError(f"{where}: fraction must be a number, got {value!r}")
         return float(value)
+    if name == "drop_duplicates":
+        if not isinstance(value, bool):
+            raise RecipeError(f"{where}: drop_duplicates must be true or false, got {value!r}")
+        return value
     if name == "set":
         if not isinstance(value, Mapping) or not all(isinstance(keys, Mapping | None) for keys in value.values()):
             raise RecipeError(f"{where}: set must map stages to settings, got {value!r}")

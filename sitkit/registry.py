@@ -85,6 +85,19 @@ class Registry:
         """Return the names registered for a kind ("teacher", "student", "strategy", "benchmark"), sorted."""
         return sorted(name for part_kind, name in self.parts if part_kind == kind)
 
+    def first_name(self, kind: str, name: str) -> str:
+        """Return the first name its factory was registered under: what an alias stands for. Raises as `part` does."""
+        wanted = self.part(kind, name)
+        return next(
+            part.name
+            for part in self.parts.values()
+            if (part.kind, part.provider, part.factory) == (kind, wanted.provider, wanted.factory)
+        )
+
+    def first_names(self, kind: str) -> list[str]:
+        """Return the names registered for a kind, each part once, in order of registration."""
+        return list(dict.fromkeys(self.first_name(kind, name) for part_kind, name in self.parts if part_kind == kind))
+
     def part(self, kind: str, name: str) -> Registered:
         """Return who is behind a name. Raises `UnknownNameError` suggesting the nearest, naming broken plugins."""
         found = self.parts.get((kind, name))

@@ -329,6 +329,14 @@ class Benchmark(Protocol):
         """Return the name of the lm-eval task that scores the test split under this prompting."""
 
 
+@runtime_checkable
+class Deduplicating(Protocol):
+    """What a benchmark may offer beside: itself without training questions that stand in its test split too."""
+
+    def without_duplicates(self) -> Benchmark:
+        """Return such a benchmark; its fingerprint differs from this one's."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a factory may use: where data lies, and other plugins' parts through the same doors.

@@ -241,6 +241,7 @@ EXPRESSIONS = [
     ("The line is $4x - 5y = -50$.", "4x - 5y = -50", False),
     ("The answer is $a + b = \\frac{1}{2}$.", "a + b = \\frac{1}{2}", True),
     ("They are $AB = 9, CD = 4$.", "AB = 9, CD = 4", False),
+    ("Answer: 3 + 4 =", None, False),
 ]
 
 EQUATIONS = [

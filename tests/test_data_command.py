@@ -15,7 +15,7 @@ from tests.sitkit_benchmarks.examples import ROWS, write_data_dir
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """Hand-written rows: OpenBookQA's test row twice in its train as well; MultiArith and GSM8K without a train split."""
+    """Hand-written rows: OpenBookQA's test row is in its train twice; MultiArith and GSM8K have no train split."""
     write_data_dir(tmp_path)
     row = ROWS["openbookqa"][2]
     other = row | {"question_stem": "Salt in water will", "answerKey": "A"}

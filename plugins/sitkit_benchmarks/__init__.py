@@ -12,13 +12,24 @@ if TYPE_CHECKING:
     from sitkit.hookspecs import Register
     from sitkit.spec import Spec
     from sitkit.types import Benchmark, BenchmarkFactory, Context, Teacher, TeacherFactory
+    from sitkit_benchmarks.table import Table
 
 
 @hookimpl
 def sitkit_benchmarks(register: Register[BenchmarkFactory]) -> None:
-    """Register the benchmarks."""
+    """Register the benchmarks; a factory's further names are short ones for the same benchmark."""
+    register("openbookqa", openbookqa)
+    register("obqa", openbookqa)
+    register("commonsense_qa", commonsense_qa)
+    register("csqa", commonsense_qa)
+    register("piqa", piqa)
+    register("social_i_qa", social_i_qa)
+    register("siqa", social_i_qa)
     register("gsm8k", gsm8k)
     register("multiarith", multiarith)
+    register("math", math)
+    register("hendrycks_math", math)
+    register("mmlu", mmlu)
 
 
 @hookimpl
@@ -36,26 +47,64 @@ def sitkit_task_folders() -> Sequence[Path]:
     return (tasks_dir(),)
 
 
-def gsm8k(spec: Spec, context: Context) -> Benchmark:
-    """GSM8K: grade-school word problems with worked solutions (math, 7473 to train on, 1319 to test on)."""
-    from sitkit_benchmarks.sets.gsm8k import GSM8K
-    from sitkit_benchmarks.table import TableBenchmark
+def openbookqa(spec: Spec, context: Context) -> Benchmark:
+    """OpenBookQA: elementary science, options A-D (qa, 4000 balanced by seed / 500); also obqa."""
+    from sitkit_benchmarks.sets.openbookqa import OPENBOOKQA
 
-    _plain(spec)
-    return TableBenchmark(GSM8K, context.data_dir)
+    return _benchmark(OPENBOOKQA, spec, context)
+
+
+def commonsense_qa(spec: Spec, context: Context) -> Benchmark:
+    """CommonsenseQA: everyday knowledge, options A-E (qa, 4000 balanced by seed / 1221); also csqa."""
+    from sitkit_benchmarks.sets.commonsense_qa import COMMONSENSE_QA
+
+    return _benchmark(COMMONSENSE_QA, spec, context)
+
+
+def piqa(spec: Spec, context: Context) -> Benchmark:
+    """PIQA: how to do a thing in the physical world, options A-B (qa, 4000 balanced by seed / 1838)."""
+    from sitkit_benchmarks.sets.piqa import PIQA
+
+    return _benchmark(PIQA, spec, context)
+
+
+def social_i_qa(spec: Spec, context: Context) -> Benchmark:
+    """Social IQa: why people act and how they feel, options A-C (qa, 3990 balanced by seed / 1954); also siqa."""
+    from sitkit_benchmarks.sets.social_i_qa import SOCIAL_I_QA
+
+    return _benchmark(SOCIAL_I_QA, spec, context)
+
+
+def gsm8k(spec: Spec, context: Context) -> Benchmark:
+    """GSM8K: grade-school word problems with worked solutions (math, 7473 / 1319)."""
+    from sitkit_benchmarks.sets.gsm8k import GSM8K
+
+    return _benchmark(GSM8K, spec, context)
 
 
 def multiarith(spec: Spec, context: Context) -> Benchmark:
     """MultiArith: arithmetic word problems of a few steps (math, 420 / 180)."""
     from sitkit_benchmarks.sets.multiarith import MULTIARITH
-    from sitkit_benchmarks.table import TableBenchmark
 
-    _plain(spec)
-    return TableBenchmark(MULTIARITH, context.data_dir)
+    return _benchmark(MULTIARITH, spec, context)
+
+
+def math(spec: Spec, context: Context) -> Benchmark:
+    """MATH: competition problems with worked solutions (math, 1876 by seed and type / 5000); also hendrycks_math."""
+    from sitkit_benchmarks.sets.math import MATH
+
+    return _benchmark(MATH, spec, context)
+
+
+def mmlu(spec: Spec, context: Context) -> Benchmark:
+    """MMLU: 57 subjects, options A-D (qa, 25% by seed and subject / the other 75%)."""
+    from sitkit_benchmarks.sets.mmlu import MMLU
+
+    return _benchmark(MMLU, spec, context)
 
 
 def gold(spec: Spec, context: Context) -> Teacher:
-    """The benchmark's own worked solutions, where it has them (GSM8K does)."""
+    """The benchmark's own worked solutions, where it has them (GSM8K and MATH do)."""
     from sitkit_benchmarks.solutions import GoldTeacher
 
     _plain(spec)
@@ -68,6 +117,13 @@ def file(spec: Spec, context: Context) -> Teacher:
 
     spec.parse_options({})
     return FileTeacher(Path(spec.require_argument("the path of a JSONL file")).expanduser())
+
+
+def _benchmark(table: Table, spec: Spec, context: Context) -> Benchmark:
+    from sitkit_benchmarks.table import TableBenchmark
+
+    _plain(spec)
+    return TableBenchmark(table, context.data_dir, spec.name)
 
 
 def _plain(spec: Spec) -> None:

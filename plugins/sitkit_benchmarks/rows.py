@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import DataError
+from sitkit.types import LETTERS
 
 
 class Row:
-    """One row and where it stands, so that whoever finds a field wrong can say so in one line."""
+    """One row and where it stands, so that whoever finds a field wrong can say so in one line.
+
+    A field inside another is named with a dot: ``choices.text``.
+    """
 
     __slots__ = ("_values", "where")
 
@@ -22,24 +26,61 @@ class Row:
         self.where = where
 
     def __contains__(self, field: str) -> bool:
-        return self._values.get(field) is not None
+        return self._find(field) is not None
 
     def text(self, field: str) -> str:
         """Return a field's text, stripped. Raises `DataError` if it is missing, no text, or blank."""
-        value = self._values.get(field)
+        return self._text(field, self._get(field))
+
+    def texts(self, field: str) -> tuple[str, ...]:
+        """Return a field's list of at least two texts, each stripped. Raises `DataError` as `text` does."""
+        values = self._get(field)
+        if not isinstance(values, list):
+            raise self.wrong(field, f"expected a list of texts, got {type(values).__name__}")
+        if not 2 <= len(values) <= len(LETTERS):
+            raise self.wrong(field, f"expected 2 to {len(LETTERS)} texts, got {len(values)}")
+        return tuple(self._text(f"{field}[{index}]", value) for index, value in enumerate(values))
+
+    def letter(self, field: str, options: int) -> str:
+        """Return a field that names one of so many options by its letter. Raises `DataError`."""
+        value = self.text(field)
+        if len(value) != 1 or value not in LETTERS[:options]:
+            raise self.wrong(field, f"expected one of {', '.join(LETTERS[:options])}, got {value[:40]!r}")
+        return value
+
+    def counted_letter(self, field: str, options: int, *, first: int) -> str:
+        """Return the letter of the option a field names by number, counted from ``first``. Raises `DataError`."""
+        value = self._get(field)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value - first < options:
+            raise self.wrong(field, f"expected a number from {first} to {first + options - 1}, got {value!r:.40}")
+        return LETTERS[value - first]
+
+    def wrong(self, field: str, reason: str) -> DataError:
+        """Return the error that says what is wrong with a field."""
+        return DataError(f"{self.where}: field {field!r}: {reason}")
+
+    def _find(self, field: str) -> Any:
+        value: Any = self._values
+        for name in field.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def _get(self, field: str) -> Any:
+        value = self._find(field)
         if value is None:
             has = ", ".join(sorted(map(str, self._values))) or "none"
             raise DataError(f"{self.where}: field {field!r} is missing (fields: {has})")
+        return value
+
+    def _text(self, field: str, value: object) -> str:
         if not isinstance(value, str):
             raise self.wrong(field, f"expected text, got {type(value).__name__}")
         stripped = value.strip()
         if not stripped:
             raise self.wrong(field, "it is empty")
         return stripped
-
-    def wrong(self, field: str, reason: str) -> DataError:
-        """Return the error that says what is wrong with a field."""
-        return DataError(f"{self.where}: field {field!r}: {reason}")
 
 
 def read_rows(path: Path) -> Iterator[Row]:

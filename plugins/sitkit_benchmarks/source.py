@@ -15,14 +15,21 @@ from sitkit_benchmarks.rows import Row, read_rows, sha256
 class Source:
     """A data set on the hub, pinned, and its folder in a data folder: ``FOLDER/SPLIT.jsonl.gz`` or ``.jsonl``.
 
-    ``splits`` maps sitkit's split to the data set's own.
+    ``splits`` maps sitkit's split to the data set's own. Of several ``configs`` the rows follow each other, as they do
+    in the one file of a data folder.
     """
 
     hub_id: str
-    config: str | None
+    configs: tuple[str, ...]
     revision: str
     folder: str
     splits: Mapping[Split, str]
+
+    def origin(self, split: Split, data_dir: Path | None) -> str:
+        """Return where the rows of a split come from, in a few words. Raises `DataError` if a folder lacks them."""
+        if data_dir is not None:
+            return str(self._file(split, data_dir))
+        return f"hub {self.hub_id}@{self.revision[:7]} {'+'.join(self.configs)} {self.splits[split]}".replace("  ", " ")
 
     def rows(self, split: Split, data_dir: Path | None) -> Iterator[Row]:
         """Yield the rows of a split in the source's order. Raises `DataError`."""
@@ -34,7 +41,8 @@ class Source:
         """Return what determines the rows: the file's sha256, or id, config, revision and split on the hub."""
         if data_dir is not None:
             return {"sha256": sha256(self._file(split, data_dir))}
-        return {"hub": self.hub_id, "config": self.config, "revision": self.revision, "split": self.splits[split]}
+        config = "+".join(self.configs) or None
+        return {"hub": self.hub_id, "config": config, "revision": self.revision, "split": self.splits[split]}
 
     def _file(self, split: Split, data_dir: Path) -> Path:
         if not data_dir.is_dir():
@@ -47,17 +55,21 @@ class Source:
         raise DataError(f"{self.hub_id} is not in --data-dir: looked for {names[0]} and {names[1].name}")
 
     def _hub_rows(self, split: Split) -> Iterator[Row]:
+        for config in self.configs or (None,):
+            yield from self._config_rows(config, self.splits[split])
+
+    def _config_rows(self, config: str | None, split: str) -> Iterator[Row]:
         from datasets import load_dataset
 
-        name = f"{self.hub_id}@{self.revision[:7]}, split {self.splits[split]}"
+        name = f"{self.hub_id}@{self.revision[:7]}{f', config {config}' if config else ''}, split {split}"
         try:
-            table = load_dataset(self.hub_id, self.config, revision=self.revision, split=self.splits[split])
+            table = load_dataset(self.hub_id, config, revision=self.revision, split=split)
         except Exception as error:
             # Networks, proxies, caches and the hub fail in many classes; each ends the same way for the user.
             reason = " ".join(str(error).split())[:300]
             raise DataError(
                 f"{name} cannot be loaded from the Hugging Face hub ({type(error).__name__}: {reason}); "
-                f"with the files at hand, use --data-dir DIR holding {self.folder}/{self.splits[split]}.jsonl.gz"
+                f"with the files at hand, use --data-dir DIR holding {self.folder}/{split}.jsonl.gz"
             ) from error
         for number, values in enumerate(table, 1):
             yield Row(values, f"{name}, row {number}")

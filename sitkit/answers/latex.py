@@ -18,8 +18,11 @@ _STATED = re.compile(
 )
 _SENTENCE = re.compile(r"\.(?=\s|$)|\n")
 _INLINE = re.compile(
-    r"\$\$?([^$]{1,1000})\$\$?|\\\(((?:[^\\]|\\[^)]){1,1000}?)\\\)|\\\[((?:[^\\]|\\[^\]]){1,1000}?)\\\]"
+    r"(?<!\\)\$\$?((?:[^$\\]|\\[\s\S]){1,1000})\$\$?|\\\(((?:[^\\]|\\[^)]){1,1000}?)\\\)|\\\[((?:[^\\]|\\[^\]]){1,1000}?)\\\]"
 )
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_UNKNOWN = re.compile(r"[A-Za-z]")
+_TERMS = re.compile(r"\S\s*[+-]")
 _NUMBER_ONLY = re.compile(r"-?[0-9][0-9,]{0,40}(?:\.[0-9]{1,40})?")
 
 
@@ -34,8 +37,8 @@ def read_latex(text: str) -> str | None:
         formula = next(iter(_INLINE.finditer(clause)), None)
         answer = _inside(formula) if formula else clause.strip(" *:$.")
         if answer:
-            return _right_side(answer)
-    if refuses(text, text.lower()):
+            return _right_side(answer) or None
+    if refuses(text.lower()):
         return None
     formulas = list(_INLINE.finditer(text))
     if formulas:
@@ -48,6 +51,12 @@ def read_latex(text: str) -> str | None:
 
 def same_latex(target: str, answer: str) -> bool:
     """Tell whether two expressions are equal: as text, as numbers, else by math-verify under a hard time limit."""
+    left, right = _plain(target), _plain(answer)
+    if left == right:
+        return True
+    target, answer = _right_side(target), _right_side(answer)
+    if "=" in answer and "=" not in target:
+        answer = answer.rpartition("=")[2].strip()
     left, right = _plain(target), _plain(answer)
     if left == right:
         return True
@@ -79,9 +88,19 @@ def _inside(formula: re.Match[str]) -> str:
 
 
 def _right_side(expression: str) -> str:
-    """The right side of an equation ``x = …``; inequalities and tuples are left as they are."""
+    """What an equation such as ``x = …`` or ``3 + 4 = …`` comes to.
+
+    Left whole are inequalities, several equations, and an equation between terms with unknowns, such as a line's.
+    """
     left, equals, right = expression.rpartition("=")
-    return right.strip() if equals and left[-1:] not in "<>!≤≥" else expression.strip()
+    if not equals or left[-1:] in "<>!≤≥" or ("=" in left and "," in left) or _has_unknown_terms(left):
+        return expression.strip()
+    return right.strip()
+
+
+def _has_unknown_terms(left: str) -> bool:
+    sides = (_COMMAND.sub("", side) for side in left.split("="))
+    return any(_TERMS.search(side) and _UNKNOWN.search(side) for side in sides)
 
 
 def _plain(expression: str) -> str:

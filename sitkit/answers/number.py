@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 from itertools import pairwise
 
-from sitkit.answers.text import REVISION, SENTENCE_END, last_matches, refuses
+from sitkit.answers.text import REVISION, SENTENCE_END, last_matches, lower, refuses
 from sitkit.answers.words import WORD_NUMBER, word_value
 
 _PLAIN = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
@@ -77,10 +77,10 @@ def read_number(text: str) -> str | None:
             continue
         if answer in denied:
             return _tail(text[end:], denied)
-        if revision := REVISION.search(text, end):
+        if revision := REVISION.search(lower(text), end):
             return _tail(text[revision.end() :], denied) or answer
         return answer
-    return None if refuses(text, low) else _tail(text, denied)
+    return None if refuses(low) else _tail(text, denied)
 
 
 def canonical_number(text: str) -> str | None:

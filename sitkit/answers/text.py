@@ -17,22 +17,21 @@ SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)|\n")
 
 REVISION = re.compile(
     r"\b(?:wait|actually|correction|on second thought|scratch that|sorry|i made an? (?:mistake|error)|let me re|"
-    r"i was wrong|that is wrong|that's wrong|no[,:—]|hmm)",
-    re.IGNORECASE,
+    r"i was wrong|that is wrong|that's wrong|no[,:—]|hmm)"
 )
-"""After one of these, an answer given before may be taken back."""
+"""After one of these, in lower case, an answer given before may be taken back."""
 
 REFUSAL = re.compile(
     r"\b(?:cannot|can't|can not|could not|couldn't|unable to|impossible to) (?:be )?"
     r"(?:answer|determine|tell|say|know|decide|choose|calculate|find|solve|provide|help)"
-    r"|\b(?:not enough|insufficient|no) information|\bdo(?:n't| not) (?:know|have enough)|\bas an ai\b",
-    re.IGNORECASE,
+    r"|\b(?:not enough|insufficient|no) information|\bdo(?:n't| not) (?:know|have enough)|\bas an ai\b"
 )
+"""Says, in lower case, that there is no answer."""
 
 _REFUSAL_WORDS = ("not", "n't", "unable", "impossible", "information", "as an ai")
 """Each refusal holds one of these; looking for them first costs a tenth."""
 
-_NEXT_QUESTION = re.compile(r"(?:\n[ \t*#>]*|[.!?)] )(?:Question|Q)[ ]?[0-9]{0,3}[ *]{0,3}:")
+_NEXT_QUESTION = re.compile(r"(?:\n[ \t*#>]*|[.!?)] )(?P<name>(?:Question|Q)(?:[ ]?[0-9]{1,3})?)[ *]{0,3}:")
 _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "−": "-", "–": "-", "‑": "-", "\xa0": " ", "\u202f": " "}
 )
@@ -46,11 +45,21 @@ def own_words(question: Question, text: str) -> str:
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
     text = plain_characters(text).strip()
-    if ":" in text and (found := _NEXT_QUESTION.search(text)):
-        text = text[: found.start() + 1]
+    if ":" in text:
+        for found in _NEXT_QUESTION.finditer(text):
+            if not _is_its_own(question, found["name"]):
+                text = text[: found.start() + 1]
+                break
     if question.instruction and (again := text.find(question.instruction, 1)) > 0:
         text = text[:again]
     return text
+
+
+def _is_its_own(question: Question, name: str) -> bool:
+    """Whether a question numbers its own parts in this way, or has an option of this name or with it in its text."""
+    return (name[-1].isdigit() and "question" in question.question.lower()) or any(
+        name == option.strip() or f"{name}:" in option for option in question.choices or ()
+    )
 
 
 def plain_characters(text: str) -> str:
@@ -63,9 +72,9 @@ def last_matches(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
     return list(collections.deque(pattern.finditer(text), maxlen=MOST_MARKERS))[::-1]
 
 
-def refuses(text: str, low: str) -> bool:
-    """Tell whether a text, here with its lower case, says that it gives no answer."""
-    return any(word in low for word in _REFUSAL_WORDS) and REFUSAL.search(text) is not None
+def refuses(low: str) -> bool:
+    """Tell whether a text, given in lower case, says that it gives no answer."""
+    return any(word in low for word in _REFUSAL_WORDS) and REFUSAL.search(low) is not None
 
 
 def lower(text: str) -> str:

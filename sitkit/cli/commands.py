@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def sitkit_commands(register: RegisterCommand) -> None:
-    """Register run, plugins, tasks, report and export."""
+    """Register run, plugins, tasks, data, report and export."""
     register("run", _run, "Teach, refine and score a student; resumes where it was stopped.")
     register("plugins", _plugins, "List everything that is plugged in, and what is broken.")
     register("tasks", _tasks, "Find the lm-eval tasks, for use with plain lm_eval.")
+    register("data", _data, "Count a benchmark's questions, beside the paper's counts.")
     register("report", _report, "Show a run's report again.")
     register("export", _export, "Write a run's student as a folder transformers loads.")
 
@@ -38,6 +39,12 @@ def _tasks() -> click.Command:
     from sitkit.cli.tasks import tasks
 
     return tasks
+
+
+def _data() -> click.Command:
+    from sitkit.cli.data import data
+
+    return data
 
 
 def _report() -> click.Command:

@@ -36,6 +36,9 @@ _BENCHMARKS = "B[,B]"
 @click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="A setting; may be given again.")
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The same keys as YAML; flags win.")
 @click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub.")
+@click.option(
+    "--drop-duplicates", is_flag=True, default=None, help="Leave out training questions that stand in the test too."
+)
 @workspace_option
 @click.option("--name", metavar="NAME", help="Name of the run's folder.  [default: made from the recipe]")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
@@ -71,7 +74,7 @@ def run(
 
     recipe = make_recipe(flags, settings, seed, seeds, config)
     plan = build_plan(recipe, registry)
-    full = replace(recipe, refine_on=recipe.refined_on, eval_on=plan.scored, settings=asdict(plan.settings))
+    full = replace(plan.recipe, refine_on=plan.recipe.refined_on, eval_on=plan.scored, settings=asdict(plan.settings))
     workspace = workspace.absolute()
     store = Store(workspace)
     title = check_name(name) if name else default_name(recipe, make_key([one.key for one in plan.nodes]))

@@ -39,7 +39,7 @@ def list_(registry: Registry) -> None:
     from sitkit.errors import PluginError
     from sitkit.types import PROMPTINGS
 
-    for name in registry.names("benchmark"):
+    for name in registry.first_names("benchmark"):
         try:
             benchmark = registry.benchmark(name)
         except PluginError as error:

@@ -5,14 +5,17 @@ It is all that an lm-eval task of a sitkit benchmark needs; a third party's YAML
 
 from __future__ import annotations
 
+import functools
+import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sitkit.answers import extract, is_correct
 from sitkit.errors import RecipeError
-from sitkit.types import Question
+from sitkit.types import LETTERS, Question, Split
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -23,10 +26,20 @@ DATA_DIR = "SITKIT_DATA_DIR"
 _FIELDS = ("id", "benchmark", "kind", "instruction", "question", "choices", "target")
 
 
+@runtime_checkable
+class Subdivided(Protocol):
+    """A benchmark whose questions fall into named groups, such as MMLU's subjects; optional."""
+
+    def subset(self, split: Split, seed: int, name: str) -> Sequence[Question]:
+        """Return the questions of one group; none if there is no such group."""
+
+
 def docs(
     benchmark: str | None = None,
     data_dir: str | None = None,
     seed: int | str = 0,
+    alias: str | None = None,
+    subset: str | None = None,
     questions: Mapping[str, Sequence[Question]] | None = None,
     **_: object,
 ) -> dict[str, Dataset]:
@@ -34,22 +47,46 @@ def docs(
 
     The arguments are the task's metadata: ``benchmark`` stands in the YAML, ``data_dir`` and ``seed`` may come from
     ``TaskManager(metadata=…)`` or ``lm_eval --metadata '{…}'``; whatever else lm-eval puts there (the model's
-    arguments) is passed over. ``questions`` hands over, by benchmark, test questions that are loaded already.
-    Raises `RecipeError` without a benchmark, `UnknownNameError`, `DataError`.
+    arguments) is passed over. ``subset`` takes one group of the questions alone, such as an MMLU subject.
+    ``questions`` hands over test questions that are loaded already, by benchmark or by ``alias``, its other name.
+    Raises `RecipeError` without a benchmark or for a subset it does not have, `UnknownNameError`, `DataError`.
     """
     from datasets import Dataset
 
-    from sitkit.registry import load_plugins
-
     if not benchmark:
         raise RecipeError("the task's YAML names no benchmark: metadata: {benchmark: NAME}")
-    if questions is None or benchmark not in questions:
-        folder = data_dir or os.environ.get(DATA_DIR)
-        made = load_plugins().benchmark(benchmark, Path(folder).expanduser() if folder else None)
-        found = made.questions("test", int(seed))
+    given = {} if questions is None or subset else questions
+    name = next((name for name in (benchmark, alias) if name in given), None)
+    if name is None:
+        found = _load(benchmark, data_dir or os.environ.get(DATA_DIR) or None, int(seed), subset)
     else:
-        found = questions[benchmark]
+        found = given[name]
     return {"test": Dataset.from_list([as_doc(question) for question in found])}
+
+
+def _load(benchmark: str, data_dir: str | None, seed: int, subset: str | None) -> Sequence[Question]:
+    from sitkit.registry import load_plugins
+
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    made = load_plugins().benchmark(benchmark, folder)
+    if subset is None:
+        return made.questions("test", seed)
+    divided = _subdivided(benchmark, folder, json.dumps(made.fingerprint("test", seed)))
+    if divided is None:
+        raise RecipeError(f"the task's metadata asks for the subset {subset!r}, but {benchmark} has no subsets")
+    found = divided.subset("test", seed, subset)
+    if not found:
+        raise RecipeError(f"{benchmark} has no test questions in a subset {subset!r}")
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def _subdivided(benchmark: str, folder: Path | None, state: str) -> Subdivided | None:
+    """The benchmark, its questions loaded once for all of its subsets; ``state`` changes as its data do."""
+    from sitkit.registry import load_plugins
+
+    made = load_plugins().benchmark(benchmark, folder)
+    return made if isinstance(made, Subdivided) else None
 
 
 def as_doc(question: Question) -> dict[str, Any]:
@@ -88,3 +125,25 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     """Judge one completion with `sitkit.answers`: ``accuracy`` and ``extraction_failure``, each 0 or 1."""
     question, text = as_question(doc), results[0]
     return {"accuracy": int(is_correct(question, text)), "extraction_failure": int(extract(question, text) is None)}
+
+
+def letters(doc: Mapping[str, Any]) -> list[str]:
+    """Return the letters of a multiple-choice question's options, of which a probe takes the most probable."""
+    return list(LETTERS[: len(doc["choices"])])
+
+
+def target_index(doc: Mapping[str, Any]) -> int:
+    """Return the position of the right option."""
+    return LETTERS.index(doc["target"])
+
+
+def process_probe(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, int]:
+    """Judge the options' log-likelihoods: the most probable one is the answer.
+
+    Where two are equally probable, or one is not a number, there is none: that counts as ``extraction_failure``.
+    """
+    values = [value for value, _ in results]
+    best = max(values)
+    if values.count(best) > 1 or any(math.isnan(value) for value in values):
+        return {"accuracy": 0, "extraction_failure": 1}
+    return {"accuracy": int(values.index(best) == target_index(doc)), "extraction_failure": 0}

@@ -316,3 +316,33 @@ def test_a_dry_run_counts_prompts_and_knows_what_is_stored(example: Registry, tm
     assert not (tmp_path / "store").exists()
     run_plan(plan, store, example, lambda event: None)
     assert prompt_counts(plan, stored(plan, store)) == {}
+
+
+def test_an_alias_is_the_benchmark_itself(example: Registry) -> None:
+    from sitkit_example import letters  # type: ignore[import-not-found]
+
+    class Alias:
+        @hookimpl
+        def sitkit_benchmarks(self, register: Any) -> None:
+            register("abc", letters)
+            register("abc2", letters)
+
+    example.manager.register(Alias(), name="alias")
+    registry = build_registry(example.manager, {**example.providers, "alias": Provider("sitkit-alias", "1")})
+    assert registry.first_names("benchmark") == ["letters", "abc"]
+    assert registry.first_name("benchmark", "abc2") == "abc"
+
+
+def test_an_alias_shares_the_store_and_is_not_scored_twice() -> None:
+    from sitkit.registry import load_plugins
+
+    registry = load_plugins()
+    recipe = Recipe(train_on=("openbookqa",), data_dir="/nowhere")
+    with pytest.raises(RecipeError, match="names openbookqa twice"):
+        build_plan(replace(recipe, train_on=("obqa", "openbookqa")), registry)
+    assert "obqa" not in registry.first_names("benchmark")
+
+
+def test_duplicates_can_only_be_dropped_where_a_benchmark_offers_it(example: Registry) -> None:
+    with pytest.raises(RecipeError, match="letters cannot drop duplicates"):
+        build_plan(replace(RECIPE, drop_duplicates=True), example)

@@ -1,4 +1,4 @@
-"""GSM8K and MultiArith read from files and, in name, from the hub; what is wrong is named by file, line and field."""
+"""Rows read from files and, in name, from the hub; what is wrong is named by file, line and field."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from sitkit.errors import DataError, SpecError
 from sitkit.registry import load_plugins
 from sitkit.spec import Spec
 from sitkit.types import Benchmark
-
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real files are not beside the checkout (../shared/data)")
+from tests.sitkit_benchmarks.real_data import DATA, needs_data
 
 BAKER = {
     "question": "A baker fills 3 trays with 12 rolls each and sells 20 rolls. How many rolls are left?",

@@ -15,7 +15,7 @@ import re
 
 from sitkit_benchmarks.rows import Row
 from sitkit_benchmarks.source import Source
-from sitkit_benchmarks.table import MATH_INSTRUCTION, Parsed, Table
+from sitkit_benchmarks.table import Parsed, Table
 
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
@@ -36,13 +36,13 @@ GSM8K = Table(
     name="gsm8k",
     domain="math",
     kind="number",
-    instruction=MATH_INSTRUCTION,
     source=Source(
         hub_id="openai/gsm8k",
-        config="main",
+        configs=("main",),
         revision="e53f048856ff4f594e959d75785d2c2d37b678ee",
         folder="gsm8k",
         splits={"train": "train", "test": "test"},
     ),
     parse=parse,
+    column="GSM8K",
 )

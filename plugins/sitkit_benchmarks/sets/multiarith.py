@@ -14,7 +14,7 @@ import re
 
 from sitkit_benchmarks.rows import Row
 from sitkit_benchmarks.source import Source
-from sitkit_benchmarks.table import MATH_INSTRUCTION, Parsed, Table
+from sitkit_benchmarks.table import Parsed, Table
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
@@ -31,13 +31,13 @@ MULTIARITH = Table(
     name="multiarith",
     domain="math",
     kind="number",
-    instruction=MATH_INSTRUCTION,
     source=Source(
         hub_id="ChilleD/MultiArith",
-        config=None,
+        configs=(),
         revision="144d44c3fb87c0b9097ac9593c789e716a282e3e",
         folder="MultiArith",
         splits={"train": "train", "test": "test"},
     ),
     parse=parse,
+    column="MultiArith",
 )

@@ -1,0 +1,132 @@
+"""``sitkit data``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sitkit.cli.options import debug_option
+from sitkit.errors import DataError
+from sitkit.registry import Registry
+from sitkit.types import Json
+
+if TYPE_CHECKING:
+    from sitkit.report.tables import Table
+
+
+@click.command(short_help="Count a benchmark's questions.")
+@click.argument("benchmarks", metavar="[B]...", nargs=-1)
+@click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub.")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the draws.  [default: 0]")
+@click.option("--drop-duplicates", is_flag=True, help="Count without training questions that stand in the test too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@debug_option
+@click.pass_obj
+def data(
+    registry: Registry,
+    benchmarks: tuple[str, ...],
+    data_dir: str | None,
+    seed: int,
+    drop_duplicates: bool,
+    as_json: bool,
+) -> None:
+    """Count each benchmark's questions (default: every benchmark's), beside the paper's Table 8.
+
+    Per split: rows of the source and rows drawn from them, rows per class, where they come from, and how many
+    questions stand there twice, or in train and test both.
+    """
+    from sitkit.cli.survey import survey
+    from sitkit.plan import without_duplicates
+
+    folder = None if data_dir is None else Path(data_dir)
+    found, missing = list[Json](), list[DataError]()
+    for name in benchmarks or registry.first_names("benchmark"):
+        made = registry.benchmark(name, folder)
+        try:
+            found.append(survey(name, without_duplicates(name, made) if drop_duplicates else made, seed))
+        except DataError as error:
+            missing.append(error)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    elif found:
+        _show(found)
+    if missing:
+        # One set that cannot be read does not hide the others; the first is the error, the rest is told before it.
+        for other in missing[1:]:
+            click.echo(f"sitkit: {other}", err=True)
+        raise missing[0]
+
+
+def _show(found: Sequence[Json]) -> None:
+    from sitkit.cli.show import console, show_table
+
+    out = console()
+    for table in (_questions_table(found), _repeats_table(found)):
+        show_table(out, table)
+
+
+def _questions_table(found: Sequence[Json]) -> Table:
+    from sitkit.report.tables import Table
+
+    rows = tuple(
+        (
+            one["benchmark"],
+            which,
+            str(split["source"]["rows"]),
+            str(split["rows"]),
+            _classes(split["per_class"]),
+            _paper(split["paper"]),
+            {None: "", True: "yes", False: "no"}[split["agrees_with_paper"]],
+            split["from"] or "",
+        )
+        for one in found
+        for which, split in one["splits"].items()
+    )
+    headings = ("benchmark", "split", "source", "rows", "per class", "Table 8", "agrees", "from")
+    note = "source: rows of the source's split with an answer; rows: those drawn from it. Table 8: of arXiv 2405.00402."
+    return Table("Questions", headings, rows, note)
+
+
+def _repeats_table(found: Sequence[Json]) -> Table:
+    from sitkit.report.tables import Table
+
+    rows = tuple(
+        (
+            one["benchmark"],
+            which,
+            _counts(split["source"]["repeated"]),
+            _counts(split["repeated"]),
+            _counts(split["source"].get("also_in_train")),
+            _counts(split.get("also_in_train")),
+        )
+        for one in found
+        for which, split in one["splits"].items()
+    )
+    headings = ("benchmark", "split", "source: repeated", "drawn: repeated", "source: in train", "drawn: in train")
+    note = "Surplus rows, and test rows that stand in train: by the question alone / with its options."
+    return Table("Repeated questions", headings, rows, note)
+
+
+def _classes(counts: Mapping[str, int] | None) -> str:
+    if not counts:
+        return ""
+    if len(set(counts.values())) == 1:
+        return f"{len(counts)} x {next(iter(counts.values()))}"
+    return " ".join(f"{letter} {count}" for letter, count in counts.items())
+
+
+def _paper(counts: Mapping[str, int] | None) -> str:
+    if not counts:
+        return ""
+    if "rows" in counts:
+        return str(counts["rows"])
+    tolerance = f" ± {counts['tolerance']}" if "tolerance" in counts else ""
+    return f"{counts['per_class']}{tolerance} a class"
+
+
+def _counts(counts: Mapping[str, int] | None) -> str:
+    return "" if counts is None else f"{counts['question']} / {counts['with_options']}"

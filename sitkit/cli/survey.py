@@ -1,0 +1,93 @@
+"""Counts a benchmark's questions: rows, rows per class, questions that stand there twice or in both splits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from sitkit.types import Benchmark, Json, Question, Split
+
+Identity = tuple[str, frozenset[str]]
+"""What two equal questions share: the question, folded, and the set of its options, folded."""
+
+
+@runtime_checkable
+class Sourced(Protocol):
+    """What a benchmark may offer beside its questions, to be counted in full; each is optional as a whole."""
+
+    def pool(self, split: Split) -> Sequence[Question]:
+        """Return all questions of the source's split that the benchmark's questions are drawn from."""
+
+    def origin(self, split: Split) -> str:
+        """Return where the rows come from, in a few words."""
+
+    def identity(self, question: Question) -> Identity:
+        """Return what two equal questions share."""
+
+    def paper(self, split: Split) -> Mapping[str, int]:
+        """Return the paper's counts: "rows" or "per_class", and "tolerance" where it prints one; {} if none."""
+
+
+def survey(name: str, benchmark: Benchmark, seed: int) -> Json:
+    """Return the counts of both splits as plain values. Raises what reading the questions raises.
+
+    "source" counts all rows of the source's split, the rest what is drawn from it. "repeated" counts surplus rows,
+    "also_in_train" the test rows that stand in train; each by the question alone, and with its options.
+    """
+    train, test = benchmark.questions("train", seed), benchmark.questions("test", seed)
+    sourced = benchmark if isinstance(benchmark, Sourced) else None
+    pools = (train, test) if sourced is None else (sourced.pool("train"), sourced.pool("test"))
+    identity = _plain_identity if sourced is None else sourced.identity
+    every = {one.id: one for one in (*pools[0], *pools[1], *train, *test)}
+    identities = {one: identity(question) for one, question in every.items()}
+
+    def repeated(questions: Sequence[Question]) -> Json:
+        found = [identities[one.id] for one in questions]
+        return {"question": len(found) - len({text for text, _ in found}), "with_options": len(found) - len(set(found))}
+
+    def also_in(tested: Sequence[Question], trained: Sequence[Question]) -> Json:
+        seen = [identities[one.id] for one in trained]
+        texts, items = {text for text, _ in seen}, set(seen)
+        asked = [identities[one.id] for one in tested]
+        return {"question": sum(one[0] in texts for one in asked), "with_options": sum(one in items for one in asked)}
+
+    def split(which: Split, questions: Sequence[Question], pool: Sequence[Question]) -> Json:
+        classes = _classes(questions)
+        paper = {} if sourced is None else dict(sourced.paper(which))
+        return {
+            "from": None if sourced is None else sourced.origin(which),
+            "rows": len(questions),
+            "per_class": classes,
+            "repeated": repeated(questions),
+            "source": {"rows": len(pool), "per_class": _classes(pool), "repeated": repeated(pool)},
+            "paper": paper or None,
+            "agrees_with_paper": _agrees(len(questions), classes, paper) if paper else None,
+        }
+
+    found = {"train": split("train", train, pools[0]), "test": split("test", test, pools[1])}
+    found["test"]["also_in_train"] = also_in(test, train)
+    # Where both splits are drawn from one, every row of it is in both.
+    if {one.id for one in pools[0]}.isdisjoint(one.id for one in pools[1]):
+        found["test"]["source"]["also_in_train"] = also_in(pools[1], pools[0])
+    return {"benchmark": name, "domain": benchmark.domain, "seed": seed, "splits": found}
+
+
+def _classes(questions: Iterable[Question]) -> dict[str, int] | None:
+    letters = Counter(one.target for one in questions if one.kind == "choice")
+    return dict(sorted(letters.items())) or None
+
+
+def _agrees(rows: int, classes: Mapping[str, int] | None, paper: Mapping[str, int]) -> bool:
+    if "rows" in paper:
+        return rows == paper["rows"]
+    expected, tolerance = paper["per_class"], paper.get("tolerance", 0)
+    return classes is not None and all(abs(count - expected) <= tolerance for count in classes.values())
+
+
+def _plain_identity(question: Question) -> Identity:
+    return _folded(question.question), frozenset(_folded(text) for text in question.choices or ())
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
