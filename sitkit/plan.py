@@ -109,9 +109,9 @@ class _Nodes:
 
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
-    recipe = _without_aliases(recipe, registry)
+    recipe = _written_out(recipe, registry)
     parts = _Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates)
-    student, teacher = parts.student(recipe.student), parts.teacher(recipe.teacher)
+    student, teacher = parts.student(recipe.student), parts.teacher(recipe.taught_by)
     strategy = parts.strategy(recipe.strategy)
     settings = resolve(recommended(student), recipe.settings)
     with student.calling("check"):
@@ -140,7 +140,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     )
 
 
-def _without_aliases(recipe: Recipe, registry: Registry) -> Recipe:
+def _written_out(recipe: Recipe, registry: Registry) -> Recipe:
     # Questions, keys and scores know a benchmark by one name, whichever the user likes.
     def known(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if names is None or names == ("all",):
@@ -149,6 +149,7 @@ def _without_aliases(recipe: Recipe, registry: Registry) -> Recipe:
 
     return replace(
         recipe,
+        teacher=recipe.taught_by,
         train_on=known(recipe.train_on) or (),
         refine_on=known(recipe.refine_on),
         eval_on=known(recipe.eval_on),

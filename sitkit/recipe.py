@@ -24,13 +24,14 @@ EMBEDDED_EVAL = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
 class Recipe:
     """What a run is. ``settings`` are those of ``--set``: stage -> key -> value, over what the student recommends.
 
-    ``refine_on=None`` means the training tasks, ``eval_on=None`` the training and refining tasks (all four embedded
-    ones for the default run). ``limit`` and ``test_limit`` take the first questions of a split, ``fraction`` a
+    ``teacher=None`` is the embedded one for the embedded benchmarks and ``gold`` for others; ``refine_on=None`` means
+    the training tasks, ``eval_on=None`` the training and refining tasks (all four embedded ones if these are embedded).
+    ``limit`` and ``test_limit`` take the first questions of a split, ``fraction`` a
     nested random subset by seed. ``drop_duplicates`` leaves out training questions that stand in the test split too.
     ``seeds`` are run one after another.
     """
 
-    teacher: str = "tiny"
+    teacher: str | None = None
     student: str = "tiny"
     strategy: str = "dpo-cot"
     train_on: tuple[str, ...] = EMBEDDED_TRAIN
@@ -59,6 +60,13 @@ class Recipe:
                 _require(len(values) > 0, f"{name} is empty")
                 twice = {value for value in values if values.count(value) > 1}
                 _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
+
+    @property
+    def taught_by(self) -> str:
+        """The teacher: the embedded one knows the embedded questions; others come with their own solutions."""
+        if self.teacher is not None:
+            return self.teacher
+        return "tiny" if {*self.train_on, *self.refined_on} <= set(EMBEDDED_EVAL) else "gold"
 
     @property
     def refined_on(self) -> tuple[str, ...]:

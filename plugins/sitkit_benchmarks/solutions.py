@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
-from sitkit.errors import TeacherError
 from sitkit.types import Generation, Json, Prompting, Question
 
 
 class GoldTeacher:
-    """Answers with `Question.solution` when asked to work step by step, with the target alone otherwise."""
+    """Answers with `Question.solution` when asked to work step by step, with the target alone otherwise.
+
+    Where a question has no worked solution (the QA sets, MultiArith), its answer is the target in a sentence: an
+    answer to learn, but no reasoning, which the user is told.
+    """
 
     def fingerprint(self) -> Json:
         """Return a constant: the answers are part of the questions, which have a fingerprint of their own."""
-        return {"gold": 1}
+        return {"gold": 2}
 
     def answer(
         self, questions: Sequence[Question], prompting: Prompting, generation: Generation
     ) -> Iterator[tuple[str, str]]:
-        """Yield the solutions. Raises `TeacherError` for a benchmark that has none; single gaps stay unanswered."""
+        """Yield an answer to every question."""
         if prompting == "cot":
-            solved = {question.benchmark for question in questions if question.solution}
-            bare = sorted({question.benchmark for question in questions} - solved)
+            bare = sorted({question.benchmark for question in questions if not question.solution})
             if bare:
-                raise TeacherError(
-                    f"{', '.join(bare)} has no worked solutions, so the teacher 'gold' cannot answer; "
-                    "use another teacher (see `sitkit plugins`)"
+                logging.getLogger("sitkit.notices").warning(
+                    "%s has questions without a worked solution: gold's demonstrations of these are the bare answer, so"
+                    " there is no reasoning to learn from; another teacher can give some",
+                    ", ".join(bare),
                 )
         for question in questions:
-            text = question.solution if prompting == "cot" else question.target_text
-            if text:
-                yield question.id, text
+            stated = f"The answer is {question.target_text}."
+            yield question.id, (question.solution or stated) if prompting == "cot" else question.target_text
 
     def close(self) -> None:
         """Nothing was loaded."""

@@ -16,7 +16,11 @@ _BENCHMARKS = "B[,B]"
 
 
 @click.command(short_help="Teach, refine and score a student.")
-@click.option("--teacher", metavar="SPEC", help="Who answers the training questions step by step.  [default: tiny]")
+@click.option(
+    "--teacher",
+    metavar="SPEC",
+    help="Who answers the training questions.  [default: tiny; gold for benchmarks that are not embedded]",
+)
 @click.option("--student", metavar="SPEC", help="The model that learns: tiny, hf:MODEL, …  [default: tiny]")
 @click.option("--strategy", metavar="NAME", help="How preference pairs are chosen.  [default: dpo-cot]")
 @click.option("--train-on", metavar=_BENCHMARKS, help="Benchmarks of the demonstrations.")

@@ -18,6 +18,13 @@ def test_the_default_run_trains_on_one_of_each_domain_and_scores_all_four() -> N
     assert recipe.scored_on(("x",)) == EMBEDDED_EVAL
 
 
+def test_the_embedded_teacher_teaches_the_embedded_tasks_and_gold_the_others() -> None:
+    assert make_recipe({}, (), None, None, None).taught_by == "tiny"
+    assert make_recipe({"train_on": "obqa"}, (), None, None, None).taught_by == "gold"
+    assert make_recipe({"refine_on": "gsm8k"}, (), None, None, None).taught_by == "gold"
+    assert make_recipe({"train_on": "obqa", "teacher": "file:x"}, (), None, None, None).taught_by == "file:x"
+
+
 def test_other_tasks_are_scored_on_what_was_trained_and_refined_on() -> None:
     recipe = make_recipe({"train_on": "gsm8k", "refine_on": "multiarith"}, (), None, None, None)
     assert recipe.scored_on(("x",)) == ("gsm8k", "multiarith")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sitkit.errors import DataError, SpecError, TeacherError
+from sitkit.answers import is_correct
+from sitkit.errors import DataError, SpecError
 from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
 from sitkit.types import Generation, Question, Teacher
@@ -35,13 +37,16 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 def test_gold_answers_with_the_solutions() -> None:
     asked = [question(1, solution="1 + 1 = 2. The answer is 2."), question(2)]
-    assert list(teacher("gold").answer(asked, "cot", GENERATION)) == [("1", "1 + 1 = 2. The answer is 2.")]
+    answers = list(teacher("gold").answer(asked, "cot", GENERATION))
+    assert answers == [("1", "1 + 1 = 2. The answer is 2."), ("2", "The answer is 3.")]
+    assert all(is_correct(one, text) for one, (_, text) in zip(asked, answers, strict=True))
     assert list(teacher("gold").answer(asked, "direct", GENERATION)) == [("1", "2"), ("2", "3")]
 
 
-def test_gold_says_when_a_benchmark_has_no_solutions() -> None:
-    with pytest.raises(TeacherError, match="one has no worked solutions"):
+def test_gold_says_where_there_is_no_reasoning_to_learn_from(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="sitkit.notices"):
         list(teacher("gold").answer([question(1)], "cot", GENERATION))
+    assert "one has questions without a worked solution" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["demos.jsonl", "demos.jsonl.gz"])
