@@ -181,7 +181,7 @@ def recipe_yaml(recipe: Recipe) -> str:
     import yaml
 
     head = "# Repeat this run with: sitkit run --config recipe.yaml\n"
-    return head + str(yaml.safe_dump(recipe.as_mapping(), sort_keys=False, allow_unicode=True))
+    return head + str(yaml.safe_dump(recipe.as_mapping(), sort_keys=False))
 
 
 def default_name(recipe: Recipe, digest: str) -> str:

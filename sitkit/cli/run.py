@@ -19,7 +19,7 @@ _BENCHMARKS = "B[,B]"
 @click.option(
     "--teacher",
     metavar="SPEC",
-    help="Who answers the training questions.  [default: tiny; gold for benchmarks that are not embedded]",
+    help="Who answers the training questions.  [default: tiny; gold off the embedded world]",
 )
 @click.option("--student", metavar="SPEC", help="The model that learns: tiny, hf:MODEL, …  [default: tiny]")
 @click.option("--strategy", metavar="NAME", help="How preference pairs are chosen.  [default: dpo-cot]")
