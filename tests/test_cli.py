@@ -88,9 +88,17 @@ def test_bad_input_is_one_line(
 
 def test_an_unknown_command_is_one_line_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["runn"]) == 2
-    assert _said(capsys) == [
-        "sitkit: no command is called 'runn'; did you mean 'run'? (known: data, export, plugins, report, run, tasks)"
-    ]
+    known = "data, export, plugins, report, run, settings, tasks"
+    assert _said(capsys) == [f"sitkit: no command is called 'runn'; did you mean 'run'? (known: {known})"]
+
+
+def test_settings_lists_what_set_may_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["settings", "refine"]) == 0
+    said = capsys.readouterr().out
+    assert "learning_rate" in said
+    assert "lora_r" not in said
+    assert run(["settings", "refin"]) == 2
+    assert "did you mean 'refine'" in _said(capsys)[-1]
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

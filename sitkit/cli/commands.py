@@ -19,6 +19,7 @@ def sitkit_commands(register: RegisterCommand) -> None:
     register("plugins", _plugins, "List everything that is plugged in, and what is broken.")
     register("tasks", _tasks, "Find the lm-eval tasks, for use with plain lm_eval.")
     register("data", _data, "Count a benchmark's questions, beside the paper's counts.")
+    register("settings", _settings, "List the settings of --set with their defaults.")
     register("report", _report, "Show a run's report again.")
     register("export", _export, "Write a run's student as a folder transformers loads.")
 
@@ -45,6 +46,12 @@ def _data() -> click.Command:
     from sitkit.cli.data import data
 
     return data
+
+
+def _settings() -> click.Command:
+    from sitkit.cli.settings import settings
+
+    return settings
 
 
 def _report() -> click.Command:

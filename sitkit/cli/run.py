@@ -70,7 +70,7 @@ def run(
     on where it was stopped, and a changed one reuses what it shares.
 
     A SPEC is name[:argument][,key=value]..., for example hf:meta-llama/Llama-2-7b-chat-hf,quantize=nf4.
-    `sitkit plugins` lists the names. Settings of --set: see docs/settings.md.
+    `sitkit plugins` lists the names, `sitkit settings` what --set may say.
     """
     from sitkit.plan import build_plan
     from sitkit.recipe import check_name, default_name

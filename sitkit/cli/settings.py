@@ -1,0 +1,34 @@
+"""``sitkit settings``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from sitkit.cli.options import debug_option
+
+
+@click.command(short_help="List the settings of --set.")
+@click.argument("stages", metavar="[STAGE]...", nargs=-1)
+@debug_option
+def settings(stages: tuple[str, ...]) -> None:
+    """List the settings of each STAGE (default: all) with the paper's value, for: sitkit run --set STAGE.KEY=VALUE.
+
+    What a student's model folder recommends stands above these, --set above both.
+    """
+    from sitkit.cli.show import console, show_table
+    from sitkit.errors import UnknownNameError
+    from sitkit.report.tables import Table
+    from sitkit.settings import STAGE_SETTINGS
+
+    for stage in stages:
+        if stage not in STAGE_SETTINGS:
+            raise UnknownNameError("stage", stage, STAGE_SETTINGS)
+    out = console()
+    for stage in stages or STAGE_SETTINGS:
+        rows = tuple(
+            (field.name, "-" if field.default is None else str(field.default), str(field.metadata["doc"]))
+            for field in dataclasses.fields(STAGE_SETTINGS[stage])
+        )
+        show_table(out, Table(stage, ("key", "default", "what it is"), rows))
