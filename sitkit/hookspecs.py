@@ -28,8 +28,8 @@ FactoryT = TypeVar("FactoryT", contravariant=True)
 class Register(Protocol[FactoryT]):
     """The callback a hook gets: gives a factory a name. A name taken already is an error naming both distributions."""
 
-    def __call__(self, name: str, factory: FactoryT) -> None:
-        """Register ``factory`` under ``name``."""
+    def __call__(self, name: str, factory: FactoryT, *, aliases: Sequence[str] = ()) -> None:
+        """Register ``factory`` under ``name``; aliases are further names a user may type for the same part."""
 
 
 class RegisterCommand(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Any, Generic, TypeVar, get_args
 from sitkit.errors import DataError, PluginError, RecipeError, SettingError, SitkitError
 from sitkit.select import Selection
 from sitkit.settings import resolve
-from sitkit.store.keys import canonical
+from sitkit.store import DISK_FULL, canonical
 from sitkit.types import LETTERS, Benchmark, Json, Kind, Objective, Question, Split, Strategy, Student
 
 PartT = TypeVar("PartT")
@@ -33,13 +34,15 @@ class Part(Generic[PartT]):
     def calling(self, method: str) -> Iterator[None]:
         """Guard a call into the part: whatever it raises that is not for the user becomes a `PluginError` naming it.
 
-        OSErrors pass, because a full disk is not the part's fault.
+        Trouble with files passes, because a full disk is not the part's fault; trouble with the network does not.
         """
         try:
             yield
-        except (SitkitError, OSError):
+        except SitkitError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL):
+                raise
             text = " ".join(str(error).split())
             raise PluginError(f"{self}: {method} failed with {type(error).__name__}: {text}") from error
 
@@ -85,6 +88,12 @@ def objective(strategy: Part[Strategy]) -> Objective:
         found = strategy.made.objective()
     if not isinstance(found, Objective):
         raise PluginError(f"{strategy}: objective gave {type(found).__name__} in place of an Objective")
+    named = isinstance(found.loss, tuple) and found.loss and all(isinstance(name, str) for name in found.loss)
+    numbers = (*found.weights, found.beta)
+    if not named or len(found.weights) != len(found.loss) or not all(0 < one < math.inf for one in numbers):
+        raise PluginError(
+            f"{strategy}: {found} is no objective: it takes loss names, a weight above 0 for each, and a beta above 0"
+        )
     return found
 
 

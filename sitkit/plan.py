@@ -62,6 +62,7 @@ class _Parts:
     data_dir: Path | None
     drop_duplicates: bool
     benchmarks: dict[str, Part[Benchmark]] = field(default_factory=dict)
+    deduplicated: dict[str, Part[Benchmark]] = field(default_factory=dict)
     sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
 
     def part(self, kind: str, name: str, spec: str, made: PartT) -> Part[PartT]:
@@ -83,14 +84,21 @@ class _Parts:
     def benchmark(self, name: str) -> Part[Benchmark]:
         if name not in self.benchmarks:
             made = self.registry.benchmark(name, self.data_dir)
-            if self.drop_duplicates:
-                made = without_duplicates(name, made)
             self.benchmarks[name] = self.part("benchmark", name, name, made)
         return self.benchmarks[name]
 
+    def trained(self, name: str) -> Part[Benchmark]:
+        """The benchmark as it is trained on; its test split stays whole, and shared with other runs."""
+        if not self.drop_duplicates:
+            return self.benchmark(name)
+        if name not in self.deduplicated:
+            made = without_duplicates(name, self.benchmark(name).made)
+            self.deduplicated[name] = self.part("benchmark", name, name, made)
+        return self.deduplicated[name]
+
     def train(self, name: str, seed: int, selection: Selection) -> QuestionSet:
         key = (name, "train", seed, selection)
-        return self.sets.setdefault(key, QuestionSet(self.benchmark(name), "train", seed, selection))
+        return self.sets.setdefault(key, QuestionSet(self.trained(name), "train", seed, selection))
 
     def test(self, name: str, seed: int) -> QuestionSet:
         return self.sets.setdefault((name, "test", seed), QuestionSet(self.benchmark(name), "test", seed))

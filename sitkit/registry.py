@@ -39,10 +39,11 @@ class Provider:
 
 @dataclass(frozen=True)
 class Registered:
-    """A name, the factory behind it, and who provided it."""
+    """A name, the factory behind it, and who provided it. ``first`` is the name itself, or what it is an alias of."""
 
     kind: str
     name: str
+    first: str
     factory: Callable[..., Any]
     provider: Provider
     summary: str
@@ -86,17 +87,12 @@ class Registry:
         return sorted(name for part_kind, name in self.parts if part_kind == kind)
 
     def first_name(self, kind: str, name: str) -> str:
-        """Return the first name its factory was registered under: what an alias stands for. Raises as `part` does."""
-        wanted = self.part(kind, name)
-        return next(
-            part.name
-            for part in self.parts.values()
-            if (part.kind, part.provider, part.factory) == (kind, wanted.provider, wanted.factory)
-        )
+        """Return what an alias stands for, or the name itself. Raises as `part` does."""
+        return self.part(kind, name).first
 
     def first_names(self, kind: str) -> list[str]:
-        """Return the names registered for a kind, each part once, in order of registration."""
-        return list(dict.fromkeys(self.first_name(kind, name) for part_kind, name in self.parts if part_kind == kind))
+        """Return the names registered for a kind without aliases, in order of registration."""
+        return [part.name for part in self.parts.values() if part.kind == kind and part.name == part.first]
 
     def part(self, kind: str, name: str) -> Registered:
         """Return who is behind a name. Raises `UnknownNameError` suggesting the nearest, naming broken plugins."""
@@ -135,7 +131,7 @@ class Registry:
 
     def benchmark(self, name: str, data_dir: Path | None = None) -> Benchmark:
         """Make the benchmark of that name; raises as `teacher` does."""
-        made: Benchmark = self._make("benchmark", Spec(name), data_dir)
+        made: Benchmark = self._make("benchmark", Spec(self.first_name("benchmark", name)), data_dir)
         return made
 
     def _make(self, kind: str, spec: Spec, data_dir: Path | None) -> Any:
@@ -221,16 +217,28 @@ def _collect(registry: Registry, hook: str, register: Callable[..., None]) -> No
 
 
 def _register_part(
-    registry: Registry, kind: str, hook: str, provider: Provider, name: object, factory: object, *extra: object
+    registry: Registry,
+    kind: str,
+    hook: str,
+    provider: Provider,
+    name: object,
+    factory: object,
+    *extra: object,
+    aliases: Sequence[object] = (),
 ) -> None:
-    refusal = _refusal(registry, (kind, name), name, factory)
-    if refusal is None and extra:
-        refusal = f"registers {name!r} with {len(extra)} argument(s) too many"
-    if refusal is not None:
-        registry.broken.append(Broken(provider.distribution, hook, refusal))
+    if extra:
+        too_many = f"registers {name!r} with {len(extra)} argument(s) too many"
+        registry.broken.append(Broken(provider.distribution, hook, too_many))
         return
-    key = (kind, str(name))
-    registry.parts[key] = Registered(kind, str(name), _callable(factory), provider, _first_line(factory))
+    for one in (name, *aliases):
+        refusal = _refusal(registry, (kind, one), one, factory)
+        if refusal is None:
+            made = Registered(kind, str(one), str(name), _callable(factory), provider, _first_line(factory))
+            registry.parts[kind, str(one)] = made
+            continue
+        registry.broken.append(Broken(provider.distribution, hook, refusal))
+        if one is name:
+            return
 
 
 def _register_command(registry: Registry, provider: Provider, name: object, load: object, summary: object = "") -> None:

@@ -14,22 +14,21 @@ if TYPE_CHECKING:
     from sitkit.types import Benchmark, BenchmarkFactory, Context, Teacher, TeacherFactory
     from sitkit_benchmarks.table import Table
 
+ALIASES = {
+    "openbookqa": ("obqa",),
+    "commonsense_qa": ("csqa",),
+    "social_i_qa": ("siqa",),
+    "math": ("hendrycks_math",),
+}
+"""The benchmarks' further names."""
+
 
 @hookimpl
 def sitkit_benchmarks(register: Register[BenchmarkFactory]) -> None:
-    """Register the benchmarks; a factory's further names are short ones for the same benchmark."""
-    register("openbookqa", openbookqa)
-    register("obqa", openbookqa)
-    register("commonsense_qa", commonsense_qa)
-    register("csqa", commonsense_qa)
-    register("piqa", piqa)
-    register("social_i_qa", social_i_qa)
-    register("siqa", social_i_qa)
-    register("gsm8k", gsm8k)
-    register("multiarith", multiarith)
-    register("math", math)
-    register("hendrycks_math", math)
-    register("mmlu", mmlu)
+    """Register the benchmarks."""
+    factories = (openbookqa, commonsense_qa, piqa, social_i_qa, gsm8k, multiarith, math, mmlu)
+    for factory in factories:
+        register(factory.__name__, factory, aliases=ALIASES.get(factory.__name__, ()))
 
 
 @hookimpl

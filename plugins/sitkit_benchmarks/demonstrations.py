@@ -16,9 +16,12 @@ from pathlib import Path
 
 from sitkit.errors import DataError
 from sitkit.types import PROMPTINGS, Generation, Json, Prompting, Question
+from sitkit_benchmarks import ALIASES
 from sitkit_benchmarks.rows import read_rows, sha256
 
 KEYS = ("question_id", "question", "prompt")
+
+_FIRST = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 
 
 class FileTeacher:
@@ -54,7 +57,7 @@ class FileTeacher:
             key = next((key for key in KEYS if key in row), None)
             if key is None:
                 raise DataError(f"{row.where}: expected a field to match by: {', '.join(KEYS)}")
-            benchmark = row.text("benchmark") if "benchmark" in row else ""
+            benchmark = _FIRST.get(name := row.text("benchmark"), name) if "benchmark" in row else ""
             completions.setdefault((benchmark, key, _folded(row.text(key))), row.text("completion"))
         return completions
 

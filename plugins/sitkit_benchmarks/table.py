@@ -54,11 +54,7 @@ class Table:
 
 
 class TableBenchmark:
-    """A benchmark made of the rows of a table.
-
-    Its questions carry the name it was asked for, which may be a short one; ids, prompts and tasks are the same under
-    every name.
-    """
+    """A benchmark made of the rows of a table. Its questions carry the name it was made under."""
 
     def __init__(self, table: Table, data_dir: Path | None, name: str, *, drop_duplicates: bool = False) -> None:
         self.table = table

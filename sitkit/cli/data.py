@@ -12,7 +12,7 @@ import click
 from sitkit.cli.options import debug_option
 from sitkit.errors import DataError
 from sitkit.registry import Registry
-from sitkit.types import Json
+from sitkit.types import Deduplicating, Json
 
 if TYPE_CHECKING:
     from sitkit.report.tables import Table
@@ -47,7 +47,9 @@ def data(
     for name in benchmarks or registry.first_names("benchmark"):
         made = registry.benchmark(name, folder)
         try:
-            found.append(survey(name, without_duplicates(name, made) if drop_duplicates else made, seed))
+            if drop_duplicates and (benchmarks or isinstance(made, Deduplicating)):
+                made = without_duplicates(name, made)
+            found.append(survey(name, made, seed))
         except DataError as error:
             missing.append(error)
     if as_json:

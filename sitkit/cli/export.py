@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +34,7 @@ def export(
     workspace: Path,
 ) -> None:
     """Write the student of RUN to DIRECTORY as an adapter, or merged into its base model (safetensors)."""
+    from sitkit.parts import Part
     from sitkit.recipe import load_recipe, recipe_from
     from sitkit.report.results import RECIPE, load_results
     from sitkit.spec import parse_spec
@@ -50,12 +53,24 @@ def export(
         raise RunNotFoundError(
             f"the {phase} stage of {run} is not in its store: run `sitkit run` on its recipe.yaml again"
         )
-    student = registry.student(parse_spec(recipe.student))
+    spec = parse_spec(recipe.student)
+    student = registry.student(spec)
+    distribution = registry.part("student", spec.name).provider.distribution
+    part = Part("student", recipe.student, student, {"distribution": distribution})
     try:
         with disk_errors(directory):
             if directory.exists() and any(directory.iterdir()):
                 raise RecipeError(f"{directory} is not empty; choose another folder")
-            student.export(artifact.folder / ADAPTER, directory, merge=merge)
+            # Half an export must not stand where a whole one is looked for.
+            partial = directory.with_name(f".{directory.name}.{os.getpid()}")
+            try:
+                with part.calling("export"):
+                    student.export(artifact.folder / ADAPTER, partial, merge=merge)
+                if directory.exists():
+                    directory.rmdir()
+                partial.rename(directory)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     finally:
         student.close()
     click.echo(directory)

@@ -16,7 +16,8 @@ def interruptible(listener: Listener) -> Iterator[Listener]:
 
     Python drops an interrupt that lands in a finaliser ("Exception ignored in …"), and a run would go on.
     """
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None)
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield listener
         return
     pressed = threading.Event()

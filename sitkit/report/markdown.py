@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from sitkit.report.remarks import remarks
 from sitkit.report.tables import Table, all_tables
 from sitkit.types import Json
@@ -10,9 +12,6 @@ from sitkit.types import Json
 def markdown(results: Json, name: str) -> str:
     """Return the report of a run as Markdown."""
     recipe = results["recipe"]
-    benchmarks = list(dict.fromkeys(row["benchmark"] for row in results["scores"])) or ["NAME"]
-    length = recipe["set"].get("evaluate", {}).get("max_new_tokens", 512)
-    limited = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
     parts = [f"# {name}", "", _sentence(recipe), ""]
     said = remarks(results)
     if said:
@@ -26,16 +25,32 @@ def markdown(results: Json, name: str) -> str:
         + ", ".join(f"{package} {version}" for package, version in results["versions"].items())
         + ".",
         "",
-        "The same accuracy from plain lm-eval (for a model with a chat template add `--apply_chat_template`):",
+        *_plain_lm_eval(results, name),
+    ]
+    return "\n".join(parts)
+
+
+def _plain_lm_eval(results: Json, name: str) -> list[str]:
+    """How to get a score of this run from plain lm-eval: the very task, answer length, data and seed."""
+    if not results["tasks"]:
+        return []
+    recipe = results["recipe"]
+    benchmark, tasks = next(iter(results["tasks"].items()))
+    metadata = {"seed": recipe["seeds"][0]} | ({"data_dir": recipe["data_dir"]} if recipe["data_dir"] else {})
+    length = recipe["set"].get("evaluate", {}).get("max_new_tokens", 512)
+    limited = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
+    return [
+        f"The refined student's accuracy on {benchmark}, seed {recipe['seeds'][0]}, from plain lm-eval (add"
+        " `--apply_chat_template` for a model that has one):",
         "",
         "```",
         f"sitkit export {name} ./student --merge",
-        'lm_eval --model hf --model_args pretrained=./student,dtype=float32 --include_path "$(sitkit tasks path)" \\',
-        f"  --tasks sit_{benchmarks[0]}_cot --gen_kwargs max_gen_toks={length}{limited}",
+        f"lm_eval --model hf --model_args pretrained=./student,dtype=float32 --tasks {tasks['cot']} \\",
+        f'  --include_path "$(sitkit tasks path {benchmark})" --gen_kwargs max_gen_toks={length} \\',
+        f"  --metadata '{json.dumps(metadata)}'{limited}",
         "```",
         "",
     ]
-    return "\n".join(parts)
 
 
 def _sentence(recipe: Json) -> str:

@@ -15,6 +15,7 @@ from sitkit.parts import Part
 from sitkit.pipeline import Outcome
 from sitkit.plan import Cell, Plan
 from sitkit.recipe import Recipe
+from sitkit.stages import Evaluate
 from sitkit.types import Json
 
 RESULTS = "results.json"
@@ -40,12 +41,19 @@ def make_results(plan: Plan, recipe: Recipe, outcome: Outcome) -> dict[str, Json
             for record in outcome.stages
         ],
         "students": _students(plan),
+        "tasks": _tasks(plan),
         "demonstrations": _demonstrations(plan, outcome),
         "pairs": _pairs(plan, outcome),
         "training": _training(outcome),
         "scores": [row for cell in plan.cells for row in _scores(plan, cell, outcome)],
         "notices": list(dict.fromkeys([*outcome.notices, *_warnings(outcome)])),
     }
+
+
+def _tasks(plan: Plan) -> dict[str, Json]:
+    """The lm-eval tasks behind the scores, by benchmark and prompting."""
+    made = {cell.benchmark: cell.node.stage for cell in plan.cells}
+    return {name: stage.tasks() for name, stage in made.items() if isinstance(stage, Evaluate)}
 
 
 def _students(plan: Plan) -> list[dict[str, Json]]:

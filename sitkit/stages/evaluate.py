@@ -51,14 +51,15 @@ class Evaluate:
         return {
             "student": self.student.fingerprint,
             "questions": self.questions.material(),
-            "tasks": self._tasks(),
+            "tasks": self.tasks(),
             "reader": READER_VERSION,
             "test_limit": self.test_limit,
             "settings": asdict(self.settings),
             **sampled,
         }
 
-    def _tasks(self) -> dict[Prompting, str]:
+    def tasks(self) -> dict[Prompting, str]:
+        """Return the lm-eval task for each prompting."""
         with self.questions.benchmark.calling("task"):
             return {prompting: str(self.questions.benchmark.made.task(prompting)) for prompting in PROMPTINGS}
 
@@ -77,7 +78,7 @@ class Evaluate:
                 return complete_into(journal, self.student, adapter, prompts, generation, work.progress)
 
             results = run_tasks(
-                list(self._tasks().values()),
+                list(self.tasks().values()),
                 complete,
                 # Its provider's folders alone: another plugin's task of the same name must not stand in for it.
                 folders=work.task_folders.get(self.questions.benchmark.provider["distribution"], ()),
@@ -92,7 +93,7 @@ class Evaluate:
                 seed=self.seed,
             )
         scores, predictions = list[Score](), list[Prediction]()
-        for prompting, task in self._tasks().items():
+        for prompting, task in self.tasks().items():
             if "accuracy,none" not in results["results"][task]:
                 raise PluginError(f"{self.questions.benchmark}: its lm-eval task {task} reports no accuracy")
             made = self._predictions(prompting, results["samples"][task])

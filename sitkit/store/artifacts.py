@@ -22,7 +22,8 @@ from sitkit.types import Json
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"
 _SHOWN = 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The error numbers of a disk, a quota or a file size limit that is used up."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Store:
         files = {}
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder)
-            if path.is_file() and path.name != MANIFEST and inside.parts[0] != SCRATCH:
+            if path.is_file() and inside.as_posix() != MANIFEST and inside.parts[0] != SCRATCH:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
                 files[inside.as_posix()] = [path.stat().st_size, _sha256(path)]
@@ -135,7 +136,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise DiskFullError(
                 f"no space left while writing to {folder} ({error.strerror});"
                 " what was finished is kept: free some space and run the same command again"
@@ -182,6 +183,8 @@ def _check_file(path: Path, size: int, digest: str) -> None:
         raise ArtifactError(f"{path} is missing") from error
     except IsADirectoryError as error:
         raise ArtifactError(f"{path} is damaged: it is a folder") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _sha256(path: Path) -> str:

@@ -19,7 +19,7 @@ from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Provider, Registry, build_registry
 from sitkit.report.results import make_results
 from sitkit.store import Store
-from sitkit.types import StageInfo
+from sitkit.types import Objective, StageInfo
 
 RECIPE = Recipe(teacher="speller,slips=5", student="counter", strategy="spelled-first", train_on=("letters",))
 
@@ -171,6 +171,10 @@ def _replacing(module: str, name: str, attribute: str) -> Callable[[pytest.Monke
     return replace_it
 
 
+def _refusing_connections(*_: Any) -> None:
+    raise ConnectionError("connection refused")
+
+
 @pytest.mark.parametrize(
     ("where", "value", "said"),
     [
@@ -180,6 +184,10 @@ def _replacing(module: str, name: str, attribute: str) -> Callable[[pytest.Monke
         (("strategy", "SpelledFirst", "pairs"), lambda *_: None, "pairs failed with TypeError"),
         (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([]), "said nothing of 14 of its 14 candidates"),
         (("strategy", "SpelledFirst", "objective"), lambda *_: {"beta": 1}, "in place of an Objective"),
+        (("strategy", "SpelledFirst", "objective"), lambda *_: Objective(beta=-1), "is no objective"),
+        (("strategy", "SpelledFirst", "objective"), lambda *_: Objective(weights=(float("nan"),)), "is no objective"),
+        (("strategy", "SpelledFirst", "objective"), lambda *_: Objective(loss=("a", "b")), "is no objective"),
+        (("teacher", "Speller", "answer"), _refusing_connections, "answer failed with ConnectionError"),
         (("teacher", "Speller", "answer"), lambda *_: iter([None]), r"in place of \(id, text\)"),
         (("teacher", "Speller", "answer"), lambda *_: None, "answer failed with TypeError"),
         (("teacher", "Speller", "fingerprint"), lambda *_: {1, 2}, "fingerprint failed with TypeError"),
@@ -318,19 +326,24 @@ def test_a_dry_run_counts_prompts_and_knows_what_is_stored(example: Registry, tm
     assert prompt_counts(plan, stored(plan, store)) == {}
 
 
-def test_an_alias_is_the_benchmark_itself(example: Registry) -> None:
+def test_an_alias_is_the_benchmark_itself_and_a_shared_factory_is_not(example: Registry) -> None:
     from sitkit_example import letters  # type: ignore[import-not-found]
 
     class Alias:
         @hookimpl
         def sitkit_benchmarks(self, register: Any) -> None:
-            register("abc", letters)
-            register("abc2", letters)
+            register("abc", letters, aliases=["abcdef"])
+            register("xyz", letters)
+            register("late", letters, aliases=["letters"])
 
     example.manager.register(Alias(), name="alias")
     registry = build_registry(example.manager, {**example.providers, "alias": Provider("sitkit-alias", "1")})
-    assert registry.first_names("benchmark") == ["letters", "abc"]
-    assert registry.first_name("benchmark", "abc2") == "abc"
+    assert registry.first_names("benchmark") == ["letters", "abc", "xyz", "late"]
+    assert registry.first_name("benchmark", "abcdef") == "abc"
+    assert registry.first_name("benchmark", "letters") == "letters"
+    assert [str(one) for one in registry.broken] == [
+        "sitkit-alias: sitkit_benchmarks: the benchmark name 'letters' is taken by sitkit-example"
+    ]
 
 
 def test_an_alias_shares_the_store_and_is_not_scored_twice() -> None:
@@ -346,3 +359,20 @@ def test_an_alias_shares_the_store_and_is_not_scored_twice() -> None:
 def test_duplicates_can_only_be_dropped_where_a_benchmark_offers_it(example: Registry) -> None:
     with pytest.raises(RecipeError, match="letters cannot drop duplicates"):
         build_plan(replace(RECIPE, drop_duplicates=True), example)
+
+
+def test_duplicates_are_dropped_from_what_is_trained_on_alone(tmp_path: Path) -> None:
+    from sitkit.registry import load_plugins
+
+    registry = load_plugins()
+    for name in ("train", "validation"):
+        (tmp_path / "openbookqa").mkdir(exist_ok=True)
+        (tmp_path / "openbookqa" / f"{name}.jsonl").write_text("")
+    recipe = Recipe(
+        train_on=("obqa",), eval_on=("obqa", "tiny_chain"), data_dir=str(tmp_path), drop_duplicates=True, teacher="gold"
+    )
+    dropped, whole = (build_plan(replace(recipe, drop_duplicates=drop), registry) for drop in (True, False))
+    keys = [{one.key for one in plan.nodes if one.title.startswith("evaluate baseline")} for plan in (dropped, whole)]
+    assert len(keys[0]) == 2
+    assert keys[0] == keys[1]
+    assert dropped.annotated[0].key != whole.annotated[0].key

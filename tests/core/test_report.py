@@ -29,11 +29,13 @@ def _row(
 def _results(rows: list[dict[str, Any]]) -> dict[str, Any]:
     recipe = {
         "student": "s", "teacher": "t", "strategy": "dpo-cot", "train_on": ["b"], "refine_on": None, "seeds": [0],
-        "fraction": 1.0, "limit": None, "test_limit": None, "set": {},
+        "fraction": 1.0, "limit": None, "test_limit": 7, "data_dir": "/data",
+        "set": {"evaluate": {"max_new_tokens": 96}},
     }  # fmt: skip
     return {
         "scores": rows, "pairs": PAIRS, "notices": ["|<b>"], "recipe": recipe, "stages": [], "demonstrations": [],
         "versions": {"python": "3"}, "students": [], "training": [],
+        "tasks": {"b": {"direct": "task_b_direct", "cot": "task_b_cot"}},
     }  # fmt: skip
 
 
@@ -89,3 +91,16 @@ def test_markdown_holds_the_numbers_and_escapes_what_it_is_told() -> None:
     text = markdown(_results([_row("refine", 0.5, 100, 50)]), "name")
     assert "50.0 ± 5.0" in text
     assert "\\|&lt;b>" in text
+
+
+def test_markdown_has_the_lm_eval_command_of_this_very_run() -> None:
+    text = markdown(_results([_row("refine", 0.5, 100, 50)]), "name")
+    for part in (
+        "--tasks task_b_cot",
+        "tasks path b",
+        "max_gen_toks=96",
+        "--limit 7",
+        '"data_dir": "/data"',
+        '"seed": 0',
+    ):
+        assert part in text

@@ -108,3 +108,10 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
     assert teacher(f"file:{first}").fingerprint() == teacher(f"file:{second}").fingerprint()
     write(second, [{"question_id": "1", "completion": "y"}])
     assert teacher(f"file:{first}").fingerprint() != teacher(f"file:{second}").fingerprint()
+
+
+def test_a_file_may_name_a_benchmark_by_its_short_name(tmp_path: Path) -> None:
+    rows = [{"question_id": "1", "benchmark": "obqa", "completion": "found"}]
+    made = teacher(f"file:{write(tmp_path / 'demos.jsonl', rows)}")
+    assert list(made.answer([question(1, benchmark="openbookqa")], "cot", GENERATION)) == [("1", "found")]
+    assert list(made.answer([question(1, benchmark="piqa")], "cot", GENERATION)) == []
