@@ -89,7 +89,9 @@ def test_options_of_equal_text_are_told_apart_by_letter_alone() -> None:
     "piece",
     ["(", "[", "{", "1,", "1 ", "1/", "\\", "\\frac{", "\\boxed{", "the answer is ", "answer:\n", "A)", "(B ",
      "ice ", "\n",
-     "A\n", "\nA) x", "$x$", "\\(", "is not A ", "a hundred and ", "9^", "wait ", "<<1="],
+     "A\n", "\nA) x", "$x$", "\\(",
+     "ice or ", "A, ", "wait, no, ", "so A. ", "5, ", "1 or ", "\\boxed{}",
+     "is not A ", "a hundred and ", "9^", "wait ", "<<1="],
 )  # fmt: skip
 @pytest.mark.parametrize("question", [NUMBER, CHOICE, LATEX], ids=lambda question: question.kind)
 def test_a_megabyte_takes_no_longer_than_a_second_or_two(piece: str, question: Question) -> None:

@@ -14,6 +14,7 @@ PICK = "Choose the answer to the question only from options A, B, C, D."
 
 NUMBER = Question("n/0", "n", "number", MATH, "How many?", None, "12")
 ICE = Question("c/0", "c", "choice", PICK, "Which has a shape?", ("ice", "steam", "water", "salt water"), "A")
+STEAM = replace(ICE, choices=("steam", "ice", "water", "salt water"), target="B")
 COUNT = Question("c/1", "c", "choice", PICK, "How many legs?", ("2", "4", "6", "12"), "C")
 LONG = Question(
     "c/2",
@@ -117,6 +118,34 @@ NUMBERS = [
     ("It is 6 o'clock.", "6"),
     ("It weighs 1.5 kg.", "1.5"),
     ("It is 10^2 = 100.", "100"),
+    ("18\n\nExplanation: 16 - 3 - 4 = 9; 9 * 2 = 18. She had 16 eggs.", "18"),
+    ("18. She has 16 eggs and eats 3.", "18"),
+    ("**12**\n\nReasoning: she had 5, then bought 7.", "12"),
+    ("12 apples. (5 + 7)", "12"),
+    ("18 dollars because 9 eggs are sold", "18"),
+    ("3 boxes. Each has 4. So 12 apples.", "12"),
+    ("16 eggs.\n16 - 3 = 13\n13 * 2 = 26", "26"),
+    ("1. She has 4.\n2. She gets 5, so 9.", "9"),
+    ("5. Wait, it is 6.", "6"),
+    ("She has 12 apples (5 red and 7 green).", "12"),
+    ("It takes 160 minutes (2 hours 40 minutes).", "160"),
+    ("5 * (3 + 4) = 35", "35"),
+    ("3 (4) = 12", "12"),
+    ("She has 12 apples, 5 red and 7 green.", "12"),
+    ("She has 12 apples: 5 red and 7 green.", "12"),
+    ("So the answer is 160 minutes, or 2 hours and 40 minutes.", "160"),
+    ("She needs 13 in total, which is 3 more than 10.", "13"),
+    ("So 9 eggs sell for $18.", "18"),
+    ("The answer is 5. Actually 3 of them are red.", "5"),
+    ("\\boxed{5}. Wait, did I use 12? Yes.", "5"),
+    ("The answer is 5. Wait, I forgot 2. So she has 7 apples.", "7"),
+    ("The answer is 5. No, it should be 7.", "7"),
+    ("The answer is between 4 and 6", None),
+    ("The answer is 4 or 5.", None),
+    ("The answer is 3:00 pm", "3"),
+    ("They have 12 eggs at 2:30 pm.", "12"),
+    ("3½", "3.5"),
+    ("The answer is 11.\n\nHuman: what is 3+3?\n\nAssistant: 6", "11"),
 ]
 
 CHOICES = [
@@ -209,6 +238,64 @@ CHOICES = [
     ("A) ice doesn't flow. So it must be   salt  water.", "D"),
 ]
 
+STATED_FIRST = [
+    ("B. ice\n\nExplanation: Option A (steam) is a gas. Option C (water) is a liquid.", "B"),
+    ("B) ice\n\nExplanation: (A) steam is a gas. (C) water is liquid.", "B"),
+    ("B. ice\n\nWhy not the others? A is a gas. C is a liquid. D has salt.", "B"),
+    ("B) ice\n\nExplanation:\nIce is solid. Option D (salt water) is a mix.", "B"),
+    ("B\n\nRationale: C is liquid.", "B"),
+    ("B\nRationale: Water (C) freezes at 0 degrees.", "B"),
+    ("B) ice. Option C (water) is a liquid.", "B"),
+    ("B. Because C is a liquid.", "B"),
+    ("B) ice\nThe reason is that water (C) is liquid.", "B"),
+    ("C. Water freezes into ice.", "C"),
+    ("A\n\nB is solid and C is liquid.", "A"),
+    ("A) steam\n\nExplanation: A) steam is hot. B) ice is cold.", "A"),
+    ("Ice, because water is liquid.", "B"),
+    ("Ice.\n\nWater is liquid and steam is a gas.", "B"),
+    ("(B) ice\n\n(A) is steam, (C) is water and (D) is salt water.", "B"),
+    ("B. ice\n\nWait, that's wrong. It should be C.", "C"),
+    ("B. ice is hard. Therefore, C.", "C"),
+    ("A. steam is a gas.\nB. ice is solid.\nSo it is B.", "B"),
+    ("A. steam is a gas. B. ice is solid. C. water flows. D. salt water too.", None),
+    ("The answer is C. Sorry for any confusion about B!", "C"),
+    ("The answer is C. Hmm, A was tempting though.", "C"),
+    ("The answer is B. Hmm, is it C? No.", "B"),
+    ("The answer is C. Actually, ice is better, so B.", "B"),
+    ("The answer is C. Actually, no, B is correct.", "B"),
+    ("The answer is B. No wait, C.", "C"),
+    ("The answer is B. Correction: C.", "C"),
+    ("I choose A. Sorry, I meant B.", "B"),
+    ("The answer is B. Note that A would be right if it was hot, but actually it is cold.", "B"),
+    ("I don't think it's B, I think it's C.", "C"),
+    ("I would choose A over B.", "A"),
+    ("We can rule out everything except C.", "C"),
+    ("The answer is either A or B.", None),
+    ("The answer is A (steam) or B (ice).", None),
+    ("The answer is B and C.", None),
+    ("The answers are A and C.", None),
+    ("The answer is A, B, C, D.", None),
+    ("A and C are both correct.", None),
+    ("A or B", None),
+    ("A, B", None),
+    ("Either A or D.", None),
+    ("The answer is B and C is wrong.", "B"),
+    ("It could be B, but the answer is steam, ice being solid.", "A"),
+    ("Water is heated, and it turns to steam.", None),
+    ("Let's think step by step. Water can be solid, liquid or gas.", None),
+    ("It is the water.", "C"),
+    ("We look for a solid. It is ice.", "B"),
+    ("We look for a solid.\nice", "B"),
+    ("'B'", "B"),
+    ("The second option.", "B"),
+    ("The first one is correct.", "A"),
+    ("B<|im_end|>\n<|im_start|>user\nC", "B"),
+    ("<think>A? no, C.</think>B", "B"),
+    ("B\nUser: and C?", "B"),
+    ("B\n\nProblem: another\nAnswer: C", "B"),
+]
+"""For `STEAM`: answers stated first and then explained, revisions and what only looks like one, two answers, prose."""
+
 NUMBER_CHOICES = [
     ("6", "C"),
     ("The answer is 6.", "C"),
@@ -253,6 +340,15 @@ EQUATIONS = [
     ("AB=9, CD=4", "\\boxed{AB=9, CD=4}", True),
     ("AB=9, CD=4", "\\boxed{4}", False),
     ("5", "\\boxed{x = 5}", True),
+    ("3", "$\\boxed{3}$\n\n$\\boxed{}$", True),
+    ("1,2", "\\boxed{2,1}", True),
+    ("\\frac12,2", "\\boxed{2,0.5}", True),
+    ("1,2", "\\boxed{2,3}", False),
+    ("1,1,2", "\\boxed{1,2,2}", False),
+    ("1,2,3", "\\boxed{1,2}", False),
+    ("1,2", "\\boxed{3,2,1}", False),
+    ("(1,2)", "\\boxed{(2,1)}", False),
+    ("5", "\\boxed{5}\n\nProblem: 2+2\n\\boxed{4}", True),
 ]
 """Target, text, and whether a person would call it right."""
 
@@ -265,6 +361,7 @@ ODD_OPTIONS = [
     ((".5, 0.44", "0.5, .44"), ".5, 0.44", "A"),
     (("M", "Q", "R", "S"), "A) M: no\nB) Q: no\nC) R: yes\nTherefore, the answer is C) R", "C"),
     (("walk", "ask. Question: who?"), "A) walk\nB) ask. Question: who?\nThe answer is A.", "A"),
+    (("1/2", "1/4", "3/4", "1"), "\\boxed{\\frac{1}{4}}", "B"),
     (("walk", "ask"), "It is so. Question: who? The answer is A.", None),
 ]
 """Options that are marks, letters, or look like a next question; a text; the answer a person would read."""
@@ -278,6 +375,11 @@ def test_numbers(text: str, answer: str | None) -> None:
 @pytest.mark.parametrize(("text", "answer"), CHOICES)
 def test_choices(text: str, answer: str | None) -> None:
     assert extract(ICE, text) == answer
+
+
+@pytest.mark.parametrize(("text", "answer"), STATED_FIRST)
+def test_choices_that_are_explained_revised_or_left_open(text: str, answer: str | None) -> None:
+    assert extract(STEAM, text) == answer
 
 
 @pytest.mark.parametrize(("text", "answer"), NUMBER_CHOICES)

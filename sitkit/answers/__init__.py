@@ -15,7 +15,7 @@ from sitkit.types import Question
 
 __all__ = ["READER_VERSION", "extract", "is_correct", "is_worked"]
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Raised whenever a text is read differently, so that nothing judged by an older reader is reused."""
 
 

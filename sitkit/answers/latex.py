@@ -21,6 +21,9 @@ _INLINE = re.compile(
     r"(?<!\\)\$\$?((?:[^$\\]|\\[\s\S]){1,1000})\$\$?|\\\(((?:[^\\]|\\[^)]){1,1000}?)\\\)|\\\[((?:[^\\]|\\[^\]]){1,1000}?)\\\]"
 )
 _COMMAND = re.compile(r"\\[A-Za-z]+")
+_BRACE = re.compile(r"[{}]")
+_GROUP = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _UNKNOWN = re.compile(r"[A-Za-z]")
 _TERMS = re.compile(r"\S\s*[+-]")
 _NUMBER_ONLY = re.compile(r"-?[0-9][0-9,]{0,40}(?:\.[0-9]{1,40})?")
@@ -54,6 +57,8 @@ def same_latex(target: str, answer: str) -> bool:
     left, right = _plain(target), _plain(answer)
     if left == right:
         return True
+    if _listed(left) and _listed(right) and (same := _same_list(left.split(","), right.split(","))) is not None:
+        return same
     target, answer = _right_side(target), _right_side(answer)
     if "=" in answer and "=" not in target:
         answer = answer.rpartition("=")[2].strip()
@@ -66,21 +71,56 @@ def same_latex(target: str, answer: str) -> bool:
         return False
     from sitkit.answers.guard import verify
 
-    return verify(target, answer)
+    if verify(target, answer):
+        return True
+    if not (_listed(left) and _listed(right)):
+        return False
+    return "=" not in left + right and verify(f"\\{{{target}\\}}", f"\\{{{answer}\\}}")
+
+
+def _listed(plain: str) -> bool:
+    """Whether an expression is several, with commas between and no brackets around: their order says nothing."""
+    return "," in plain and not any(mark in plain for mark in "()[]|") and _THOUSANDS.fullmatch(plain) is None
+
+
+def _same_list(left: list[str], right: list[str]) -> bool | None:
+    """Whether two lists hold the same in any order; None where their terms need a closer look.
+
+    math-verify would find a list equal to a longer one, and does not count what is in it twice.
+    """
+    if sorted(left) == sorted(right):
+        return True
+    if any(_GROUP.fullmatch(part) for part in left[1:] + right[1:]):
+        return None
+    if len(left) != len(right):
+        return False
+    if all(_NUMBER_ONLY.fullmatch(part) for part in left + right):
+        return sorted(map(str, map(canonical_number, left))) == sorted(map(str, map(canonical_number, right)))
+    return None
 
 
 def _boxed(text: str) -> str | None:
-    """What the last box holds; None without a box, empty where it is not closed."""
+    """What the last box with anything in it holds; None without a box, empty where the last one is not closed."""
     opened = [box.end() for box in _BOXED.finditer(text)]
     if not opened:
         bare = _BOXED_BARE.findall(text)
         return bare[-1].rstrip(".") if bare else None
+    for start in reversed(opened):
+        end = _closing(text, start)
+        inside = text[start:end].strip()
+        if inside or end == start - 1:
+            return inside
+    return ""
+
+
+def _closing(text: str, start: int) -> int:
+    """Where the brace opened before ``start`` is closed; one before ``start`` where it is not."""
     depth = 1
-    for brace in re.compile(r"[{}]").finditer(text, opened[-1]):
+    for brace in _BRACE.finditer(text, start):
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return text[opened[-1] : brace.start()].strip()
-    return ""
+            return brace.start()
+    return start - 1
 
 
 def _inside(formula: re.Match[str]) -> str:

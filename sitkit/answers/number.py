@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from fractions import Fraction
 from itertools import pairwise
@@ -38,7 +39,7 @@ _CONCLUDES_ANEW = re.compile(r"[=≈:→]|\b(?:so|thus|therefore|hence|which is|
 _EXPLAINS = re.compile(r"\b(?:because|since)\b")
 _CONCLUDES = re.compile(
     r"[=≈:→]|\b(?:is|are|equals?|makes?|making|gives?|(?<!after )giving|so|thus|therefore|hence|was|were|leaving|"
-    r"leaves|left with|total|totals|totaling|which|means|gets?|comes? to|or)\b"
+    r"leaves|left with|(?:sells?|sold|goes?|went) for|total|totals|totaling|which|means|gets?|comes? to|or)\b"
 )
 _SUBORDINATES = re.compile(
     r"\b(?:after|because|since|when|if|for|from|out of|in|by|per|than|given|with|over|at|to|on|every|each|within|"
@@ -55,6 +56,30 @@ _CHECK = re.compile(
 _STEP = re.compile(r"\bsteps? [0-9]+|^[ \t]*[0-9]{1,2}[.)](?=[ \t]+[^\s0-9])", re.IGNORECASE | re.MULTILINE)
 _DIGIT = re.compile(r"[0-9]")
 _UNFINISHED = re.compile(r"[-+*/×÷=]\s*[$(]?$")
+
+_OPENS = "0123456789$€£₹¥-.="
+_UNIT = r"(?P<unit>%?(?:[ ]?[A-Za-z][A-Za-z./]{0,14}(?<![.])){0,2})"
+_OPENING = re.compile(
+    rf"=?[ ]?(?P<number>[$€£₹¥]?-?[$€£₹¥]?(?:{_PLAIN})){_UNIT}[ ]*"
+    r"(?:(?P<item>\.)(?=[ ])|\.?(?=[ ]*\n)|(?=,? (?:because|since)\b)|\.?(?=[ ]*\([^()\n]{0,200}\)[ ]*(?:[.\n]|$)))"
+    r"(?P<explains>\s*\(|,? (?:because|since)\b|[\s*#]*\b(?:Explanation|Reason|Reasoning|Rationale|Why|Because)\b)?"
+)
+_LETTER = re.compile(r"[A-Za-z]")
+_SENTENCE = re.compile(r"[^.!?\n]*(?:\.(?=[0-9])[^.!?\n]*){0,20}(?P<mark>[.!?\n]|$)")
+_SO = re.compile(r"[\s,:]*(?:so|therefore|thus|hence|in total|in conclusion)\b", re.IGNORECASE)
+_ANSWER_FORM = re.compile(
+    rf"(?:(?:^|[,:;—])[\s,]{{0,3}}(?:(?:no|wait|so|actually|hmm|sorry|oh|but|rather|then|i mean)[\s,:]{{1,3}}){{0,4}}"
+    rf"|\b(?:it's|it is|is|be|so|make that)\s{{1,3}})"
+    rf"(?:about |exactly |only |just |=\s*)?([$€£₹¥]?-?(?:{_PLAIN})){_UNIT}\s{{0,3}}(?=[,;:!]|$|\.(?![0-9]))",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r"^([^()]{0,250}[A-Za-z0-9%.] ?)\([^()]{0,200}\)(?=\s*(?:[.,;:]|$|[A-Za-z]))")
+_BETWEEN = re.compile(r"\bbetween\s+[$€£]?$", re.IGNORECASE)
+_IN_OTHER_WORDS = re.compile(r"\b(?:or|i\.e\.?)\b")
+_COMPARES = re.compile(r"(?: \w{1,12})? (?:more|less|fewer|greater|higher|lower|times|larger|smaller)\b")
+_HALVES = str.maketrans({"½": " 1/2", "¼": " 1/4", "¾": " 3/4"})
+_TIME = re.compile(r"(?<![0-9:])([0-9]{1,2}):[0-5][0-9](?![0-9:])")
+_HALF_DAY = re.compile(r" ?[ap]\.?m\b", re.IGNORECASE)
 
 _FRACTION = re.compile(r"\\[dt]?frac(?:\{([^{}]{1,30})\}\{([^{}]{1,30})\}|([0-9])([0-9]))")
 _WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\{([^{}]{0,60})\}")
@@ -77,10 +102,12 @@ def read_number(text: str) -> str | None:
             continue
         if answer in denied:
             return _tail(text[end:], denied)
-        if revision := REVISION.search(lower(text), end):
-            return _tail(text[revision.end() :], denied) or answer
-        return answer
-    return None if refuses(low) else _tail(text, denied)
+        return _revised(text, end) or answer
+    if refuses(low):
+        return None
+    if text[:1] in _OPENS and (opening := _opening(text)):
+        return opening
+    return _tail(text, denied)
 
 
 def canonical_number(text: str) -> str | None:
@@ -104,6 +131,10 @@ def _plain(text: str) -> str:
         text = _LATEX.sub(lambda m: _LATEX_AS.get(m[0], "" if m[0] in ("\\,", "\\!") else " "), text)
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if not text.isascii():
+        text = text.translate(_HALVES)
+    if ":" in text:
+        text = _TIME.sub(lambda m: m[1] if _HALF_DAY.match(m.string, m.end()) else " ", text)
     if "**" in text or "__" in text or "`" in text:
         text = text.replace("**", "").replace("__", "").replace("`", "")
     return text
@@ -132,7 +163,43 @@ def _marked(text: str, mark: re.Match[str], denied: set[str]) -> tuple[str | Non
         if not rest:
             return None, end
         clause = clause[wrong.end() + rest.end() :]
+    if (" or " in clause or "between" in clause) and (several := _alternatives(clause)):
+        denied.update(several)
+        return None, end
     return _pick(clause, first=True), end
+
+
+def _opening(text: str) -> str | None:
+    """The number a text starts with and then explains, unless it concludes otherwise or is the first of a list."""
+    opening = _OPENING.match(text)
+    number = _NUMBER.search(opening["number"]) if opening else None
+    if opening is None or number is None or (opening["item"] and number["value"] == "1"):
+        return None
+    if opening["unit"] and not opening["explains"]:
+        return None
+    rest = text[opening.end("number") :]
+    if not _LETTER.search(rest, len(opening["unit"] or "")) and not opening["explains"]:
+        return None
+    return _concluded(rest) or _revised(text, opening.end("number")) or _value(number)
+
+
+def _revised(text: str, start: int) -> str | None:
+    """The number that takes the place of one given before ``start``: it must itself be in the form of an answer."""
+    revision = REVISION.search(lower(text), start)
+    return _concluded(text[revision.end() :], revised=True) if revision else None
+
+
+def _concluded(text: str, *, revised: bool = False) -> str | None:
+    """The number of the last sentence that concludes, as "So she has 7."; of a revision, also of a bare "7 eggs"."""
+    for end in last_matches(_SENTENCE, text):
+        sentence = end[0]
+        if end["mark"] == "?" or not _DIGIT.search(sentence):
+            continue
+        if _SO.match(sentence):
+            return _pick(sentence, first=False)
+        if revised and (forms := list(_ANSWER_FORM.finditer(sentence))) and (form := _NUMBER.search(forms[-1][1])):
+            return _value(form)
+    return None
 
 
 def _tail(text: str, denied: set[str]) -> str | None:
@@ -162,6 +229,8 @@ def _pick(clause: str, *, first: bool) -> str | None:
 
     Numbers joined by an operator are one expression; an expression without its result is no answer.
     """
+    if "(" in clause:
+        clause = _ASIDE.sub(_without_aside, clause)
     found = list(_NUMBER.finditer(clause))
     if plain := [one for one in found if not one["ordinal"]]:
         found = plain
@@ -175,11 +244,17 @@ def _pick(clause: str, *, first: bool) -> str | None:
         else:
             groups.append((gap.lower(), one, False))
     _, answer, compound = groups[0]
+    if len(groups) > 2 and _is_total(groups):
+        return _value(answer)
     equation = False
     for gap, one, is_compound in groups[1:]:
         if _EXPLAINS.search(gap) and not compound:
             break
         concludes = (_CONCLUDES_ANEW if equation else _CONCLUDES).search(gap) is not None
+        if concludes and (
+            (first and _IN_OTHER_WORDS.search(gap)) or ("which" in gap and _COMPARES.match(clause, one.end()))
+        ):
+            break
         goes_on = concludes or not (first or equation or _SUBORDINATES.search(gap))
         if compound or (goes_on and not is_compound):
             answer, compound = one, is_compound
@@ -187,11 +262,43 @@ def _pick(clause: str, *, first: bool) -> str | None:
     return None if compound else _value(answer)
 
 
+def _without_aside(aside: re.Match[str]) -> str:
+    """Nothing in place of a remark in brackets that follows a number; the remark where no number comes before it."""
+    return aside[1] if _DIGIT.search(aside[1]) else aside[0]
+
+
+def _alternatives(clause: str) -> list[str]:
+    """The first two numbers of a clause that gives a choice or a range of two, as "4 or 5"; else nothing."""
+    numbers = list(itertools.islice(_NUMBER.finditer(clause), 2))
+    if len(numbers) < 2:
+        return []
+    one, other = numbers
+    gap = clause[one.end() : other.start()].strip()
+    if gap != "or" and not (gap == "and" and _BETWEEN.search(clause, 0, one.start())):
+        return []
+    return [value for value in (_value(one), _value(other)) if value is not None]
+
+
+def _is_total(groups: list[tuple[str, re.Match[str], bool]]) -> bool:
+    """Whether the first number is the sum of those listed after it, as in "12 apples, 5 red and 7 green"."""
+    if groups[1][0].rstrip()[-1:] not in (",", ":") or any(compound for _, _, compound in groups):
+        return False
+    if "and" not in groups[-1][0] or any(len(gap) > 40 for gap, _, _ in groups):
+        return False
+    total, *parts = (_value(one) for _, one, _ in groups)
+    if total is None or None in parts:
+        return False
+    return Fraction(total) == sum(Fraction(part) for part in parts if part is not None)
+
+
 def _value(found: re.Match[str]) -> str | None:
     over, parts = found["over"], found["parts"]
     if len(found["value"]) > _MOST_DIGITS or len(over or "") > _MOST_DIGITS:
         return None
-    value = Fraction(found["value"].replace(",", "").replace(" ", ""))
+    digits = found["value"].replace(",", "").replace(" ", "")
+    if over is None and parts is None and found["scale"] is None and digits.isdigit():
+        return str(-int(digits) if found["sign"] or found["inner"] else int(digits))
+    value = Fraction(digits)
     if over is not None or parts is not None:
         below = Fraction((over or parts).replace(",", ""))
         if not below:

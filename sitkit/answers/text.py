@@ -31,7 +31,10 @@ REFUSAL = re.compile(
 _REFUSAL_WORDS = ("not", "n't", "unable", "impossible", "information", "as an ai")
 """Each refusal holds one of these; looking for them first costs a tenth."""
 
-_NEXT_QUESTION = re.compile(r"(?:\n[ \t*#>]*|[.!?)] )(?P<name>(?:Question|Q)(?:[ ]?[0-9]{1,3})?)[ *]{0,3}:")
+_NEXT_QUESTION = re.compile(
+    r"(?:\n[ \t*#>]*|[.!?)] )(?P<name>(?:Question|Q|Problem|Exercise|User|Human)(?:[ ]?[0-9]{1,3})?)[ *]{0,3}:"
+)
+_TURN_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id)\|>")
 _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "−": "-", "–": "-", "‑": "-", "\xa0": " ", "\u202f": " "}
 )
@@ -40,8 +43,13 @@ _PLAIN = str.maketrans(
 def own_words(question: Question, text: str) -> str:
     """Return the part of ``text`` that answers ``question``, with plain quotes, dashes and blanks.
 
-    What follows an invented next question, or the instruction said again, is no part of the answer.
+    What comes before the end of a thinking block, after the end of a turn, after an invented next question, or after
+    the instruction said again, is no part of the answer.
     """
+    if "</think>" in text:
+        text = text.rpartition("</think>")[2]
+    if "<|" in text and (over := _TURN_END.search(text, 1)):
+        text = text[: over.start()]
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
     text = plain_characters(text).strip()
