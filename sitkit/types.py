@@ -79,7 +79,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A teacher's worked answer to one training question. ``correct``: its final answer reaches the target."""
+    """A teacher's worked answer to one training question. ``correct``: its final answer reaches the target.
+
+    ``reasoning`` is what the teacher thought aloud before it, kept apart and never trained on; ``truncated``: the
+    answer ended at the length limit.
+    """
 
     question_id: str
     benchmark: str
@@ -87,6 +91,8 @@ class Demonstration:
     completion: str
     teacher: str
     correct: bool
+    reasoning: str = ""
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,44 @@ class Generation:
     stop: tuple[str, ...] = ("\nQuestion:",)
 
 
+ANSWERED = "answered"
+TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back for one question or prompt, and what it used.
+
+    ``outcome`` is `ANSWERED`; or `TRUNCATED`, an answer that ended at the length limit, which is kept but never
+    trained on; or, in a few words that can be counted ("refusal", "empty reply", "time-out"), why there is none:
+    such a failure is listed with its ``detail`` and tried again by the next run of the same command. ``reasoning`` is
+    what a reasoning model thought aloud, apart from the answer. Tokens are the provider's own count, 0 if unknown.
+    """
+
+    id: str
+    completion: str = ""
+    outcome: str = ANSWERED
+    detail: str = ""
+    reasoning: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no answer."""
+        return self.outcome not in (ANSWERED, TRUNCATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What asking would take: calls, tokens in, tokens out at most, and money at most (None: no price is known)."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
     """What a training step has to tell: steps done, metrics by name, the logged curve, warnings for the user."""
@@ -226,15 +270,42 @@ class Teacher(Protocol):
 
     def answer(
         self, questions: Sequence[Question], prompting: Prompting, generation: Generation
-    ) -> Iterator[tuple[str, str]]:
-        """Yield (question id, completion) as answers arrive, in any order; a question may be left unanswered.
+    ) -> Iterator[tuple[str, str] | Reply]:
+        """Yield (question id, completion), or a `Reply` with more to tell, as answers arrive, in any order.
 
-        Each answer is stored as it is yielded, and only missing questions are asked again after an interruption.
+        A question may be left unanswered, for good; a failed `Reply` is one that may succeed another time. Each
+        answer is stored as it is yielded, and only missing questions are asked again after an interruption.
         Raises `TeacherError` when going on makes no sense.
         """
 
     def close(self) -> None:
         """Free what was loaded."""
+
+
+@runtime_checkable
+class Completing(Protocol):
+    """What a teacher may offer beside: to complete any prompt, not only a question; a judge needs it."""
+
+    def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[tuple[str, str] | Reply]:
+        """Yield (prompt id, completion) or a `Reply` as they arrive, in any order, as `Teacher.answer` does."""
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What a teacher behind an endpoint offers beside: what it costs, and work under way that outlives a run."""
+
+    def estimate(self, prompts: Sequence[Prompt], generation: Generation) -> Estimate:
+        """Return what asking these would take, without asking; cheap."""
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return the price of so many tokens, in US dollars; None if it is not known."""
+
+    def begin(self, folder: Path, *, budget: float | None) -> None:
+        """Get ready to be asked: ``folder`` (it may not exist yet) keeps what is under way, such as a batch's id.
+
+        At most ``budget`` US dollars may be spent until the next call (None: no limit); before more would be,
+        `Teacher.answer` raises `TeacherError`. Raises it at once if a budget is given and no price is known.
+        """
 
 
 @runtime_checkable

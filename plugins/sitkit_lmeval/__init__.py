@@ -1,0 +1,1 @@
+"""Teachers on any model backend of lm-eval."""

@@ -1,0 +1,1 @@
+"""Teachers behind any OpenAI-compatible endpoint."""
