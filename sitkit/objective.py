@@ -36,8 +36,8 @@ def refine_material(objective: Objective, settings: RefineSettings) -> Json:
 
 
 def without_saving(settings: dict[str, Json]) -> dict[str, Json]:
-    """Return training settings without how often a checkpoint is written, which changes nothing that is learnt."""
-    return {key: value for key, value in settings.items() if key != "save_steps"}
+    """Return training settings without what changes nothing that is learnt: checkpoints and trackers."""
+    return {key: value for key, value in settings.items() if key not in ("save_steps", "report_to")}
 
 
 def _weight(part: str, text: str) -> float:

@@ -13,7 +13,7 @@ from sitkit.errors import DataError, PluginError, RecipeError, SettingError, Sit
 from sitkit.select import Selection
 from sitkit.settings import resolve
 from sitkit.store import DISK_FULL, canonical
-from sitkit.types import LETTERS, Benchmark, Json, Kind, Objective, Question, Split, Strategy, Student
+from sitkit.types import LETTERS, Benchmark, Json, Kind, Objective, Question, Reply, Split, Strategy, Student
 
 PartT = TypeVar("PartT")
 
@@ -60,6 +60,31 @@ class Part(Generic[PartT]):
                 raise PluginError(f"{self}: {method} gave {row!r} in place of (id, text)")
             yield row[0], row[1]
 
+    def replies(self, method: str, given: Any) -> Iterator[Reply]:
+        """Yield what ``given`` yields as replies; a pair of an id and a text is an answer.
+
+        Raises `PluginError` for anything else. Closing this closes ``given``.
+        """
+        with self.calling(method):
+            found = iter(given)
+        try:
+            while True:
+                with self.calling(method):
+                    try:
+                        row = next(found)
+                    except StopIteration:
+                        return
+                if isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(one, str) for one in row):
+                    yield Reply(row[0], row[1])
+                elif _is_reply(row):
+                    yield row
+                else:
+                    raise PluginError(f"{self}: {method} gave {row!r} in place of (id, text) or a Reply")
+        finally:
+            close = getattr(found, "close", None)
+            if close is not None:
+                close()
+
     @cached_property
     def fingerprint(self) -> Json:
         """What the part says determines what it makes, and where it comes from. Benchmarks say it by split."""
@@ -67,6 +92,14 @@ class Part(Generic[PartT]):
             said = self.made.fingerprint()  # type: ignore[attr-defined]
             canonical(said)
         return {"part": said, "provider": dict(self.provider)}
+
+
+def _is_reply(row: object) -> bool:
+    return (
+        isinstance(row, Reply)
+        and all(isinstance(one, str) for one in (row.id, row.completion, row.outcome, row.detail, row.reasoning))
+        and all(isinstance(one, int) and one >= 0 for one in (row.prompt_tokens, row.completion_tokens))
+    )
 
 
 def recommended(student: Part[Student]) -> Mapping[str, Mapping[str, Json]]:

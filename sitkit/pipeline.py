@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sitkit.errors import ArtifactError, SitkitError
+from sitkit.errors import ArtifactError, SitkitError, TeacherError
 from sitkit.events import NOTICES, Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
+from sitkit.forecast import outdated
 from sitkit.plan import Plan
 from sitkit.registry import Registry
-from sitkit.stages import Node, Work
+from sitkit.stages import Budget, Node, Work, journal_path
 from sitkit.store import SCRATCH, Artifact, Journal, Store, disk_errors
 from sitkit.types import Json, StageInfo
+
+RETRY = "retry"
+"""In a stage's info: it is whole, but a next run of the same command tries parts of it again."""
 
 _SECONDS = "seconds"
 
@@ -42,17 +46,6 @@ class Outcome:
     notices: list[str] = field(default_factory=list)
 
 
-def stored(plan: Plan, store: Store) -> dict[str, Artifact]:
-    """Return the artifacts of a plan that are stored whole already; damaged ones do not count."""
-    found = {}
-    for one in plan.nodes:
-        with contextlib.suppress(ArtifactError):
-            artifact = store.find(one.stage.name, one.key)
-            if artifact is not None:
-                found[one.key] = artifact
-    return found
-
-
 def run_plan(plan: Plan, store: Store, registry: Registry, listener: Listener) -> Outcome:
     """Run every stage that is not stored yet.
 
@@ -60,11 +53,16 @@ def run_plan(plan: Plan, store: Store, registry: Registry, listener: Listener) -
     it, stages that were finished stay, and an interrupted one goes on from where it was.
     """
     outcome = Outcome()
-    walk = _Walk(plan, store, registry, listener, outcome)
+    walk = _Walk(plan, store, registry, listener, outcome, Budget(plan.recipe.max_cost))
+    last_use = {id(part.made): index for index, one in enumerate(plan.nodes) for part in one.stage.parts}
     store.prepare()
     with disk_errors(store.workspace):
-        for index, one in enumerate(plan.nodes, 1):
-            walk.visit(one, index)
+        for index, one in enumerate(plan.nodes):
+            walk.visit(one, index + 1)
+            for part in one.stage.parts:
+                if last_use[id(part.made)] == index:
+                    # Teachers and students of one run need not fit into memory together.
+                    part.made.close()
     return outcome
 
 
@@ -75,34 +73,51 @@ class _Walk:
     registry: Registry
     listener: Listener
     outcome: Outcome
+    budget: Budget
     questions_checked: bool = False
 
     def visit(self, one: Node, index: int) -> None:
         info = StageInfo(one.stage.name, one.stage.label(), one.key, self.store.folder(one.stage.name, one.key))
-        artifact = self._find(info)
-        if artifact is None:
+        artifact = self._find(one, info)
+        if artifact is None or artifact.info.get(RETRY):
             self._check_questions()
             with self.store.lock(one.key[:32], waiting=lambda: self.listener(StageWaiting(info))):
-                artifact = self._find_or_discard(info)
-                if artifact is None:
+                artifact = self._find_or_discard(one, info)
+                if artifact is None or artifact.info.get(RETRY):
                     self.listener(StageStarted(info, index, len(self.plan.nodes)))
-                    self._record(info, self._run(one, info), reused=False)
+                    made = self._run(one, info) if artifact is None else self._run_again(one, info, artifact)
+                    self._record(info, made, reused=made is artifact)
                     return
         self._record(info, artifact, reused=True)
 
-    def _find(self, info: StageInfo) -> Artifact | None:
+    def _find(self, one: Node, info: StageInfo) -> Artifact | None:
         with contextlib.suppress(ArtifactError):
-            return self.store.find(info.stage, info.key)
+            artifact = self.store.find(info.stage, info.key)
+            if artifact is not None and outdated(artifact, one, self.outcome.artifacts) is None:
+                return artifact
         return None
 
-    def _find_or_discard(self, info: StageInfo) -> Artifact | None:
+    def _find_or_discard(self, one: Node, info: StageInfo) -> Artifact | None:
         # Only under the lock: another run may be making this very artifact anew.
         try:
-            return self.store.find(info.stage, info.key)
+            artifact = self.store.find(info.stage, info.key)
+            changed = None if artifact is None else outdated(artifact, one, self.outcome.artifacts)
+            reason = f"{changed} is another than before" if changed else None
         except ArtifactError as error:
-            self._tell(f"{error}; the stage {info.stage} {info.label} is run again")
+            artifact, reason = None, str(error)
+        if reason is not None:
+            self._tell(f"{reason}; the stage {info.stage} {info.label} is run again")
             self.store.discard(info.stage, info.key)
             return None
+        return artifact
+
+    def _run_again(self, one: Node, info: StageInfo, artifact: Artifact) -> Artifact:
+        """Run a stage in which replies had failed; what it was before stands if they cannot be asked for now."""
+        try:
+            return self._run(one, info)
+        except TeacherError as error:
+            self._tell(f"{error}; {info.stage} {info.label} stays as it was")
+            return artifact
 
     def _check_questions(self) -> None:
         # Every question is read before the first stage that runs, so that wrong data stops a run in its first second.
@@ -135,6 +150,7 @@ class _Walk:
             journal=lambda name: self._journal(name, info),
             progress=progress,
             notice=notice,
+            budget=self.budget,
             data_dir=None if recipe.data_dir is None else Path(recipe.data_dir),
             task_folders=self._task_folders(),
         )
@@ -142,7 +158,8 @@ class _Walk:
             told = one.stage.run(work)
         seconds = round(clock.seconds(), 3)
         told = {**told, "warnings": notices}
-        artifact = self.store.finish(info.stage, info.key, one.material, told, seconds)
+        made_from = {source.key: self.outcome.artifacts[source.key].content for source in one.stage.inputs}
+        artifact = self.store.finish(info.stage, info.key, one.material, told, seconds, made_from)
         self._around("sitkit_after_stage", stage=info, seconds=seconds)
         return artifact
 
@@ -154,7 +171,7 @@ class _Walk:
 
     @contextmanager
     def _journal(self, name: str, info: StageInfo) -> Iterator[Journal]:
-        path = self.store.workspace / "journals" / f"{name}.jsonl"
+        path = journal_path(self.store, name)
         with self.store.lock(name, waiting=lambda: self.listener(StageWaiting(info))), Journal(path) as journal:
             yield journal
 
@@ -219,8 +236,3 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._notice(record.getMessage())
-
-
-def prompt_counts(plan: Plan, done: Mapping[str, Artifact]) -> dict[str, int]:
-    """Return, by key, how many prompts each stage that is not stored will answer. Loads the questions."""
-    return {one.key: one.stage.prompts() for one in plan.nodes if one.key not in done}

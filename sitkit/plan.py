@@ -3,146 +3,132 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 
-from sitkit.errors import RecipeError
+from sitkit.lookup import Parts
 from sitkit.objective import resolve_objective
-from sitkit.parts import Part, PartT, QuestionSet, objective, recommended
+from sitkit.parts import Part, QuestionSet, objective, recommended
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.select import Selection
 from sitkit.settings import Settings, resolve
-from sitkit.spec import parse_spec
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage, node
-from sitkit.types import PHASES, Benchmark, Deduplicating, Phase, Strategy, Student, Teacher
+from sitkit.types import PHASES, PROMPTINGS, Method, Phase, Remote, Strategy, Student, Teacher
+
+Tasks = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of teaching one student: by whom, on what, with which seed; and the stages it consists of.
+
+    ``train_on`` is empty where the student is refined untaught; ``paired`` and ``refined`` are None where it is not
+    refined.
+    """
+
+    student: Part[Student]
+    teacher: Part[Teacher]
+    train_on: Tasks
+    refine_on: Tasks
+    fraction: float
+    seed: int
+    method: Method
+    annotated: tuple[Node, ...]
+    instructed: Node
+    sampled: tuple[Node, ...] = ()
+    paired: Node | None = None
+    refined: Node | None = None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One phase of one seed, scored on one benchmark: which stage holds the score."""
+    """One phase scored on one benchmark: which stage holds the score, and what was done to the student before.
+
+    What the arms that share the score do not agree on is left blank: the teacher of a baseline, say.
+    """
 
     phase: Phase
     benchmark: str
     seed: int
     node: Node
+    student: str
+    teacher: str
+    train_on: Tasks
+    refine_on: Tasks
+    fraction: float
+    method: Method
 
 
 @dataclass(frozen=True)
 class Plan:
     """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage.
 
-    ``pairs``, ``instructed`` and ``refined`` hold one stage a seed, in the order of the recipe's seeds.
+    ``settings`` are resolved for each student; ``annotated`` are all stages in which a teacher answers.
     """
 
     recipe: Recipe
-    settings: Settings
+    settings: Mapping[str, Settings]
     nodes: tuple[Node, ...]
+    arms: tuple[Arm, ...]
     cells: tuple[Cell, ...]
-    pairs: tuple[Node, ...]
-    instructed: tuple[Node, ...]
-    refined: tuple[Node, ...]
     annotated: tuple[Node, ...]
-    scored: tuple[str, ...]
-    student: Part[Student]
-    teacher: Part[Teacher]
+    scored: Tasks
+    students: tuple[Part[Student], ...]
+    teachers: tuple[Part[Teacher], ...]
     strategy: Part[Strategy]
     question_sets: tuple[QuestionSet, ...]
 
+    @cached_property
+    def by_key(self) -> Mapping[str, Node]:
+        """The stages by key."""
+        return {one.key: one for one in self.nodes}
+
+    def full_recipe(self) -> Recipe:
+        """Return the recipe with everything that a default or a student decided written out, where it is one thing."""
+        settings = self.recipe.settings
+        if len(self.settings) == 1:
+            settings = asdict(next(iter(self.settings.values())))
+        return replace(self.recipe, refine_on=self.recipe.refined_on, eval_on=self.scored, settings=settings)
+
     def close(self) -> None:
-        """Free what teacher and student hold."""
-        self.teacher.made.close()
-        self.student.made.close()
-
-
-@dataclass
-class _Parts:
-    registry: Registry
-    data_dir: Path | None
-    drop_duplicates: bool
-    benchmarks: dict[str, Part[Benchmark]] = field(default_factory=dict)
-    deduplicated: dict[str, Part[Benchmark]] = field(default_factory=dict)
-    sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
-
-    def part(self, kind: str, name: str, spec: str, made: PartT) -> Part[PartT]:
-        provider = self.registry.part(kind, name).provider
-        return Part(kind, spec, made, {"distribution": provider.distribution, "version": provider.version})
-
-    def teacher(self, spec: str) -> Part[Teacher]:
-        parsed = parse_spec(spec)
-        return self.part("teacher", parsed.name, spec, self.registry.teacher(parsed, self.data_dir))
-
-    def student(self, spec: str) -> Part[Student]:
-        parsed = parse_spec(spec)
-        return self.part("student", parsed.name, spec, self.registry.student(parsed, self.data_dir))
-
-    def strategy(self, spec: str) -> Part[Strategy]:
-        parsed = parse_spec(spec)
-        return self.part("strategy", parsed.name, spec, self.registry.strategy(parsed, self.data_dir))
-
-    def benchmark(self, name: str) -> Part[Benchmark]:
-        if name not in self.benchmarks:
-            made = self.registry.benchmark(name, self.data_dir)
-            self.benchmarks[name] = self.part("benchmark", name, name, made)
-        return self.benchmarks[name]
-
-    def trained(self, name: str) -> Part[Benchmark]:
-        """The benchmark as it is trained on; its test split stays whole, and shared with other runs."""
-        if not self.drop_duplicates:
-            return self.benchmark(name)
-        if name not in self.deduplicated:
-            made = without_duplicates(name, self.benchmark(name).made)
-            self.deduplicated[name] = self.part("benchmark", name, name, made)
-        return self.deduplicated[name]
-
-    def train(self, name: str, seed: int, selection: Selection) -> QuestionSet:
-        key = (name, "train", seed, selection)
-        return self.sets.setdefault(key, QuestionSet(self.trained(name), "train", seed, selection))
-
-    def test(self, name: str, seed: int) -> QuestionSet:
-        return self.sets.setdefault((name, "test", seed), QuestionSet(self.benchmark(name), "test", seed))
-
-
-class _Nodes:
-    """Nodes by key: asking for a stage that is there already gives the one that is there."""
-
-    def __init__(self) -> None:
-        self.by_key: dict[str, Node] = {}
-
-    def add(self, stage: Stage) -> Node:
-        made = node(stage)
-        return self.by_key.setdefault(made.key, made)
+        """Free what teachers and students hold."""
+        for teacher in self.teachers:
+            teacher.made.close()
+        for student in self.students:
+            student.made.close()
 
 
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
+    parts = Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates)
     recipe = _written_out(recipe, registry)
-    parts = _Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates)
-    student, teacher = parts.student(recipe.student), parts.teacher(recipe.taught_by)
+    students = tuple(parts.student(spec) for spec in recipe.student)
+    teachers = tuple(parts.teacher(spec) for spec in recipe.taught_by)
     strategy = parts.strategy(recipe.strategy)
-    settings = resolve(recommended(student), recipe.settings)
-    with student.calling("check"):
-        student.made.check(settings, resolve_objective(objective(strategy), settings.refine))
+    settings = {student.spec: resolve(recommended(student), recipe.settings) for student in students}
+    for student in students:
+        with student.calling("check"):
+            chosen = settings[student.spec]
+            student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
     scored = recipe.scored_on(tuple(registry.first_names("benchmark")))
     for name in (*recipe.train_on, *recipe.refined_on, *scored):
         parts.benchmark(name)
-    nodes = _Nodes()
-    seeds = [
-        _plan_seed(seed, recipe, settings, parts, nodes, (teacher, student, strategy), scored) for seed in recipe.seeds
-    ]
+    builder = _Builder(recipe, parts, settings, students, teachers, strategy, scored)
+    builder.build()
     return Plan(
         recipe=recipe,
         settings=settings,
-        nodes=tuple(nodes.by_key.values()),
-        cells=tuple(cell for one in seeds for cell in one.cells),
-        pairs=tuple(one.paired for one in seeds),
-        instructed=tuple(one.instructed for one in seeds),
-        refined=tuple(one.refined for one in seeds),
-        annotated=tuple(dict.fromkeys(stage for one in seeds for stage in one.annotated)),
+        nodes=tuple(builder.by_key.values()),
+        arms=tuple(builder.arms),
+        cells=tuple(builder.cells),
+        annotated=tuple(one for one in builder.by_key.values() if isinstance(one.stage, Annotate)),
         scored=scored,
-        student=student,
-        teacher=teacher,
+        students=students,
+        teachers=teachers,
         strategy=strategy,
         question_sets=tuple(parts.sets.values()),
     )
@@ -150,7 +136,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
 
 def _written_out(recipe: Recipe, registry: Registry) -> Recipe:
     # Questions, keys and scores know a benchmark by one name, whichever the user likes.
-    def known(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def known(names: Tasks | None) -> Tasks | None:
         if names is None or names == ("all",):
             return names
         return tuple(registry.first_name("benchmark", name) for name in names)
@@ -164,57 +150,198 @@ def _written_out(recipe: Recipe, registry: Registry) -> Recipe:
     )
 
 
-def without_duplicates(name: str, benchmark: Benchmark) -> Benchmark:
-    """Return the benchmark without leaked training questions. Raises `RecipeError` if it does not offer that."""
-    if not isinstance(benchmark, Deduplicating):
-        raise RecipeError(f"{name} cannot drop duplicates: its plugin does not offer it")
-    return benchmark.without_duplicates()
+@dataclass
+class _Builder:
+    """Nodes by key, in order: asking for a stage that is there already gives the one that is there."""
+
+    recipe: Recipe
+    parts: Parts
+    settings: Mapping[str, Settings]
+    students: tuple[Part[Student], ...]
+    teachers: tuple[Part[Teacher], ...]
+    strategy: Part[Strategy]
+    scored: Tasks
+    by_key: dict[str, Node] = field(default_factory=dict)
+    arms: list[Arm] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+
+    def build(self) -> None:
+        """Teachers first, so that each is loaded once and gone before students need the memory; then each student."""
+        recipe = self.recipe
+        for teacher, student, seed, fraction in product(self.teachers, self.students, recipe.seeds, recipe.fraction):
+            self._annotate(teacher, student, (*recipe.train_on, *recipe.refined_on), seed, fraction)
+        for teacher, student, seed in product(self.teachers, self.students, recipe.seeds):
+            self._score_teacher(teacher, student, seed)
+        for student, seed in product(self.students, recipe.seeds):
+            self._baseline(student, seed)
+            for teacher, fraction in product(self.teachers, recipe.fraction):
+                self._teach(_Lesson(student, teacher, seed, fraction, self._where(student, teacher, fraction)))
+
+    def add(self, stage: Stage) -> Node:
+        made = node(stage)
+        return self.by_key.setdefault(made.key, made)
+
+    def _where(self, student: Part[Student], teacher: Part[Teacher], fraction: float) -> str:
+        recipe = self.recipe
+        words = (
+            (student.spec, len(self.students) > 1),
+            (f"by {teacher.spec}", len(self.teachers) > 1),
+            (f"{fraction:g}", len(recipe.fraction) > 1),
+        )
+        return " ".join(word for word, varies in words if varies)
+
+    def _selection(self, seed: int, fraction: float) -> Selection:
+        return Selection(self.recipe.limit, fraction, seed if fraction < 1 else 0)
+
+    def _annotate(
+        self, teacher: Part[Teacher], student: Part[Student], names: Iterable[str], seed: int, fraction: float
+    ) -> tuple[Node, ...]:
+        settings, selection = self.settings[student.spec].annotate, self._selection(seed, fraction)
+        return tuple(self.add(Annotate(teacher, self.parts.train(name, seed, selection), settings)) for name in names)
+
+    def _score_teacher(self, teacher: Part[Teacher], student: Part[Student], seed: int) -> None:
+        """The teacher's own accuracy (Table 5): with the trigger on train it is there already, the rest is asked."""
+        wanted = self.recipe.eval_teacher
+        if wanted is False or (wanted is None and isinstance(teacher.made, Remote)):
+            return
+        settings, selection = self.settings[student.spec].annotate, self._selection(seed, max(self.recipe.fraction))
+        trained = dict.fromkeys((*self.recipe.train_on, *self.recipe.refined_on))
+        for name in trained:
+            self.add(Annotate(teacher, self.parts.train(name, seed, selection), settings, "direct"))
+        if not wanted:
+            return
+        for name, prompting in product(trained, PROMPTINGS):
+            questions = self.parts.test(name, seed, self.recipe.test_limit)
+            self.add(Annotate(teacher, questions, settings, prompting))
+
+    def _baseline(self, student: Part[Student], seed: int) -> None:
+        recipe, arms = self.recipe, self.recipe.tasks
+        where = student.spec if len(self.students) > 1 else ""
+        shared = _Shared(
+            student=student.spec,
+            teacher=self.teachers[0].spec if len(self.teachers) == 1 else "",
+            train_on=arms[0][0] if len(arms) == 1 else (),
+            refine_on=arms[0][1] if len(arms) == 1 else (),
+            fraction=recipe.fraction[0] if len(recipe.fraction) == 1 else 1.0,
+            method=recipe.methods[0],
+        )
+        self._evaluate(PHASES[0], student, None, seed, where, shared)
+
+    def _teach(self, lesson: _Lesson) -> None:
+        for method in self.recipe.methods:
+            if method == "refine":
+                self._taught(lesson, method, (), tuple(dict.fromkeys(refined for _, refined in self.recipe.tasks)))
+                continue
+            for train_on in dict.fromkeys(taught for taught, _ in self.recipe.tasks):
+                self._taught(lesson, method, train_on, self._refined_after(train_on))
+
+    def _refined_after(self, train_on: Tasks) -> tuple[Tasks, ...]:
+        return tuple(refined for taught, refined in self.recipe.tasks if taught == train_on)
+
+    def _taught(self, lesson: _Lesson, method: Method, train_on: Tasks, refine_ons: Sequence[Tasks]) -> None:
+        student, seed = lesson.student, lesson.seed
+        settings = self.settings[student.spec]
+        where = lesson.on(self._named(train_on) if train_on else "untaught")
+        taught = self._annotate(lesson.teacher, student, train_on, seed, lesson.fraction)
+        instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where))
+        shared = _Shared(
+            student=student.spec,
+            teacher=lesson.teacher.spec,
+            train_on=train_on,
+            refine_on=refine_ons[0] if len(refine_ons) == 1 else (),
+            fraction=lesson.fraction,
+            method=method,
+        )
+        sampled = {}
+        if method != "instruct":
+            for name in dict.fromkeys(name for names in refine_ons for name in names):
+                sampled[name] = self.add(
+                    Sample(student, instructed, self._source(lesson, name), settings.sample, seed, where)
+                )
+        if train_on:
+            self._evaluate(PHASES[1], student, instructed, seed, where, shared)
+        for refine_on in refine_ons:
+            arm = Arm(
+                student, lesson.teacher, train_on, refine_on, lesson.fraction, seed, method, taught, instructed
+            )  # fmt: skip
+            if method != "instruct":
+                arm = self._refined(lesson, arm, tuple(sampled[name] for name in refine_on), shared)
+            self.arms.append(arm)
+
+    def _refined(self, lesson: _Lesson, arm: Arm, sampled: tuple[Node, ...], shared: _Shared) -> Arm:
+        student, seed, refine_on = lesson.student, lesson.seed, arm.refine_on
+        settings = self.settings[student.spec]
+        crossed = f" then {self._named(refine_on)}" if self.recipe.cross else ""
+        where = lesson.on((self._named(arm.train_on) if arm.train_on else "untaught") + crossed)
+        sources = tuple(self._source(lesson, name) for name in refine_on)
+        demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
+        keep = settings.annotate.keep
+        paired = self.add(Pair(self.strategy, sampled, sources, demonstrations, keep, settings.pair, seed, where))
+        refined = self.add(Refine(student, self.strategy, arm.instructed, paired, settings.refine, seed, where))
+        self._evaluate(PHASES[2], student, refined, seed, where, replace(shared, refine_on=refine_on))
+        annotated = tuple(dict.fromkeys((*arm.annotated, *demonstrations)))
+        return replace(arm, annotated=annotated, sampled=sampled, paired=paired, refined=refined)
+
+    def _source(self, lesson: _Lesson, name: str) -> QuestionSet:
+        return self.parts.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))
+
+    def _named(self, tasks: Tasks) -> str:
+        return "+".join(tasks) if self.recipe.cross else ""
+
+    def _evaluate(
+        self, phase: Phase, student: Part[Student], learnt: Node | None, seed: int, where: str, shared: _Shared
+    ) -> None:
+        settings, limit = self.settings[student.spec].evaluate, self.recipe.test_limit
+        for name in self.scored:
+            stage = Evaluate(student, phase, learnt, self.parts.test(name, seed), limit, settings, seed, where)
+            self.cells.append(
+                Cell(
+                    phase=phase,
+                    benchmark=name,
+                    seed=seed,
+                    node=self.add(stage),
+                    student=shared.student,
+                    teacher=shared.teacher,
+                    train_on=shared.train_on,
+                    refine_on=shared.refine_on,
+                    fraction=shared.fraction,
+                    method=shared.method,
+                )
+            )
 
 
 @dataclass(frozen=True)
-class _Seed:
-    cells: tuple[Cell, ...]
-    annotated: tuple[Node, ...]
-    instructed: Node
-    paired: Node
-    refined: Node
+class _Lesson:
+    student: Part[Student]
+    teacher: Part[Teacher]
+    seed: int
+    fraction: float
+    where: str
+
+    def on(self, tasks: str) -> str:
+        return " ".join(word for word in (self.where, tasks) if word)
 
 
-def _plan_seed(
-    seed: int,
-    recipe: Recipe,
-    settings: Settings,
-    parts: _Parts,
-    nodes: _Nodes,
-    made: tuple[Part[Teacher], Part[Student], Part[Strategy]],
-    scored: Sequence[str],
-) -> _Seed:
-    teacher, student, strategy = made
-    selection = Selection(recipe.limit, recipe.fraction, seed if recipe.fraction < 1 else 0)
-    keep = settings.annotate.keep
-
-    def annotate(names: Iterable[str]) -> tuple[Node, ...]:
-        return tuple(
-            nodes.add(Annotate(teacher, parts.train(name, seed, selection), settings.annotate)) for name in names
-        )
-
-    def evaluate(phase: Phase, learnt: Node | None) -> Iterator[Cell]:
-        for name in scored:
-            stage = Evaluate(student, phase, learnt, parts.test(name, seed), recipe.test_limit, settings.evaluate, seed)
-            yield Cell(phase, name, seed, nodes.add(stage))
-
-    taught, refined_on = annotate(recipe.train_on), annotate(recipe.refined_on)
-    cells = list(evaluate(PHASES[0], None))
-    instructed = nodes.add(Instruct(student, taught, keep, settings.instruct, seed))
-    sources = tuple(parts.train(name, seed, selection) for name in recipe.refined_on)
-    sampled = tuple(nodes.add(Sample(student, instructed, source, settings.sample, seed)) for source in sources)
-    cells += evaluate(PHASES[1], instructed)
-    paired = nodes.add(Pair(strategy, sampled, sources, refined_on, keep, settings.pair, seed))
-    refined = nodes.add(Refine(student, strategy, instructed, paired, settings.refine, seed))
-    cells += evaluate(PHASES[2], refined)
-    return _Seed(tuple(cells), tuple(dict.fromkeys((*taught, *refined_on))), instructed, paired, refined)
+@dataclass(frozen=True)
+class _Shared:
+    student: str
+    teacher: str
+    train_on: Tasks
+    refine_on: Tasks
+    fraction: float
+    method: Method
 
 
 def count_stages(plan: Plan) -> dict[str, int]:
     """Return how many stages of each name a plan has."""
     return dict(Counter(one.stage.name for one in plan.nodes))
+
+
+def one_by_one(plan: Plan) -> Iterator[Node]:
+    """Yield the stages a script would run that makes every score by itself, from the teacher's answers on."""
+    closures: dict[str, tuple[Node, ...]] = {}
+    for one in plan.nodes:
+        below = {below.key: below for made in one.stage.inputs for below in closures[made.key]}
+        closures[one.key] = (*below.values(), one)
+    for cell in plan.cells:
+        yield from closures[cell.node.key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import RecipeError, suggestion
-from sitkit.types import Json
+from sitkit.types import METHODS, Json, Method
 
 _LARGEST = 2**31
 _MOST_SEEDS = 10_000
@@ -22,31 +23,45 @@ EMBEDDED_EVAL = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a run is. ``settings`` are those of ``--set``: stage -> key -> value, over what the student recommends.
+    """What a run is. ``settings`` are those of ``--set``: stage -> key -> value, over what a student recommends.
+
+    Every student is taught by every teacher, on every fraction, with every seed: each such combination is an arm of
+    the run, and what arms share is done once. ``cross`` makes an arm of every pair of a task of ``train_on`` and one
+    of ``refine_on``, each alone (the paper's Table 1: with two different tasks it is cross self-refinement);
+    otherwise all tasks are trained on together. ``methods`` are the ways a student learns: "both" phases, "instruct"
+    alone, or "refine" alone, from the untaught student (Figure 4).
 
     ``teacher=None`` is the embedded one for the embedded benchmarks and ``gold`` for others; ``refine_on=None`` means
-    the training tasks, ``eval_on=None`` the training and refining tasks (all four embedded ones if these are embedded).
-    ``limit`` and ``test_limit`` take the first questions of a split, ``fraction`` a
-    nested random subset by seed. ``drop_duplicates`` leaves out training questions that stand in the test split too.
-    ``seeds`` are run one after another.
+    the training tasks, ``eval_on=None`` the training and refining tasks (all four embedded ones if these are
+    embedded and trained on together).
+    ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
+    ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
+    for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
+    ``drop_duplicates`` leaves out training questions that stand in the test split too.
     """
 
-    teacher: str | None = None
-    student: str = "tiny"
+    teacher: tuple[str, ...] | None = None
+    student: tuple[str, ...] = ("tiny",)
     strategy: str = "dpo-cot"
     train_on: tuple[str, ...] = EMBEDDED_TRAIN
     refine_on: tuple[str, ...] | None = None
     eval_on: tuple[str, ...] | None = None
-    fraction: float = 1.0
+    cross: bool = False
+    methods: tuple[Method, ...] = ("both",)
+    fraction: tuple[float, ...] = (1.0,)
     limit: int | None = None
     test_limit: int | None = None
     seeds: tuple[int, ...] = (0,)
     data_dir: str | None = None
     drop_duplicates: bool = False
+    eval_teacher: bool | None = None
+    max_cost: float | None = None
     settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require(0 < self.fraction <= 1, f"fraction must be above 0 and at most 1, got {self.fraction}")
+        for fraction in self.fraction:
+            _require(0 < fraction <= 1, f"fraction must be above 0 and at most 1, got {fraction:g}")
+        _require(self.max_cost is None or 0 <= self.max_cost < math.inf, f"max_cost must be 0 or more: {self.max_cost}")
         for name in ("limit", "test_limit"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
@@ -54,7 +69,7 @@ class Recipe:
         _require(len(self.seeds) > 0, "seeds must name at least one seed")
         _require(self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1], "all stands alone")
         _require(all(0 <= seed < 2**32 for seed in self.seeds), "a seed must be between 0 and 4294967295")
-        for name in ("train_on", "refine_on", "eval_on", "seeds"):
+        for name in _TUPLES:
             values = getattr(self, name)
             if values is not None:
                 _require(len(values) > 0, f"{name} is empty")
@@ -62,11 +77,18 @@ class Recipe:
                 _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
 
     @property
-    def taught_by(self) -> str:
-        """The teacher: the embedded one knows the embedded questions; others come with their own solutions."""
+    def taught_by(self) -> tuple[str, ...]:
+        """The teachers: the embedded one knows the embedded questions; others come with their own solutions."""
         if self.teacher is not None:
             return self.teacher
-        return "tiny" if {*self.train_on, *self.refined_on} <= set(EMBEDDED_EVAL) else "gold"
+        return ("tiny",) if {*self.train_on, *self.refined_on} <= set(EMBEDDED_EVAL) else ("gold",)
+
+    @property
+    def tasks(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+        """What is trained and refined on, by arm: all tasks together, or with ``cross`` every pair of single ones."""
+        if not self.cross:
+            return ((self.train_on, self.refined_on),)
+        return tuple(((taught,), (refined,)) for taught in self.train_on for refined in self.refined_on)
 
     @property
     def refined_on(self) -> tuple[str, ...]:
@@ -80,20 +102,25 @@ class Recipe:
         if self.eval_on is not None:
             return self.eval_on
         trained = tuple(dict.fromkeys((*self.train_on, *self.refined_on)))
-        return EMBEDDED_EVAL if set(trained) <= set(EMBEDDED_EVAL) else trained
+        return EMBEDDED_EVAL if set(trained) <= set(EMBEDDED_EVAL) and not self.cross else trained
 
     def as_mapping(self) -> dict[str, Json]:
         """Return the recipe as plain values, under the names of the flags and the YAML file."""
         plain: dict[str, Json] = {}
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
-            plain[_YAML_NAMES.get(entry.name, entry.name)] = list(value) if isinstance(value, tuple) else value
+            if isinstance(value, tuple):
+                value = value[0] if len(value) == 1 and entry.name in _ONE_OR_MORE else list(value)
+            plain[_YAML_NAMES.get(entry.name, entry.name)] = value
         plain["set"] = {stage: dict(keys) for stage, keys in self.settings.items()}
         return plain
 
 
 _YAML_NAMES = {"settings": "set"}
 _LISTS = ("train_on", "refine_on", "eval_on")
+_ONE_OR_MORE = ("teacher", "student", "fraction")
+_TUPLES = (*_LISTS, *_ONE_OR_MORE, "methods", "seeds")
+_SWITCHES = ("drop_duplicates", "cross", "eval_teacher")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
 
 
@@ -136,13 +163,25 @@ def _read(name: str, value: Any, where: str) -> Any:
             raise RecipeError(f"{where}: {name} must be a whole number, got {value!r}")
         return value
     if name == "fraction":
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RecipeError(f"{where}: fraction must be a number, got {value!r}")
+        fractions = value if isinstance(value, list | tuple) else [value]
+        if not all(_number(one) for one in fractions):
+            raise RecipeError(f"{where}: fraction must be a number or a list of numbers, got {value!r}")
+        return tuple(float(one) for one in fractions)
+    if name == "max_cost":
+        if not _number(value):
+            raise RecipeError(f"{where}: max_cost must be a number, got {value!r}")
         return float(value)
-    if name == "drop_duplicates":
+    if name in _SWITCHES:
         if not isinstance(value, bool):
-            raise RecipeError(f"{where}: drop_duplicates must be true or false, got {value!r}")
+            raise RecipeError(f"{where}: {name} must be true or false, got {value!r}")
         return value
+    if name == "methods":
+        return _methods(value, where)
+    if name in _ONE_OR_MORE:
+        specs = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(spec, str) for spec in specs):
+            raise RecipeError(f"{where}: {name} must be text or a list of texts, got {value!r}")
+        return tuple(specs)
     if name == "set":
         if not isinstance(value, Mapping) or not all(isinstance(keys, Mapping | None) for keys in value.values()):
             raise RecipeError(f"{where}: set must map stages to settings, got {value!r}")
@@ -150,6 +189,13 @@ def _read(name: str, value: Any, where: str) -> Any:
     if not isinstance(value, str):
         raise RecipeError(f"{where}: {name} must be text, got {value!r}")
     return value
+
+
+def _methods(value: object, where: str) -> tuple[str, ...]:
+    words = [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(word in METHODS for word in words):
+        raise RecipeError(f"{where}: methods must be a list of {', '.join(METHODS)}, got {value!r}")
+    return tuple(words)
 
 
 def seed_range(first: int, count: int, where: str) -> tuple[int, ...]:
@@ -186,7 +232,7 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 def default_name(recipe: Recipe, digest: str) -> str:
     """Return a run name that says what was run and tells recipes apart by the first digits of their key."""
-    parts = [recipe.student, recipe.strategy, "+".join(recipe.train_on)]
+    parts = ["+".join(recipe.student), recipe.strategy, ("x" if recipe.cross else "+").join(recipe.train_on)]
     slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", "_".join(parts)).strip("-.")
     return f"{slug[:80]}_{digest[:8]}"
 
@@ -196,6 +242,10 @@ def check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_.-]{0,119}", name):
         raise RecipeError(f"--name {name!r}: letters, digits, + _ . - only, starting with a letter or digit")
     return name
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _whole(value: object) -> bool:

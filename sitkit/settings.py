@@ -31,6 +31,7 @@ class AnnotateSettings:
     temperature: float = setting(0.7, "sampling temperature of the teacher; 0 is greedy", low=0, high=10)
     max_new_tokens: int = setting(512, "longest answer, in tokens", low=1)
     seed: int = setting(0, "seed of the teacher, apart from the run's: seeds share one set of demonstrations", low=0)
+    max_failures: float = setting(0.1, "share of the replies that may fail before the run stops", low=0, high=1)
     keep: Literal["right", "all"] = setting("right", "which demonstrations are trained on: those that reach the target")
 
 
@@ -50,6 +51,10 @@ class TrainSettings:
     max_length: int = setting(1024, "longest prompt and completion, in tokens; longer ones are cut at the end", low=8)
     gradient_checkpointing: bool = setting(False, "trade time for memory")
     save_steps: int = setting(50, "a checkpoint to go on from after a kill, every so many steps", low=1)
+    processes: int = setting(
+        1, "processes to train with, one a GPU; the batch size stays that of a step, shared by all", low=1, high=64
+    )
+    report_to: str = setting("none", "trackers that get the curves, by transformers' names: tensorboard,wandb,trackio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +112,9 @@ class EvaluateSettings:
     max_new_tokens: int = setting(512, "longest answer, in tokens", low=1)
 
 
+TRAIN = "train"
+"""The section that stands for instruct and refine both, as in ``--set train.processes=4``."""
+
 STAGE_SETTINGS: dict[str, type[Any]] = {
     "annotate": AnnotateSettings,
     "instruct": InstructSettings,
@@ -115,6 +123,9 @@ STAGE_SETTINGS: dict[str, type[Any]] = {
     "refine": RefineSettings,
     "evaluate": EvaluateSettings,
 }
+
+
+_TRAINING = ("instruct", "refine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,23 +143,41 @@ class Settings:
 def resolve(*layers: Mapping[str, Mapping[str, object]]) -> Settings:
     """Lay mappings of stage -> key -> value over the defaults, later ones on top; text is read by the field's type.
 
+    The section "train" stands for instruct and refine both; within a mapping, what those say themselves beats it.
     Raises `SettingError` for an unknown stage or key (the nearest is suggested) and for a value out of range.
     """
     values: dict[str, dict[str, object]] = {stage: {} for stage in STAGE_SETTINGS}
     for layer in layers:
-        for stage, keys in layer.items():
-            if stage not in STAGE_SETTINGS:
-                raise SettingError(f"no stage is called {stage!r}{suggestion(stage, STAGE_SETTINGS)}")
-            if not isinstance(keys, Mapping):
-                raise SettingError(f"the settings of {stage} must be key: value, got {keys!r}")
+        for stage, keys in spread(layer).items():
             for key, value in keys.items():
-                values[stage][str(key)] = read_setting(stage, str(key), value)
+                values[stage][key] = read_setting(stage, key, value)
     return Settings(**{stage: STAGE_SETTINGS[stage](**keys) for stage, keys in values.items()})
+
+
+def spread(layer: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    """Return a mapping of stage -> key -> value with what "train" says written out under instruct and refine.
+
+    For laying one mapping over another by stage and key. Raises `SettingError` for an unknown stage, and for a key
+    that instruct and refine do not share.
+    """
+    for stage, keys in layer.items():
+        if stage not in (*STAGE_SETTINGS, TRAIN):
+            raise SettingError(f"no stage is called {stage!r}{suggestion(stage, (*STAGE_SETTINGS, TRAIN))}")
+        if not isinstance(keys, Mapping):
+            raise SettingError(f"the settings of {stage} must be key: value, got {keys!r}")
+    shared = {str(key): value for key, value in layer.get(TRAIN, {}).items()}
+    for key, value in shared.items():
+        read_setting(TRAIN, key, value)
+    written = {stage: dict(shared) for stage in _TRAINING} if shared else {}
+    for stage, keys in layer.items():
+        if stage != TRAIN:
+            written[stage] = {**written.get(stage, {}), **{str(key): value for key, value in keys.items()}}
+    return written
 
 
 def read_setting(stage: str, key: str, value: object) -> object:
     """Return the value in the type of the setting. Raises `SettingError` if there is no such key or it cannot be."""
-    settings = STAGE_SETTINGS[stage]
+    settings = TrainSettings if stage == TRAIN else STAGE_SETTINGS[stage]
     fields = {field.name: field for field in dataclasses.fields(settings)}
     if key not in fields:
         raise SettingError(f"{stage} has no setting {key!r}{suggestion(key, fields)}")

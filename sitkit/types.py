@@ -25,8 +25,11 @@ Phase = Literal["baseline", "instruct", "refine"]
 Split = Literal["train", "test"]
 Origin = Literal["student", "teacher", "target"]
 
+Method = Literal["both", "instruct", "refine"]
+
 PROMPTINGS: tuple[Prompting, ...] = ("direct", "cot")
 PHASES: tuple[Phase, ...] = ("baseline", "instruct", "refine")
+METHODS: tuple[Method, ...] = ("both", "instruct", "refine")
 
 COT_TRIGGER = "Let's think step by step"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -340,6 +343,7 @@ class Student(Protocol):
     ) -> TrainingReport:
         """Fine-tune on the demonstrations' completions and leave an adapter in ``out``.
 
+        With no demonstrations, leave an adapter that changes nothing, for a student that is refined untaught.
         ``scratch`` survives a kill: whole checkpoints found there are gone on from. It is removed once done.
         """
 

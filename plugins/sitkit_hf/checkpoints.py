@@ -9,12 +9,12 @@ from pathlib import Path
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 
-_PARTS = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+_PARTS = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt")
 """What a checkpoint must hold beside trainer_state.json; without optimizer.pt the optimiser would start anew."""
 
 
-def newest(scratch: Path) -> Path | None:
-    """Return the newest whole checkpoint in the folder, and remove those that are not whole."""
+def newest(scratch: Path, processes: int = 1) -> Path | None:
+    """Return the newest whole checkpoint of so many processes in the folder, and remove those that are not whole."""
     found = sorted(
         (int(match.group(1)), path)
         for path in scratch.glob("checkpoint-*")
@@ -22,16 +22,20 @@ def newest(scratch: Path) -> Path | None:
     )
     whole = None
     for _, path in found:
-        if is_whole(path):
+        if is_whole(path, processes):
             whole = path
         else:
             shutil.rmtree(path)
     return whole
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """Tell whether the checkpoint was written to its end: trainer_state.json is written last and must parse."""
-    if not all((checkpoint / part).is_file() for part in _PARTS):
+def is_whole(checkpoint: Path, processes: int = 1) -> bool:
+    """Tell whether the checkpoint was written to its end: trainer_state.json is written last and must parse.
+
+    Beside it, every process writes the state of its random numbers.
+    """
+    states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]
+    if not all((checkpoint / part).is_file() for part in (*_PARTS, *states)):
         return False
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from sitkit.types import Objective, TrainingReport
 from sitkit_hf.borrowing import adapted, own_randomness, switch_attention_dropout_off
 from sitkit_hf.examples import Examples
 from sitkit_hf.quiet import quiet
+from sitkit_hf.reference import with_reference
 from sitkit_hf.training import (
     Job,
     curve,
@@ -83,6 +84,11 @@ def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objec
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             # The rows are tokens already, exactly those that generation starts from.
             return dataset
+
+        def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+            if self.accelerator.num_processes == 1:
+                return super()._precompute_ref_logps(dataset, name, batch_size)
+            return with_reference(self, dataset, batch_size)
 
     return TokenPairsTrainer(
         model=model,

@@ -20,8 +20,10 @@ class Models:
     adapter merged in: into a copy of the base, or, where the base is 4-bit, into a 16- or 32-bit load of its own.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, local_rank: int = 0) -> None:
+        """Take the options, and which of the visible GPUs to use, where several processes train."""
         self.options = options
+        self.local_rank = local_rank
         self._tokenizer: Any = None
         self._base: Any = None
         self._merged: Any = None
@@ -69,13 +71,13 @@ class Models:
         return self.options.quantize == "nf4"
 
     def device(self) -> str:
-        """Return the device's name: "cpu" or "cuda:0". Raises `ModelError` if it is not there."""
+        """Return the device's name: "cpu" or "cuda:0", say. Raises `ModelError` if it is not there."""
         import torch
 
         if self.options.device == "cpu":
             return "cpu"
         if torch.cuda.is_available():
-            return "cuda:0"
+            return f"cuda:{self.local_rank}"
         if self.options.device == "cuda":
             raise ModelError("device=cuda: no CUDA device is available here; use device=cpu")
         return "cpu"

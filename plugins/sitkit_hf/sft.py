@@ -37,7 +37,10 @@ def instruct(
     seed: int,
     progress: Progress,
 ) -> TrainingReport:
-    """Train a new adapter on every linear layer (never the output layer); the loss is that of the completions."""
+    """Train a new adapter on every linear layer (never the output layer); the loss is that of the completions.
+
+    With no demonstrations the adapter is left as it starts, changing nothing.
+    """
     check_scheduler("instruct", settings)
     job = Job(
         stage="instruct",
@@ -70,7 +73,16 @@ def instruct(
         )
         return get_peft_model(model, config)
 
+    if not demonstrations:
+        return _untaught(job, attach)
     return fine_tune(job, attach, examples, Examples(), packing=settings.packing)
+
+
+def _untaught(job: Job, attach: Callable[[Any], Any]) -> TrainingReport:
+    """Save an adapter as it is before the first step: PEFT starts it so that it changes nothing."""
+    with quiet(), own_randomness(job.seed), adapted(job.models, attach) as model:
+        save_adapter(model, job.out, job.models.options.name)
+    return TrainingReport(steps=0, metrics={"examples": 0})
 
 
 def fine_tune(

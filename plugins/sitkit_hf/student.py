@@ -17,6 +17,7 @@ from sitkit.types import (
     TrainingReport,
 )
 from sitkit_hf.fingerprint import fingerprint, recommended
+from sitkit_hf.job import TrainingJob
 from sitkit_hf.loading import Models
 from sitkit_hf.options import Options
 
@@ -53,6 +54,19 @@ class HfStudent:
         progress: Progress,
     ) -> TrainingReport:
         """Train a new LoRA adapter on the completions. Raises `ModelError` if it cannot be, `SettingError`."""
+        if settings.processes > 1 and demonstrations:
+            return self._launch(
+                TrainingJob(
+                    stage="instruct",
+                    options=self.options,
+                    settings=settings,
+                    rows=tuple(demonstrations),
+                    out=out,
+                    scratch=scratch,
+                    seed=seed,
+                ),
+                progress,
+            )
         from sitkit_hf.sft import instruct
 
         return instruct(self.models, demonstrations, settings, out=out, scratch=scratch, seed=seed, progress=progress)
@@ -70,6 +84,21 @@ class HfStudent:
         progress: Progress,
     ) -> TrainingReport:
         """Train the adapter in ``start`` further on preferences. Raises `ModelError` or `SettingError`."""
+        if settings.processes > 1:
+            return self._launch(
+                TrainingJob(
+                    stage="refine",
+                    options=self.options,
+                    settings=settings,
+                    rows=tuple(pairs),
+                    out=out,
+                    scratch=scratch,
+                    seed=seed,
+                    start=start,
+                    objective=objective,
+                ),
+                progress,
+            )
         from sitkit_hf.refining import refine
 
         return refine(
@@ -89,6 +118,13 @@ class HfStudent:
         from sitkit_hf.export import export
 
         export(self.models, adapter, out, merge=merge)
+
+    def _launch(self, job: TrainingJob, progress: Progress) -> TrainingReport:
+        from sitkit_hf.launch import launch
+
+        # The training processes need the memory that this one's copies of the model take.
+        self.models.close()
+        return launch(job, progress)
 
     def close(self) -> None:
         """Free what was loaded."""

@@ -17,6 +17,7 @@ from sitkit_hf.callbacks import watcher
 from sitkit_hf.disk import disk_errors
 from sitkit_hf.loading import Models
 from sitkit_hf.memory import free_memory, out_of_memory
+from sitkit_hf.telling import MemoryRanOutError
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ class Job:
             "output_dir": str(self.scratch),
             "per_device_train_batch_size": micro,
             "per_device_eval_batch_size": micro,
-            "gradient_accumulation_steps": settings.batch_size // micro,
+            "gradient_accumulation_steps": settings.batch_size // (micro * settings.processes),
             "learning_rate": settings.learning_rate,
             "weight_decay": settings.weight_decay,
             "lr_scheduler_type": settings.scheduler,
@@ -90,6 +91,11 @@ class Job:
             "disable_tqdm": True,
             "dataloader_pin_memory": False,
         }
+        if settings.processes > 1:
+            # A LoRA weight without a gradient would be a bug; looking for such at every step costs time.
+            arguments["ddp_find_unused_parameters"] = False
+            if device == "cpu":
+                arguments["ddp_backend"] = "gloo"
         if self.eval_steps:
             arguments |= {
                 "eval_strategy": "steps",
@@ -112,12 +118,22 @@ def check_scheduler(stage: str, settings: TrainSettings) -> None:
         )
 
 
+def check_processes(stage: str, settings: TrainSettings) -> None:
+    """Raise `SettingError` where a step's examples cannot be shared evenly by the processes."""
+    if settings.batch_size % settings.processes:
+        raise SettingError(
+            f"{stage}.processes={settings.processes}: {stage}.batch_size={settings.batch_size} is not a multiple of it"
+        )
+
+
 def with_batches_that_fit(job: Job, attempt: Callable[[int], T]) -> T:
     """Call ``attempt(examples per forward pass)``, with half as many each time memory runs out.
 
-    The optimiser's batch stays the same through gradient accumulation. Raises `ModelError` if one does not fit.
+    The optimiser's batch stays the same through gradient accumulation. Raises `ModelError` if one does not fit, and
+    where several processes train `MemoryRanOutError`, because all of them must start again.
     """
-    batch = job.settings.batch_size
+    processes = job.settings.processes
+    batch = job.settings.batch_size // processes
     micro = _divisor(batch, job.settings.micro_batch_size or _first_guess(job.models.base()))
     while True:
         try:
@@ -131,6 +147,8 @@ def with_batches_that_fit(job: Job, attempt: Callable[[int], T]) -> T:
                     f"{job.stage}: memory ran out with one example at a time; lower {job.stage}.max_length, or set"
                     f" {job.stage}.gradient_checkpointing=true or quantize=nf4"
                 ) from error
+            if processes > 1:
+                raise MemoryRanOutError(micro) from error
             micro = _divisor(batch, micro // 2)
         else:
             free_memory()
@@ -176,7 +194,7 @@ def train(
             first_loss=first_loss,
         )
     )
-    checkpoint = checkpoints.newest(job.scratch)
+    checkpoint = checkpoints.newest(job.scratch, job.settings.processes)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
@@ -188,12 +206,23 @@ def trainable_copy(model: Any) -> dict[str, Any]:
 def save_adapter(model: Any, out: Path, base: str) -> None:
     """Write the trained adapter alone, in PEFT's layout, the same bytes for the same weights.
 
-    ``base`` is what adapter_config.json names as the base model.
+    ``base`` is what adapter_config.json names as the base model. Of several processes the first one writes.
     """
+    if not is_first_process():
+        return
     with disk_errors():
         model.save_pretrained(str(out), selected_adapters=["default"], save_embedding_layers=False)
     (out / "README.md").unlink(missing_ok=True)
     write_adapter_config(out, base)
+
+
+def is_first_process() -> bool:
+    """Tell whether this is the one process that trains, or the first of several."""
+    import torch
+
+    return not (torch.distributed.is_available() and torch.distributed.is_initialized()) or not (
+        torch.distributed.get_rank()
+    )
 
 
 def write_adapter_config(folder: Path, base: str) -> None:

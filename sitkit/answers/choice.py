@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bisect
-import functools
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,7 +33,6 @@ from sitkit.answers.phrases import (
     MAY_DENY,
     NAME_BEFORE,
     NAMED,
-    NAMES,
     NONE_OF_THEM,
     OR,
     PARENTHESISED,
@@ -46,11 +43,14 @@ from sitkit.answers.phrases import (
     THEREFORE,
     WORD_AFTER,
 )
-from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END, last_matches, lower
+from sitkit.answers.text import REFUSAL, REVISION, SENTENCE_END, last_matches
 from sitkit.types import LETTERS, Question
 
 NO_OPTION = -1
 """Stands for a letter that no option has."""
+
+_JOINED = 4
+"""`JOIN` matches so many characters at most."""
 
 
 class Mention(NamedTuple):
@@ -88,19 +88,21 @@ class _Reader:
     def __init__(self, question: Question, text: str) -> None:
         self.choices = question.choices or ()
         self.text = plain_option(text)
-        self.masked, texts = find_texts(self.text, distinct_texts(self.choices, question.target))
-        self.low = lower(self.masked)
+        self.masked, self.low, texts = find_texts(self.text, distinct_texts(self.choices, question.target))
         self.mentions = self._merge(self._letters(), texts)
+        self.starts = [one.start for one in self.mentions]
         self.taken_back: set[int] = set()
+        self._sentences: list[tuple[int, int]] | None = None
 
-    @functools.cached_property
+    @property
     def sentences(self) -> list[tuple[int, int]]:
         """Where each sentence starts and ends."""
-        ends = [0, *(found.end() for found in SENTENCE_END.finditer(self.masked)), len(self.text)]
-        return list(pairwise(ends))
+        if self._sentences is None:
+            ends = [0, *[found.end() for found in SENTENCE_END.finditer(self.masked)], len(self.text)]
+            self._sentences = list(pairwise(ends))
+        return self._sentences
 
-    @functools.cached_property
-    def conclusion(self) -> int:
+    def _conclusion(self) -> int:
         """Where the last sentence starts if it concludes or is the only one; else where the text ends."""
         said = [(start, end) for start, end in self.sentences if not self.masked[start:end].isspace() and start < end]
         if said and (len(said) == 1 or LAST_CONCLUDES.search(self.low, *said[-1])):
@@ -208,7 +210,9 @@ class _Reader:
 
     def _is_one_of_several(self, one: Mention) -> bool:
         """Whether another option is given beside this one, as in "A or B"."""
-        at = bisect.bisect_left(self.mentions, one.start, key=_start)
+        if len(self.mentions) < 2:
+            return False
+        at = bisect.bisect_left(self.starts, one.start)
         return (at + 1 < len(self.mentions) and self._joined(at)) or (at > 0 and self._joined(at - 1))
 
     def _joined(self, at: int) -> bool:
@@ -224,7 +228,7 @@ class _Reader:
         """Whether a mention can be an answer: an option's text can only as a sentence of its own or in a conclusion."""
         if one.lettered or one.option == NO_OPTION or values_of(self.choices):
             return True
-        if one.start >= self.conclusion:
+        if one.start >= self._conclusion():
             return True
         start, end = self._sentence(one.start)
         return bool(SAME.match(self.masked, start, one.start) and SAME.match(self.masked, one.end, end))
@@ -297,8 +301,7 @@ class _Reader:
         return values.index(number) if number is not None and values.count(number) == 1 else None
 
     def _among(self, start: int, end: int) -> list[Mention]:
-        first = bisect.bisect_left(self.mentions, start, key=_start)
-        return self.mentions[first : bisect.bisect_left(self.mentions, end, key=_start)]
+        return self.mentions[bisect.bisect_left(self.starts, start) : bisect.bisect_left(self.starts, end)]
 
     def _sentence(self, at: int) -> tuple[int, int]:
         index = bisect.bisect_right(self.sentences, (at, len(self.text) + 1)) - 1
@@ -314,7 +317,7 @@ class _Reader:
 
     def _starts_listing(self, at: int) -> bool:
         """Whether the first two mentions from here are the first option's and then the second's, as in a list."""
-        first = bisect.bisect_left(self.mentions, at - 1, key=_start)
+        first = bisect.bisect_left(self.starts, at - 1)
         letters = self.mentions[first : first + 2]
         if len(letters) < 2 or letters[0].start > at + 1 or [one.option for one in letters] != [0, 1]:
             return False
@@ -323,26 +326,25 @@ class _Reader:
             or "\n" in self.masked[letters[0].end : letters[1].start]
         )
 
-    def _letters(self) -> list[tuple[int, int, int]]:
+    def _letters(self) -> dict[int, tuple[int, int]]:
+        """Where options are named by their letters: start -> (end, option)."""
         found: dict[int, tuple[int, int]] = {}
-        for pattern, text in self._patterns():
-            for one in pattern.finditer(text):
+        options, low, masked = len(self.choices), self.low, self.masked
+        if ")" in masked:
+            for one in PARENTHESISED.finditer(masked):
+                option = LETTERS.find(one[1].upper())
+                found.setdefault(one.start(1), (one.end(), option if option < options else NO_OPTION))
+        if "option" in low or "choice" in low or "letter" in low or "answer" in low:
+            for one in NAMED.finditer(low):
                 group = one.lastindex or 1
-                letter, at = one[group], one.start(group)
-                option = LETTERS.find(letter.upper())
-                valid = 0 <= option < len(self.choices)
-                if pattern is BARE and (not valid or self._is_word(letter, at)):
-                    continue
-                if at not in found:
-                    found[at] = (one.end(), option if valid else NO_OPTION)
-        return [(at, end, option) for at, (end, option) in sorted(found.items())]
-
-    def _patterns(self) -> Iterator[tuple[re.Pattern[str], str]]:
-        if ")" in self.masked:
-            yield PARENTHESISED, self.masked
-        if any(name in self.low for name in NAMES):
-            yield NAMED, self.low
-        yield BARE, self.masked
+                option = LETTERS.find(one[group].upper())
+                found.setdefault(one.start(group), (one.end(), option if option < options else NO_OPTION))
+        for one in BARE.finditer(masked):
+            letter, at = one[1], one.start()
+            option = LETTERS.find(letter)
+            if option < options and at not in found and not self._is_word(letter, at):
+                found[at] = (one.end(), option)
+        return found
 
     def _is_word(self, letter: str, at: int) -> bool:
         if letter == "I":
@@ -351,26 +353,27 @@ class _Reader:
             return True
         return NAME_BEFORE.search(self.masked, max(0, at - 12), at) is not None
 
-    def _merge(self, letters: list[tuple[int, int, int]], texts: list[tuple[int, int, int]]) -> list[Mention]:
+    def _merge(self, letters: dict[int, tuple[int, int]], texts: list[tuple[int, int, int]]) -> list[Mention]:
         """Join a letter and the option's text beside it, and mark what the words around deny."""
-        by_letter = {start for start, _, _ in letters}
-        merged: list[Mention] = []
-        for start, end, option in sorted(letters + texts):
-            if merged and (start not in by_letter or merged[-1].option == option):
-                before = merged[-1]
-                joined = JOIN.fullmatch(self.masked, before.end, start)
-                if joined and (before.start in by_letter or before.option == option):
-                    merged[-1] = before._replace(end=end, lettered=before.lettered or start in by_letter)
+        merged: list[tuple[int, int, int, bool]] = []
+        for start, end, option in sorted([(at, *named) for at, named in letters.items()] + texts):
+            lettered = start in letters
+            if merged:
+                first, last, before, before_lettered = merged[-1]
+                same = before == option
+                if (
+                    (same or not lettered)
+                    and (same or first in letters)
+                    and start - last <= _JOINED
+                    and JOIN.fullmatch(self.masked, last, start)
+                ):
+                    merged[-1] = (first, end, before, before_lettered or lettered)
                     continue
-            merged.append(Mention(start, end, option, start in by_letter))
+            merged.append((start, end, option, lettered))
         if MAY_DENY.search(self.low) is None:
-            return merged
-        return [one._replace(denied=True) if self._is_denied(one) else one for one in merged]
+            return [Mention(*one) for one in merged]
+        return [Mention(*one, self._is_denied(one[0], one[1])) for one in merged]
 
-    def _is_denied(self, one: Mention) -> bool:
-        before = self.masked[max(0, one.start - 50) : one.start]
-        return DENIED_BEFORE.search(before) is not None or DENIED_AFTER.match(self.masked, one.end) is not None
-
-
-def _start(one: Mention) -> int:
-    return one.start
+    def _is_denied(self, start: int, end: int) -> bool:
+        before = self.masked[max(0, start - 50) : start]
+        return DENIED_BEFORE.search(before) is not None or DENIED_AFTER.match(self.masked, end) is not None

@@ -25,11 +25,16 @@ def plain_option(text: str) -> str:
     return _BLANKS.sub(" ", text) if "  " in text else text
 
 
-def find_texts(text: str, options: tuple[tuple[str, int], ...]) -> tuple[str, list[tuple[int, int, int]]]:
-    """Find the options' texts as whole words, longest first, and hide them: "water" is not found in "salt water"."""
+def find_texts(text: str, options: tuple[tuple[str, int], ...]) -> tuple[str, str, list[tuple[int, int, int]]]:
+    """Find the options' texts as whole words, longest first, and hide them: "water" is not found in "salt water".
+
+    Return the text with them hidden, that in lower case, and (start, end, option) of each in order.
+    """
     low, found = lower(text), list[tuple[int, int, int]]()
     for option, index in options:
         at = low.find(option)
+        if at < 0:
+            continue
         pieces, done = list[str](), 0
         while at >= 0:
             end = at + len(option)
@@ -39,13 +44,16 @@ def find_texts(text: str, options: tuple[tuple[str, int], ...]) -> tuple[str, li
                 pieces += [low[done:at], HIDDEN * len(option)]
                 done = end
             at = low.find(option, end)
-        low = "".join([*pieces, low[done:]])
+        if done:
+            low = "".join([*pieces, low[done:]])
+    if not found:
+        return text, low, found
     found.sort()
     shown, done = list[str](), 0
     for start, end, _ in found:
         shown += [text[done:start], HIDDEN * (end - start)]
         done = end
-    return "".join([*shown, text[done:]]), found
+    return "".join([*shown, text[done:]]), low, found
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:

@@ -40,7 +40,7 @@ def data(
     questions stand there twice, or in train and test both.
     """
     from sitkit.cli.survey import survey
-    from sitkit.plan import without_duplicates
+    from sitkit.lookup import without_duplicates
 
     folder = None if data_dir is None else Path(data_dir)
     found, missing = list[Json](), list[DataError]()

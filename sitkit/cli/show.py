@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich import box
@@ -13,9 +12,9 @@ from rich.text import Text
 
 from sitkit.plan import Plan
 from sitkit.report.remarks import remarks
-from sitkit.report.tables import Table, accuracy_table, gain_table, pair_table, stage_table
-from sitkit.store import Artifact
-from sitkit.types import Json
+from sitkit.report.tables import Table, pair_table, score_tables, stage_table
+from sitkit.store import Store
+from sitkit.types import Estimate, Json
 
 _PLAIN_WIDTH = 160
 _NUMERIC = re.compile(r"[-+]?[0-9]|-?$")
@@ -30,7 +29,7 @@ def console() -> Console:
 def show_results(results: Json, folder: Path) -> None:
     """Print the tables of a run, what a reader must know, and where the report lies."""
     out = console()
-    for table in (accuracy_table(results), gain_table(results), pair_table(results), stage_table(results)):
+    for table in (*score_tables(results), pair_table(results), stage_table(results)):
         show_table(out, table)
     for text in remarks(results):
         out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
@@ -51,8 +50,12 @@ def show_table(out: Console, table: Table) -> None:
         out.print()
 
 
-def show_plan(plan: Plan, done: Mapping[str, Artifact], prompts: Mapping[str, int]) -> None:
-    """Print each stage of a plan, whether it is stored, and how many prompts it will answer."""
+def show_plan(plan: Plan, store: Store) -> None:
+    """Print each stage of a plan, whether it is stored, how many prompts it will answer, and what teachers cost."""
+    from sitkit.forecast import forecast
+
+    found = forecast(plan, store)
+    done, prompts = found.stored, found.prompts
     rows = tuple(
         (one.title, "stored" if one.key in done else "to run", str(prompts.get(one.key, 0) or ""), one.key[:12])
         for one in plan.nodes
@@ -61,4 +64,22 @@ def show_plan(plan: Plan, done: Mapping[str, Artifact], prompts: Mapping[str, in
         f"{len(done)} of {len(plan.nodes)} stages are stored; {sum(prompts.values())} prompts will be answered"
         " by the others."
     )
-    show_table(console(), Table("Plan", ("stage", "", "prompts", "key"), rows, note))
+    if found.alone_stages > len(plan.nodes):
+        note += (
+            f" A script that makes each of the {len(plan.cells)} scores by itself runs {found.alone_stages} stages and"
+            f" answers {found.alone_prompts} prompts."
+        )
+    out = console()
+    show_table(out, Table("Plan", ("stage", "", "prompts", "key"), rows, note))
+    if found.estimate is not None:
+        out.print(Text(_taking(found.estimate)), soft_wrap=True)
+
+
+def _taking(estimate: Estimate) -> str:
+    price = "no price is known (options price_in=, price_out=)"
+    if estimate.cost is not None:
+        price = f"at most ${estimate.cost:,.2f}"
+    return (
+        f"teachers: {estimate.calls} calls, about {estimate.prompt_tokens:,} tokens in and at most"
+        f" {estimate.completion_tokens:,} out, {price}"
+    )

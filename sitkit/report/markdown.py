@@ -55,13 +55,22 @@ def _plain_lm_eval(results: Json, name: str) -> list[str]:
 
 def _sentence(recipe: Json) -> str:
     refined = recipe["refine_on"] or recipe["train_on"]
+    each = "each of " if recipe.get("cross") else ""
     return (
-        f"Student `{recipe['student']}`, taught by `{recipe['teacher']}` on {', '.join(recipe['train_on'])}, refined by"
-        f" `{recipe['strategy']}` on {', '.join(refined)};"
+        f"Student {_listed(recipe['student'])}, taught by {_listed(recipe['teacher'])} on {each}"
+        f"{', '.join(recipe['train_on'])}, refined by `{recipe['strategy']}` on {each}{', '.join(refined)};"
         f" seed{'s' if len(recipe['seeds']) > 1 else ''} {', '.join(map(str, recipe['seeds']))},"
-        f" fraction {recipe['fraction']:g}, training limit {recipe['limit'] or 'none'},"
+        f" fraction {_plain(recipe['fraction'])}, training limit {recipe['limit'] or 'none'},"
         f" test limit {recipe['test_limit'] or 'none'}."
     )
+
+
+def _listed(value: Json) -> str:
+    return ", ".join(f"`{one}`" for one in (value if isinstance(value, list) else [value]))
+
+
+def _plain(value: Json) -> str:
+    return ", ".join(f"{one:g}" for one in (value if isinstance(value, list) else [value]))
 
 
 def _table(table: Table) -> list[str]:

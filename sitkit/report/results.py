@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,17 @@ from typing import Any
 from sitkit.errors import RunNotFoundError
 from sitkit.parts import Part
 from sitkit.pipeline import Outcome
-from sitkit.plan import Cell, Plan
+from sitkit.plan import Arm, Cell, Plan
 from sitkit.recipe import Recipe
-from sitkit.stages import Evaluate
+from sitkit.stages import Annotate, Evaluate
 from sitkit.types import Json
 
 RESULTS = "results.json"
 RECIPE = "recipe.yaml"
 REPORT = "report.md"
+
+_ARM_FIELDS = ("student", "teacher", "train_on", "refine_on", "fraction", "seed", "method")
+_STUDENT_FIELDS = ("phase", *_ARM_FIELDS, "stage", "key")
 
 _PACKAGES = ("sitkit", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "lm_eval", "math-verify")
 
@@ -41,7 +45,10 @@ def make_results(plan: Plan, recipe: Recipe, outcome: Outcome) -> dict[str, Json
             for record in outcome.stages
         ],
         "students": _students(plan),
+        "arms": [{**_arm(arm), "strategy": plan.strategy.spec} for arm in plan.arms],
+        "teacher_accuracy": _teacher_accuracy(plan, outcome),
         "tasks": _tasks(plan),
+        "usage": _usage(plan, outcome),
         "demonstrations": _demonstrations(plan, outcome),
         "pairs": _pairs(plan, outcome),
         "training": _training(outcome),
@@ -58,11 +65,50 @@ def _tasks(plan: Plan) -> dict[str, Json]:
 
 def _students(plan: Plan) -> list[dict[str, Json]]:
     """Which artifact holds which seed's instructed and refined student."""
-    return [
-        {"phase": phase, "seed": seed, "stage": one.stage.name, "key": one.key}
-        for phase, nodes in (("instruct", plan.instructed), ("refine", plan.refined))
-        for seed, one in zip(plan.recipe.seeds, nodes, strict=True)
-    ]
+    rows: dict[str, dict[str, Json]] = {}
+    for arm in plan.arms:
+        for phase, one in (("instruct", arm.instructed), ("refine", arm.refined)):
+            if one is not None and (phase == "refine" or arm.train_on):
+                what = {**_arm(arm), "phase": phase, "stage": one.stage.name, "key": one.key}
+                rows.setdefault(one.key, {name: what[name] for name in _STUDENT_FIELDS})
+    return list(rows.values())
+
+
+def _arm(arm: Arm) -> dict[str, Json]:
+    return {
+        "student": arm.student.spec,
+        "teacher": arm.teacher.spec,
+        "train_on": list(arm.train_on),
+        "refine_on": list(arm.refine_on),
+        "fraction": arm.fraction,
+        "seed": arm.seed,
+        "method": arm.method,
+        "annotate": [one.key for one in arm.annotated],
+        "instruct": arm.instructed.key if arm.train_on else None,
+        "sample": [one.key for one in arm.sampled],
+        "pair": None if arm.paired is None else arm.paired.key,
+        "refine": None if arm.refined is None else arm.refined.key,
+    }
+
+
+def _teacher_accuracy(plan: Plan, outcome: Outcome) -> list[dict[str, Json]]:
+    """The teachers' own accuracy (Table 5), over the questions they answered."""
+    rows: dict[str, dict[str, Json]] = {}
+    for one in plan.annotated:
+        stage, info = one.stage, outcome.artifacts[one.key].info
+        if isinstance(stage, Annotate) and info["answered"]:
+            value, n = info["right"] / info["answered"], info["answered"]
+            rows[one.key] = {
+                "teacher": stage.teacher.spec,
+                "benchmark": stage.questions.benchmark.spec,
+                "split": stage.questions.split,
+                "prompting": stage.prompting,
+                "value": value,
+                "stderr": math.sqrt(value * (1 - value) / (n - 1)) if n > 1 else 0.0,
+                "n": n,
+                "key": one.key,
+            }
+    return list(rows.values())
 
 
 def versions(plan: Plan) -> dict[str, str]:
@@ -73,7 +119,7 @@ def versions(plan: Plan) -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    parts: list[Part[Any]] = [plan.teacher, plan.student, plan.strategy]
+    parts: list[Part[Any]] = [*plan.teachers, *plan.students, plan.strategy]
     parts += [questions.benchmark for questions in plan.question_sets]
     for part in parts:
         found[part.provider["distribution"]] = part.provider["version"]
@@ -99,24 +145,26 @@ def load_results(run: Path) -> dict[str, Json]:
 def _scores(plan: Plan, cell: Cell, outcome: Outcome) -> list[dict[str, Json]]:
     recipe, info = plan.recipe, outcome.artifacts[cell.node.key].info
     domains = {part.benchmark.spec: part.benchmark.made.domain for part in plan.question_sets}
-    trained = {*recipe.train_on, *recipe.refined_on}
+    trained = {*cell.train_on, *cell.refine_on} or {*recipe.train_on, *recipe.refined_on}
     rows = []
     for score in info["scores"]:
         worked = info["worked"][score["prompting"]]
         rows.append(
             {
-                "student": recipe.student,
-                "teacher": recipe.teacher,
+                "student": cell.student,
+                "teacher": cell.teacher,
                 "strategy": recipe.strategy,
                 "phase": cell.phase,
-                "train_on": list(recipe.train_on),
-                "refine_on": list(recipe.refined_on),
+                "train_on": list(cell.train_on),
+                "refine_on": list(cell.refine_on),
                 **score,
                 "transfer": _transfer(cell.benchmark, trained, domains),
                 "worked": worked["worked"],
                 "worked_correct": worked["worked_correct"],
                 "seed": cell.seed,
-                "fraction": recipe.fraction,
+                "fraction": cell.fraction,
+                "method": cell.method,
+                "key": cell.node.key,
             }
         )
     return rows
@@ -129,17 +177,37 @@ def _transfer(benchmark: str, trained: set[str], domains: Mapping[str, str]) -> 
 
 
 def _demonstrations(plan: Plan, outcome: Outcome) -> list[dict[str, Json]]:
-    return [{"label": one.stage.label(), **outcome.artifacts[one.key].info} for one in plan.annotated]
+    found = []
+    for one in plan.annotated:
+        if isinstance(one.stage, Annotate) and one.stage.demonstrates:
+            found.append({"label": one.stage.label(), "key": one.key, **outcome.artifacts[one.key].info})
+    return found
+
+
+def _usage(plan: Plan, outcome: Outcome) -> dict[str, Json]:
+    """Tokens of all teachers' replies, and their cost in US dollars if every price is known."""
+    used = [outcome.artifacts[one.key].info["usage"] for one in plan.annotated]
+    costs = [one["cost"] for one in used]
+    return {
+        "prompt_tokens": sum(one["prompt_tokens"] for one in used),
+        "completion_tokens": sum(one["completion_tokens"] for one in used),
+        "cost": None if None in costs or not costs else sum(costs),
+    }
 
 
 def _pairs(plan: Plan, outcome: Outcome) -> dict[str, Json]:
-    infos = [outcome.artifacts[one.key].info for one in plan.pairs]
-    counts = {name: sum(info[name] for info in infos) for name, value in infos[0].items() if isinstance(value, int)}
+    arms = [(arm, arm.paired) for arm in plan.arms if arm.paired is not None]
+    infos = [outcome.artifacts[paired.key].info for _, paired in arms]
+    names = [name for name, value in infos[0].items() if isinstance(value, int)] if infos else []
+    counts = {name: sum(info[name] for info in infos) for name in names}
     reasons: Counter[str] = Counter()
     for info in infos:
         reasons.update(info["left_out_reasons"])
-    by_seed = [{"seed": seed, **info} for seed, info in zip(plan.recipe.seeds, infos, strict=True)]
-    return {**counts, "left_out_reasons": dict(sorted(reasons.items())), "by_seed": by_seed}
+    by_arm = [
+        {**{name: value for name, value in _arm(arm).items() if name in _ARM_FIELDS}, "key": paired.key, **info}
+        for (arm, paired), info in zip(arms, infos, strict=True)
+    ]
+    return {"total": 0, **counts, "left_out_reasons": dict(sorted(reasons.items())), "by_arm": by_arm}
 
 
 def _training(outcome: Outcome) -> list[dict[str, Json]]:

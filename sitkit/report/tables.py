@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sitkit.report.lines import Line, has_arms, lines
 from sitkit.report.summary import CellSummary, gains, summarise
 from sitkit.types import PHASES, PROMPTINGS, Json
 
@@ -35,6 +36,32 @@ def accuracy_table(results: Json) -> Table:
         note += f", mean of {seeds} seeds (standard deviation over seeds in brackets)"
     headings = tuple(f"{name} ({cell.transfer}, n={cell.n})" for name, cell in first.items())
     return Table("Accuracy", ("phase", "prompting", *headings), tuple(rows), note + ".")
+
+
+def arms_table(results: Json) -> Table:
+    """Accuracy of every arm of a run, a row each: the paper's Tables 1, 10 and 11, or its Figure 4, in percent."""
+    found = [line for line in lines(results) if line.prompting == "cot" or line.phase == "baseline"]
+    benchmarks = list(dict.fromkeys(name for line in found for name in line.cells))
+    varying = [name for name in ("student", "teacher", "fraction") if len({_said(line, name) for line in found}) > 1]
+    rows = []
+    for line in found:
+        cells = (_accuracy(line.cells.get(name)) + _mark(line.cells.get(name), line) for name in benchmarks)
+        rows.append((*(_said(line, name) for name in varying), line.what(), line.prompting, *cells))
+    seeds = max((cell.seeds for line in found for cell in line.cells.values()), default=1)
+    note = "Accuracy in percent ± standard error over questions"
+    if seeds > 1:
+        note += f", mean of {seeds} seeds (standard deviation over seeds in brackets)"
+    headings = (*varying, "phase", "prompting", *benchmarks)
+    return Table("Accuracy", headings, tuple(rows), f"{note}; * a task trained or refined on.")
+
+
+def _said(line: Line, name: str) -> str:
+    value = getattr(line, name)
+    return f"{value:g}" if isinstance(value, float) else str(value or "-")
+
+
+def _mark(cell: CellSummary | None, line: Line) -> str:
+    return " *" if cell is not None and line.phase != "baseline" and cell.transfer == "trained" else ""
 
 
 def gain_table(results: Json) -> Table:
@@ -78,6 +105,8 @@ def worked_table(results: Json) -> Table:
 def pair_table(results: Json) -> Table:
     """Where the pairs came from, in counts (summed over seeds)."""
     pairs = results["pairs"]
+    if not pairs.get("by_arm"):
+        return Table("Preference pairs", ("what", "count"), (("pairs", "0"),))
     reasons = "; ".join(f"{reason}: {count}" for reason, count in pairs["left_out_reasons"].items())
     rows = (
         ("pairs", str(pairs["total"])),
@@ -116,13 +145,38 @@ def stage_table(results: Json) -> Table:
 def all_tables(results: Json) -> Sequence[Table]:
     """Return every table of the report, in order."""
     return (
-        accuracy_table(results),
-        gain_table(results),
-        worked_table(results),
+        *score_tables(results),
+        *(() if has_arms(results) else (worked_table(results),)),
         demonstration_table(results),
+        *teacher_tables(results),
         pair_table(results),
         stage_table(results),
     )
+
+
+def score_tables(results: Json) -> Sequence[Table]:
+    """Return the tables a reader looks for first: one for all arms, or accuracy and gain where there is but one."""
+    return (arms_table(results),) if has_arms(results) else (accuracy_table(results), gain_table(results))
+
+
+def teacher_tables(results: Json) -> Sequence[Table]:
+    """Return the teachers' own accuracy (the paper's Table 5), and what their answers took where that is known."""
+    rows = tuple(
+        (
+            str(one["teacher"]), str(one["benchmark"]), str(one["split"]), str(one["prompting"]),
+            f"{100 * one['value']:.1f} ± {100 * one['stderr']:.1f}", str(one["n"]),
+        )
+        for one in results.get("teacher_accuracy", ())
+    )  # fmt: skip
+    usage = results.get("usage", {})
+    note = "Over the questions it answered, in percent ± standard error."
+    if usage.get("prompt_tokens") or usage.get("completion_tokens"):
+        note += f" {usage['prompt_tokens']:,} tokens in, {usage['completion_tokens']:,} out"
+        note += "." if usage["cost"] is None else f", ${usage['cost']:,.2f}."
+    table = Table(
+        "The teacher's own accuracy", ("teacher", "benchmark", "split", "prompting", "right", "n"), rows, note
+    )
+    return (table,) if rows else ()
 
 
 def _accuracy(cell: CellSummary | None) -> str:

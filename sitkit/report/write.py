@@ -7,15 +7,16 @@ from pathlib import Path
 
 from sitkit.pipeline import Outcome
 from sitkit.plan import Plan
-from sitkit.recipe import Recipe, recipe_yaml
+from sitkit.recipe import recipe_yaml
 from sitkit.report.markdown import markdown
 from sitkit.report.results import RECIPE, REPORT, RESULTS, make_results
 from sitkit.store import disk_errors, write_atomically
 from sitkit.types import Json
 
 
-def write_run(folder: Path, plan: Plan, recipe: Recipe, outcome: Outcome) -> dict[str, Json]:
+def write_run(folder: Path, plan: Plan, outcome: Outcome) -> dict[str, Json]:
     """Write the three files and return the results. Raises `StoreError` if the folder cannot be written."""
+    recipe = plan.full_recipe()
     results = make_results(plan, recipe, outcome)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

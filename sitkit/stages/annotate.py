@@ -1,42 +1,61 @@
-"""Annotate: the teacher answers training questions step by step (section 2.1 of the paper)."""
+"""Annotate: the teacher answers questions (section 2.1 of the paper); its demonstrations, and its own accuracy."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sitkit.answers import READER_VERSION, is_correct
-from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
 from sitkit.settings import AnnotateSettings
+from sitkit.stages.asking import Asking
 from sitkit.stages.base import Node, Work
 from sitkit.store import make_key
-from sitkit.types import Demonstration, Generation, Json, Question, Teacher
+from sitkit.types import TRUNCATED, Demonstration, Generation, Json, Prompt, Prompting, Question, Reply, Teacher
 
 DEMONSTRATIONS = "demonstrations.jsonl"
+FAILURES = "failures.jsonl"
+
+_NOT_IN_KEYS = ("keep", "max_failures")
+"""Settings that do not change what a teacher answers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Annotate:
-    """One teacher's demonstrations for one benchmark's training questions."""
+    """One teacher's answers to one benchmark's questions: with the trigger on the training split, demonstrations."""
 
     name: ClassVar[str] = "annotate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     teacher: Part[Teacher]
     questions: QuestionSet
     settings: AnnotateSettings
+    prompting: Prompting = "cot"
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """It needs no other stage."""
         return ()
 
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """The teacher."""
+        return (self.teacher,)
+
+    @property
+    def demonstrates(self) -> bool:
+        """Whether these answers are demonstrations to train on, and not only the teacher's own accuracy."""
+        return self.prompting == "cot" and self.questions.split == "train"
+
     def label(self) -> str:
-        """Return the benchmark and the teacher."""
-        return f"{self.questions.benchmark.spec} by {self.teacher.spec}"
+        """Return the benchmark and the teacher, and what is asked where it is not for demonstrations."""
+        split = "" if self.questions.split == "train" else " test"
+        return f"{self.questions.benchmark.spec}{split} by {self.teacher.spec}" + (
+            "" if self.prompting == "cot" else f" {self.prompting}"
+        )
 
     def material(self) -> Json:
         """Return teacher, questions and generation; which demonstrations are kept is decided where they are used."""
@@ -45,53 +64,104 @@ class Annotate:
     def _answers_material(self) -> Json:
         return {
             "teacher": self.teacher.fingerprint,
-            "generation": {key: value for key, value in asdict(self.settings).items() if key != "keep"},
+            "prompting": self.prompting,
+            "generation": {key: value for key, value in asdict(self.settings).items() if key not in _NOT_IN_KEYS},
         }
 
-    def _answers(self, missing: list[Question], generation: Generation) -> Iterator[tuple[str, str]]:
-        if missing:
-            with self.teacher.calling("answer"):
-                given = self.teacher.made.answer(missing, "cot", generation)
-            yield from self.teacher.answers("answer", given)
+    @property
+    def generation(self) -> Generation:
+        """How the teacher generates."""
+        return Generation(self.settings.max_new_tokens, self.settings.temperature, self.settings.seed)
 
     def prompts(self) -> int:
         """Return the number of questions."""
         return len(self.questions.questions)
 
-    def run(self, work: Work) -> Json:
-        """Write demonstrations.jsonl.
+    def journal_name(self) -> str:
+        """Return the name of the rows shared by all selections of these questions."""
+        asked = {"answers": self._answers_material(), "questions": self.questions.fingerprint, "rows": self.version}
+        return f"annotate-{make_key(asked)[:20]}"
 
-        Answers are journalled under what determines an answer, without the selection of questions: a larger limit
-        or fraction asks the teacher only for what it has not answered yet.
+    def unanswered(self, answered: set[str]) -> list[Prompt]:
+        """Return the prompts that have no answer yet."""
+        return [
+            Prompt(question.id, question.prompt(self.prompting))
+            for question in self.questions.questions
+            if question.id not in answered
+        ]
+
+    def run(self, work: Work) -> Json:
+        """Write demonstrations.jsonl, and failures.jsonl for the replies that failed, which a next run tries again.
+
+        Replies are journalled under what determines an answer, without the selection of questions: a larger limit
+        or fraction asks the teacher only for what it has not answered yet. Raises `TeacherError` if more than
+        ``annotate.max_failures`` fail.
         """
         questions = {question.id: question for question in self.questions.questions}
-        generation = Generation(self.settings.max_new_tokens, self.settings.temperature, self.settings.seed)
-        asked = {"answers": self._answers_material(), "questions": self.questions.fingerprint}
-        with work.journal(f"annotate-{make_key(asked)[:20]}") as journal:
-            missing = [question for question in questions.values() if question.id not in journal.rows]
-            done = len(questions) - len(missing)
-            work.progress(done, len(questions))
-            for question_id, completion in self._answers(missing, generation):
-                if question_id not in questions:
-                    raise PluginError(f"{self.teacher}: answered {question_id!r}, which was not asked")
-                journal.append(question_id, completion)
-                done += 1
-                work.progress(min(done, len(questions)), len(questions))
-            rows = [
-                Demonstration(
-                    question_id=question.id,
-                    benchmark=question.benchmark,
-                    prompt=question.prompt("cot"),
-                    completion=journal.rows[question.id].strip(),
-                    teacher=self.teacher.spec,
-                    correct=is_correct(question, journal.rows[question.id]),
-                )
-                for question in questions.values()
-                if question.id in journal.rows
-            ]
-        write_rows(work.folder / DEMONSTRATIONS, rows)
-        right = sum(row.correct for row in rows)
-        unanswered = len(questions) - len(rows)
-        if unanswered:
-            work.notice(f"{self.label()}: {unanswered} of {len(questions)} questions were left unanswered")
-        return {"asked": len(questions), "answered": len(rows), "right": right, "unanswered": unanswered}
+        name = self.journal_name()
+        with work.journal(name) as journal:
+            asking = Asking(
+                part=self.teacher,
+                journal=journal,
+                ids=list(questions),
+                what=self.label(),
+                folder=journal.path.with_suffix(""),
+                budget=work.budget,
+                max_failures=self.settings.max_failures,
+                progress=work.progress,
+            )
+            replies = asking.ask("answer", lambda ids: self._call([questions[one] for one in questions if one in ids]))
+        answered = [
+            self._demonstration(question, replies[question.id])
+            for question in questions.values()
+            if question.id in replies and not replies[question.id].failed
+        ]
+        failed = asking.failures()
+        write_rows(work.folder / DEMONSTRATIONS, answered)
+        write_rows(
+            work.folder / FAILURES,
+            ({"question_id": one.id, "outcome": one.outcome, "detail": one.detail} for one in failed),
+        )
+        self._tell(work, asking, len(questions) - len(answered) - len(failed), sum(row.truncated for row in answered))
+        return {
+            "asked": len(questions),
+            "answered": len(answered),
+            "right": sum(row.correct for row in answered),
+            "unanswered": len(questions) - len(answered) - len(failed),
+            "truncated": sum(row.truncated for row in answered),
+            "failed": len(failed),
+            "outcomes": dict(sorted(Counter(reply.outcome for reply in replies.values()).items())),
+            "usage": asking.usage().as_json(),
+            "retry": bool(failed),
+        }
+
+    def _call(self, questions: list[Question]) -> Iterator[object]:
+        with self.teacher.calling("answer"):
+            return iter(self.teacher.made.answer(questions, self.prompting, self.generation))
+
+    def _demonstration(self, question: Question, reply: Reply) -> Demonstration:
+        return Demonstration(
+            question_id=question.id,
+            benchmark=question.benchmark,
+            prompt=question.prompt(self.prompting),
+            completion=reply.completion.strip(),
+            teacher=self.teacher.spec,
+            correct=is_correct(question, reply.completion),
+            reasoning=reply.reasoning.strip(),
+            truncated=reply.outcome == TRUNCATED,
+        )
+
+    def _tell(self, work: Work, asking: Asking, unanswered: int, truncated: int) -> None:
+        total = len(asking.ids)
+        if unanswered and self.demonstrates:
+            work.notice(f"{self.label()}: {unanswered} of {total} questions were left unanswered")
+        if asking.failures():
+            work.notice(
+                f"{self.label()}: {len(asking.failures())} of {total} replies failed ({asking.reasons()}); they are"
+                f" listed in {work.folder / FAILURES}, and the same command tries them again"
+            )
+        if truncated and self.demonstrates:
+            work.notice(
+                f"{self.label()}: {truncated} of {total} answers ended at annotate.max_new_tokens="
+                f"{self.settings.max_new_tokens}; they are not trained on"
+            )

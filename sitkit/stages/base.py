@@ -7,10 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sitkit.store import Artifact, Journal, make_key
 from sitkit.types import Json, Progress
+
+if TYPE_CHECKING:
+    from sitkit.parts import Part
+    from sitkit.stages.asking import Budget
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Work:
 
     ``folder`` takes its artifacts; what lies in ``scratch`` survives a kill and is removed once the stage is done;
     ``journal(name)`` opens rows shared by all stages of that name, under a lock; ``notice`` tells the user something,
-    now and in every report that uses this stage. ``task_folders``: distribution -> its folders of lm-eval tasks.
+    now and in every report that uses this stage; ``budget`` is what teachers may spend. ``task_folders``:
+    distribution -> its folders of lm-eval tasks.
     """
 
     folder: Path
@@ -28,6 +33,7 @@ class Work:
     journal: Callable[[str], AbstractContextManager[Journal]]
     progress: Progress
     notice: Callable[[str], None]
+    budget: Budget
     data_dir: Path | None
     task_folders: Mapping[str, Sequence[Path]]
 
@@ -46,6 +52,10 @@ class Stage(Protocol):
     def inputs(self) -> tuple[Node, ...]:
         """The stages whose artifacts this one reads."""
 
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """The teacher or student it keeps loaded while it runs."""
+
     def label(self) -> str:
         """Return a few words that tell it from other stages of its name."""
 
@@ -57,6 +67,12 @@ class Stage(Protocol):
 
     def run(self, work: Work) -> Json:
         """Make the artifacts in ``work.folder`` and return what there is to tell (kept in the manifest as info)."""
+
+
+def label(what: str, where: str, seed: int | None) -> str:
+    """Return what a stage does, where in the run it stands (in brackets) and its seed; those there are."""
+    words = (what, f"({where})" if where else "", "" if seed is None else f"seed {seed}")
+    return " ".join(word for word in words if word)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from sitkit.types import Demonstration
 def kept_demonstrations(
     work: Work, annotated: Iterable[Node], keep: Literal["right", "all"]
 ) -> tuple[list[Demonstration], int]:
-    """Return the demonstrations kept, in order, and how many were dropped as wrong or empty."""
+    """Return the demonstrations kept, in order, and how many were dropped as wrong, empty or cut off."""
     rows = [row for one in annotated for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration)]
-    kept = [row for row in rows if row.completion and (row.correct or keep == "all")]
+    kept = [row for row in rows if row.completion and not row.truncated and (row.correct or keep == "all")]
     return kept, len(rows) - len(kept)

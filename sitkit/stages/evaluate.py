@@ -12,7 +12,7 @@ from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
 from sitkit.settings import EvaluateSettings
-from sitkit.stages.base import Node, Work
+from sitkit.stages.base import Node, Work, label
 from sitkit.stages.completing import COMPLETIONS, complete_into
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Journal
@@ -35,15 +35,22 @@ class Evaluate:
     test_limit: int | None
     settings: EvaluateSettings
     seed: int
+    where: str = ""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """The instructed or refined student, or nothing for the baseline."""
         return () if self.learnt is None else (self.learnt,)
 
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """The student."""
+        return (self.student,)
+
     def label(self) -> str:
-        """Return phase and benchmark, and the seed where something was learnt."""
-        return f"{self.phase} {self.questions.benchmark.spec}" + ("" if self.learnt is None else f" seed {self.seed}")
+        """Return phase and benchmark, where in the run it stands, and the seed where something was learnt."""
+        what = f"{self.phase} {self.questions.benchmark.spec}"
+        return label(what, self.where, None if self.learnt is None else self.seed)
 
     def material(self) -> Json:
         """Return student, questions, tasks and generation; the seed only where answers are sampled."""

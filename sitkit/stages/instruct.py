@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from sitkit.errors import RecipeError
 from sitkit.objective import without_saving
 from sitkit.parts import Part
 from sitkit.settings import InstructSettings
-from sitkit.stages.base import Node, Work
+from sitkit.stages.base import Node, Work, label
 from sitkit.stages.demonstrations import kept_demonstrations
 from sitkit.stages.training import ADAPTER, training_info
 from sitkit.types import Json, Student
@@ -27,15 +27,21 @@ class Instruct:
     keep: Literal["right", "all"]
     settings: InstructSettings
     seed: int
+    where: str = ""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """The demonstrations."""
         return self.demonstrations
 
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """The student."""
+        return (self.student,)
+
     def label(self) -> str:
-        """Return the seed."""
-        return f"seed {self.seed}"
+        """Return where in the run it stands, and the seed."""
+        return label("", self.where, self.seed)
 
     def material(self) -> Json:
         """Return student, settings and seed."""
@@ -51,11 +57,14 @@ class Instruct:
         return 0
 
     def run(self, work: Work) -> Json:
-        """Leave an adapter. Raises `RecipeError` if no demonstration is left to train on."""
+        """Leave an adapter; one that changes nothing where there is no teacher to learn from.
+
+        Raises `RecipeError` if no demonstration is left to train on.
+        """
         kept, dropped = kept_demonstrations(work, self.demonstrations, self.keep)
-        if not kept and not dropped:
+        if self.demonstrations and not kept and not dropped:
             raise RecipeError("the teacher answered no question, so there is nothing to train on")
-        if not kept:
+        if self.demonstrations and not kept:
             raise RecipeError(
                 f"none of the teacher's {dropped} demonstrations reaches its target, so there is nothing to train on;"
                 " use --set annotate.keep=all to train on wrong ones"

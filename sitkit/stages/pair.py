@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from sitkit.answers import READER_VERSION, is_correct
 from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import read_rows, write_rows
 from sitkit.settings import PairSettings
-from sitkit.stages.base import Node, Work
+from sitkit.stages.base import Node, Work, label
 from sitkit.stages.demonstrations import kept_demonstrations
 from sitkit.stages.sample import ANSWERS
 from sitkit.types import Answers, Candidate, Demonstration, Json, LeftOut, PreferencePair, Question, Strategy
@@ -35,15 +35,21 @@ class Pair:
     keep: Literal["right", "all"]
     settings: PairSettings
     seed: int
+    where: str = ""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """The student's answers, then the demonstrations."""
         return (*self.sampled, *self.demonstrations)
 
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """Nothing is loaded."""
+        return ()
+
     def label(self) -> str:
-        """Return strategy and seed."""
-        return f"{self.strategy.spec} seed {self.seed}"
+        """Return strategy, where in the run it stands, and seed."""
+        return label(self.strategy.spec, self.where, self.seed)
 
     def material(self) -> Json:
         """Return the strategy and how answers are judged."""

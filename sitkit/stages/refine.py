@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sitkit.errors import RecipeError
 from sitkit.objective import refine_material, resolve_objective
 from sitkit.parts import Part, objective
 from sitkit.rows import read_rows
 from sitkit.settings import RefineSettings
-from sitkit.stages.base import Node, Work
+from sitkit.stages.base import Node, Work, label
 from sitkit.stages.pair import PAIRS
 from sitkit.stages.training import ADAPTER, training_info
 from sitkit.types import Json, PreferencePair, Strategy, Student
@@ -29,15 +29,21 @@ class Refine:
     paired: Node
     settings: RefineSettings
     seed: int
+    where: str = ""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """The instructed student and the pairs."""
         return (self.instructed, self.paired)
 
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """The student."""
+        return (self.student,)
+
     def label(self) -> str:
-        """Return strategy and seed."""
-        return f"{self.strategy.spec} seed {self.seed}"
+        """Return strategy, where in the run it stands, and seed."""
+        return label(self.strategy.spec, self.where, self.seed)
 
     def material(self) -> Json:
         """Return the objective, the settings and the seed; student and pairs are in the inputs' keys."""

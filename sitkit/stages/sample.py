@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
 from sitkit.settings import SampleSettings
-from sitkit.stages.base import Node, Work
+from sitkit.stages.base import Node, Work, label
 from sitkit.stages.completing import complete_all
 from sitkit.stages.training import ADAPTER
 from sitkit.types import PROMPTINGS, Answers, Generation, Json, Prompt, Prompting, Question, Student
@@ -28,15 +28,21 @@ class Sample:
     questions: QuestionSet
     settings: SampleSettings
     seed: int
+    where: str = ""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
         """The instructed student."""
         return (self.instructed,)
 
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """The student."""
+        return (self.student,)
+
     def label(self) -> str:
-        """Return benchmark and seed."""
-        return f"{self.questions.benchmark.spec} seed {self.seed}"
+        """Return benchmark, where in the run it stands, and seed."""
+        return label(self.questions.benchmark.spec, self.where, self.seed)
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""

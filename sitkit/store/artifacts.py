@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,13 +28,18 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished stage: its folder, what it has to tell (``info``), and the seconds it took."""
+    """A finished stage: its folder, what it has to tell (``info``), and the seconds it took.
+
+    ``content`` is the digest of its files; ``made_from`` holds that of every input as it was read, by key.
+    """
 
     stage: str
     key: str
     folder: Path
     info: Json
     seconds: float
+    content: str
+    made_from: Mapping[str, str]
 
 
 class Store:
@@ -82,9 +87,11 @@ class Store:
         # A kill between writing the manifest and removing the scratch folder leaves it behind.
         if (folder / SCRATCH).exists():
             shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-        return Artifact(stage, key, folder, manifest["info"], manifest["seconds"])
+        return _artifact(folder, manifest)
 
-    def finish(self, stage: str, key: str, material: Json, info: Json, seconds: float) -> Artifact:
+    def finish(
+        self, stage: str, key: str, material: Json, info: Json, seconds: float, made_from: Mapping[str, str]
+    ) -> Artifact:
         """Write the manifest, last and atomically, then remove the scratch folder, and return the artifact.
 
         Until the manifest is there, scratch is what an interrupted stage goes on from.
@@ -100,12 +107,13 @@ class Store:
                     os.fsync(file.fileno())
                 files[inside.as_posix()] = [path.stat().st_size, _sha256(path)]
         manifest = {
-            "stage": stage, "key": key, "seconds": seconds, "info": info, "files": files, "determined_by": material,
+            "stage": stage, "key": key, "seconds": seconds, "info": info, "files": files,
+            "made_from": dict(made_from), "determined_by": material,
         }  # fmt: skip
         manifest["digest"] = make_key(manifest)
         write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-        return Artifact(stage, key, folder, info, seconds)
+        return _artifact(folder, manifest)
 
     def discard(self, stage: str, key: str) -> None:
         """Remove everything under a key; it is renamed first, so that a half-removed folder never counts."""
@@ -159,11 +167,23 @@ def write_atomically(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _artifact(folder: Path, manifest: Mapping[str, Json]) -> Artifact:
+    return Artifact(
+        stage=manifest["stage"],
+        key=manifest["key"],
+        folder=folder,
+        info=manifest["info"],
+        seconds=manifest["seconds"],
+        content=make_key(manifest["files"]),
+        made_from=manifest["made_from"],
+    )
+
+
 def _parse_manifest(folder: Path, text: bytes, key: str) -> dict[str, Json]:
     try:
         manifest = json.loads(text)
         found, files, digest = manifest["key"], manifest["files"], manifest.pop("digest")
-        manifest["info"], float(manifest["seconds"])
+        manifest["info"], float(manifest["seconds"]), dict(manifest["made_from"]), str(manifest["stage"])
         if digest != make_key(manifest):
             raise ValueError("its digest is another")
         for size, content in files.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -27,18 +28,20 @@ class Journal:
         self._file = self.path.open("a+b")
         self._file.seek(0)
         content = self._file.read()
+        self.rows = _rows(content)
         whole = content.rfind(b"\n") + 1
-        for line in content[:whole].splitlines():
-            try:
-                row_id, value = json.loads(line)
-            except (ValueError, TypeError):
-                continue
-            if isinstance(row_id, str) and isinstance(value, str):
-                self.rows[row_id] = value
         if whole < len(content):
             self._file.truncate(whole)
         self._synced = time.monotonic()
         return self
+
+    @classmethod
+    def peek(cls, path: Path) -> Journal:
+        """Return the rows there are now, to read only and without a lock."""
+        found = cls(path)
+        with contextlib.suppress(FileNotFoundError):
+            found.rows = _rows(path.read_bytes())
+        return found
 
     def append(self, row_id: str, value: str) -> None:
         """Add a row; it survives a kill of the process at once, and a power cut after a second."""
@@ -53,3 +56,15 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _rows(content: bytes) -> dict[str, str]:
+    rows = {}
+    for line in content[: content.rfind(b"\n") + 1].splitlines():
+        try:
+            row_id, value = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        if isinstance(row_id, str) and isinstance(value, str):
+            rows[row_id] = value
+    return rows

@@ -1,0 +1,211 @@
+"""Log-probabilities of completions without the waste: no padding, no head over prompts, a pair's prompt once.
+
+TRL's trainers ask the model for per-token log-probabilities (``fused_lm_head=True``) and turn them into losses and
+metrics. What is replaced here is that one forward: the same numbers, up to rounding, from fewer positions. Rows are
+sorted by length into groups of little padding; the output layer runs over completions alone; and where the second half
+of the batch repeats the prompts of the first (chosen and rejected), each prompt goes through the model once, with both
+answers behind it and a mask between them (Wang and Hegde 2024, arXiv 2410.20305).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+FORWARD = 384
+"""What a forward and backward pass costs beside its tokens, in tokens: fewer, larger groups against more padding."""
+
+_VOCABULARY_TILE = 32768
+"""Logits are made for so many vocabulary entries at a time, as TRL does."""
+
+_KNOWN = {"input_ids", "attention_mask", "labels", "use_cache", "fused_lm_head", "num_items_in_batch"}
+_SPECIAL_HEADS = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What goes through the model in one row: a head, and one tail or two that do not see each other.
+
+    ``rows`` are the tails' rows in the batch, ``ends`` where they end there (exclusive); ``head`` is the length of what
+    they share, the whole prompt where there are two.
+    """
+
+    rows: tuple[int, ...]
+    head: int
+    ends: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Positions needed: a row's last token predicts nothing and stays out."""
+        return self.head + sum(end - self.head - 1 for end in self.ends)
+
+
+def speed_up(model: Any, *, pairs: bool, tolerance: float) -> None:
+    """Let a trainer's model take log-probabilities the short way; ``pairs``: the batch is chosen, then rejected.
+
+    ``model`` is what TRL has added its fused output layer to, inside PEFT's wrapper. On the first batch a few rows are
+    computed both ways; should any log-probability differ by more than ``tolerance`` nats (an architecture that reads
+    positions or masks in its own way), TRL's own forward stays.
+    """
+    config = model.config.get_text_config()
+    if any(getattr(config, name, None) not in (None, 1.0) for name in _SPECIAL_HEADS):
+        return
+    if hasattr(config, "output_router_logits") or config._attn_implementation not in ("sdpa", "eager"):
+        return
+    theirs, trusted = model.forward, list[bool]()
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if args or not kwargs.get("fused_lm_head") or not set(kwargs) <= _KNOWN or "labels" not in kwargs:
+            return theirs(*args, **kwargs)
+        if not trusted:
+            trusted.append(_agree(self, theirs, kwargs, pairs=pairs, tolerance=tolerance))
+        if not trusted[0]:
+            return theirs(**kwargs)
+        return _fused(self, kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"], pairs=pairs)
+
+    model.forward = MethodType(forward, model)
+
+
+def _agree(model: Any, theirs: Callable[..., Any], kwargs: dict[str, Any], *, pairs: bool, tolerance: float) -> bool:
+    import torch
+
+    count = len(kwargs["input_ids"])
+    rows = sorted({0, count // 2 - 1, count // 2, count - 1} if pairs else {0, count - 1})
+    few = {key: value[rows] if isinstance(value, torch.Tensor) and value.dim() else value for key, value in kwargs.items()}
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            expected = theirs(**few).log_probs
+            got = _fused(model, few["input_ids"], few["attention_mask"], few["labels"], pairs=pairs).log_probs
+    finally:
+        model.train(training)
+    return bool((expected - got).abs().max() <= tolerance)
+
+
+def _fused(model: Any, ids: Any, mask: Any, labels: Any, *, pairs: bool) -> Any:
+    import torch
+    from trl.kernels import ChunkedLogProbFunction
+    from trl.trainer.utils import FusedCausalLMOutput
+
+    wanted = labels[:, 1:] != -100
+    units = _units(ids, mask, wanted, pairs=pairs)
+    hidden, where = [], list[int]()
+    for group in grouped([unit.length for unit in units], FORWARD):
+        states, cells = _states(model, ids, wanted.shape[1], [units[index] for index in group])
+        hidden.append(states)
+        where += cells
+    head = model.get_output_embeddings()
+    cells = torch.tensor(where, device=wanted.device)
+    scored = ChunkedLogProbFunction.apply(
+        torch.cat(hidden),
+        head.weight,
+        head.bias,
+        labels[:, 1:].reshape(-1)[cells],
+        1.0,
+        _VOCABULARY_TILE,
+        None,
+        1.0,
+        ("log_probs", "entropy", "mean_logits", "is_top1"),
+    )
+
+    def spread(values: Any) -> Any:
+        flat = values.new_zeros(wanted.numel())
+        return flat.index_put((cells,), values).view(wanted.shape)
+
+    log_probs, entropy, _, mean_logits, is_top1 = (None if one is None else spread(one) for one in scored)
+    return FusedCausalLMOutput(
+        loss=-log_probs.sum() / max(1, len(where)),
+        log_probs=log_probs,
+        entropy=entropy,
+        mean_logits=mean_logits,
+        is_top1=is_top1,
+        label_mask=wanted,
+    )
+
+
+def _units(ids: Any, mask: Any, wanted: Any, *, pairs: bool) -> list[Unit]:
+    """What goes through the model for a batch: rows by themselves, or pairs around their common prompt."""
+    ends = [int(end) for end in mask.sum(dim=1).tolist()]
+    # Positions before a row's first label: its prompt.
+    heads = [int(first) + 1 for first in wanted.int().argmax(dim=1).tolist()]
+    half = len(ends) // 2
+    if not pairs:
+        return [Unit((row,), head, (end,)) for row, (head, end) in enumerate(zip(heads, ends, strict=True))]
+    units = []
+    for row in range(half):
+        other, head = row + half, heads[row]
+        if head == heads[other] and bool((ids[row, :head] == ids[other, :head]).all()):
+            units.append(Unit((row, other), head, (ends[row], ends[other])))
+        else:
+            units += [Unit((one,), heads[one], (ends[one],)) for one in (row, other)]
+    return units
+
+
+def grouped(lengths: Sequence[int], overhead: int) -> list[list[int]]:
+    """Return indices in groups that cost least: rows times the longest of a group, and ``overhead`` for each group."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    best, cut = [0], [0]
+    for last in range(1, len(order) + 1):
+        longest = lengths[order[last - 1]]
+        cost, first = min((best[first] + (last - first) * longest + overhead, first) for first in range(last))
+        best.append(cost)
+        cut.append(first)
+    groups, last = [], len(order)
+    while last:
+        groups.append(order[cut[last] : last])
+        last = cut[last]
+    return groups[::-1]
+
+
+def _states(model: Any, ids: Any, columns: int, units: Sequence[Unit]) -> tuple[Any, list[int]]:
+    """Return the hidden states that predict completions, (tokens, width), and each one's cell in (rows, columns)."""
+    import torch
+
+    width = max(unit.length for unit in units)
+    source, positions, picked, cells = [], [], [], list[int]()
+    for place, unit in enumerate(units):
+        first = unit.rows[0]
+        taken = [first * (columns + 1) + column for column in range(unit.head)]
+        seen = list(range(unit.head))
+        for row, end in zip(unit.rows, unit.ends, strict=True):
+            start = place * width + len(taken)
+            taken += [row * (columns + 1) + column for column in range(unit.head, end - 1)]
+            seen += range(unit.head, end - 1)
+            # The head's last position predicts the first token of every tail.
+            picked += [place * width + unit.head - 1, *range(start, start + end - 1 - unit.head)]
+            cells += [row * columns + column for column in range(unit.head - 1, end - 1)]
+        # Padding on the right is seen by nothing that counts, so any token does.
+        filler = width - len(taken)
+        source.append(taken + taken[:1] * filler)
+        positions.append(seen + [0] * filler)
+    device = ids.device
+    output = model.base_model(
+        input_ids=ids.reshape(-1)[torch.tensor(source, device=device)],
+        position_ids=torch.tensor(positions, device=device),
+        attention_mask=_mask(units, width, device, model),
+        use_cache=False,
+    ).last_hidden_state
+    return output.reshape(-1, output.shape[-1])[torch.tensor(picked, device=device)], cells
+
+
+def _mask(units: Sequence[Unit], width: int, device: Any, model: Any) -> Any:
+    """Return which position sees which, (rows, 1, width, width); None for plain causal attention."""
+    import torch
+
+    if all(len(unit.rows) == 1 for unit in units):
+        return None
+    steps = torch.arange(width, device=device)
+    # A second tail begins where the first one ends, and sees what lies before the first one's start.
+    begins = torch.tensor([unit.head for unit in units], device=device)[:, None, None]
+    turns = torch.tensor([unit.ends[0] - 1 if len(unit.rows) == 2 else width for unit in units], device=device)
+    turns = turns[:, None, None]
+    query, key = steps[None, :, None], steps[None, None, :]
+    seen = (key <= query) & ~((query >= turns) & (key >= begins) & (key < turns))
+    seen = seen[:, None]
+    if model.config._attn_implementation == "eager":
+        smallest = torch.finfo(model.dtype).min
+        return torch.zeros(seen.shape, dtype=model.dtype, device=device).masked_fill(~seen, smallest)
+    return seen

@@ -1,0 +1,81 @@
+"""Make a model backend of lm-eval from its arguments, and say in one line why it cannot be."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from sitkit.errors import TeacherError
+from sitkit_lmeval.options import Options
+from sitkit_lmeval.quiet import quiet
+
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
+_SECRET_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+def make_backend(options: Options) -> Any:
+    """Return lm-eval's `LM`. Raises `TeacherError` if it cannot be made, naming the argument that is wrong if one is.
+
+    Values are read as lm-eval reads ``--model_args``: 8 is a number, true a boolean, '8' in quotes text.
+    """
+    from lm_eval.api.registry import model_registry
+    from lm_eval.utils import handle_arg_string
+
+    arguments = {key: handle_arg_string(value) for key, value in options.arguments.items()}
+    with quiet():
+        try:
+            kind = model_registry.get(options.backend)
+            return kind.create_from_arg_obj({**_defaults(kind, arguments), **arguments})
+        except ImportError as error:
+            raise TeacherError(
+                f"lm-eval's {options.backend} needs a package that is not here: {one_line(error)}"
+            ) from error
+        except TypeError as error:
+            raise TeacherError(_wrong_argument(options, kind, error)) from error
+        except Exception as error:
+            raise TeacherError(f"lm-eval cannot make its {options.backend} model: {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return the error's text on one line, without the secrets that the environment holds."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_VARIABLE.search(name):
+            text = text.replace(value, f"${name}")
+    return text if len(text) <= 500 else f"{text[:500]}…"
+
+
+def _defaults(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    # lm-eval's hf insists on a GPU unless it is told otherwise.
+    if "device" in arguments or _parameters(kind).get("device") != "cuda":
+        return {}
+    import torch
+
+    return {} if torch.cuda.is_available() else {"device": "cpu"}
+
+
+def _parameters(kind: Any) -> dict[str, Any]:
+    return {
+        name: parameter.default
+        for one in inspect.getmro(kind)
+        if "__init__" in vars(one) and one is not object
+        for name, parameter in inspect.signature(vars(one)["__init__"]).parameters.items()
+        if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+
+
+def _wrong_argument(options: Options, kind: Any, error: TypeError) -> str:
+    unexpected, missing = _UNEXPECTED.search(str(error)), _MISSING.search(str(error))
+    if unexpected and unexpected[1] in options.arguments:
+        names = sorted(_parameters(kind))
+        near = get_close_matches(unexpected[1], names, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(names)}"
+        return f"lm-eval's {options.backend} takes no argument {unexpected[1]!r}; {hint}"
+    if missing:
+        return f"lm-eval's {options.backend} needs {missing[1]}=…: lm-eval:{options.backend},{missing[1]}=…"
+    return f"lm-eval cannot make its {options.backend} model: {one_line(error)}"

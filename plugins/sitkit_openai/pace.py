@@ -1,0 +1,76 @@
+"""How many calls may be in flight: as many as the endpoint bears, found by additive increase, multiplicative decrease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Pace:
+    """Lets at most ``limit`` calls in; it starts at ``most``, halves on a rate limit, and grows by one a round.
+
+    A wait that the endpoint asks for holds for every call that has not started yet, whoever was told.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(most)
+        self.flying = 0
+        self._until = 0.0
+        self._halved = float("-inf")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[float]:
+        """Wait for a place, hold it, and yield the time at which the call starts."""
+        await self._enter()
+        try:
+            yield _now()
+        finally:
+            self.flying -= 1
+            self._wake()
+
+    async def _enter(self) -> None:
+        while True:
+            pause = self._until - _now()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            elif self.flying < int(self.limit):
+                self.flying += 1
+                return
+            else:
+                turn = asyncio.get_running_loop().create_future()
+                self._waiting.append(turn)
+                try:
+                    await turn
+                except asyncio.CancelledError:
+                    # The turn may have come in the same moment: the next one in line must not miss it.
+                    self._wake()
+                    raise
+
+    def _wake(self) -> None:
+        for _ in range(max(0, int(self.limit) - self.flying)):
+            if not self._waiting:
+                return
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+
+    def limited(self, started: float, wait: float | None) -> None:
+        """Take note of a rate limit that met a call started at ``started``; calls of one burst halve only once."""
+        if wait is not None:
+            self._until = max(self._until, _now() + wait)
+        if started > self._halved:
+            self._halved = _now()
+            self.limit = max(1.0, self.limit / 2)
+
+    def answered(self) -> None:
+        """Take note of a call that went well."""
+        self.limit = min(float(self.most), self.limit + 1 / self.limit)
+        self._wake()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

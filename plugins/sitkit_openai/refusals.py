@@ -1,0 +1,107 @@
+"""What an HTTP status other than 200 means: try again, this prompt cannot be answered, or stop at once.
+
+The codes are those of OpenAI's error reference (platform.openai.com/docs/guides/error-codes); other servers send the
+same statuses with codes or messages of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sitkit.types import Json
+from sitkit_openai import outcomes
+from sitkit_openai.retry_after import retry_after
+from sitkit_openai.verdict import Verdict
+
+_NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "access_terminated")
+_WRONG_FIELD = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
+_FILTERS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation", "content_filtered")
+_TOO_LONG = re.compile(
+    r"maximum context|context[ _](?:length|window|size)|(?:prompt|input|request) is too long|too many (?:input )?tokens"
+    r"|reduce the length|max_model_len|longer than the model",
+    re.IGNORECASE,
+)
+_HINTS = {
+    "seed": "leave it out with seed=off",
+    "stop": "leave it out with stop=off",
+    "temperature": "set another with --set annotate.temperature=1",
+    "max_tokens": "name the other field with length_field=max_completion_tokens",
+    "max_completion_tokens": "name the other field with length_field=max_tokens",
+    "top_p": "leave top_p= out",
+    "reasoning_effort": "leave reasoning_effort= out",
+}
+_DETAIL = 300
+
+
+def refused(status: int, headers: Mapping[str, str], text: str, error: Json) -> Verdict:
+    """Judge a reply by its HTTP status, its headers, its body's text and the ``error`` object found in it, if any."""
+    code, message, field = _parts(error)
+    said = f"HTTP {status}" + (f": {message}" if message else _page(text))
+    wait = retry_after(headers)
+    if code in _FILTERS:
+        return Verdict(outcomes.CONTENT_FILTER, said, billed=False)
+    if code == "context_length_exceeded" or (status in (400, 403, 413, 422) and _TOO_LONG.search(message)):
+        return Verdict(outcomes.TOO_LONG, said, billed=False)
+    if code in _NO_MONEY or status == 402:
+        return _stop(f"the account has no money or quota left ({said})")
+    if status == 429:
+        return Verdict(outcomes.RATE_LIMIT, said, wait=wait, billed=False)
+    if status in (408, 409) or status >= 500:
+        return Verdict(outcomes.SERVER_ERROR, said, wait=wait, billed=False)
+    if status == 401:
+        return _stop(f"the key was refused ({said})")
+    if status == 403:
+        return _stop(f"the key may not do this ({said})")
+    if status in (404, 405, 410) or code == "model_not_found":
+        return _stop(f"there is no such model, or base_url= is wrong ({said})")
+    if field in _HINTS and (code in _WRONG_FIELD or _names(field, message)):
+        return _stop(f"the endpoint does not take {field} as it is: {_HINTS[field]} ({said})")
+    if code in _WRONG_FIELD:
+        return _stop(f"the endpoint does not take the request's field {field or 'it names'} ({said})")
+    return Verdict(outcomes.BAD_REQUEST, said, billed=False)
+
+
+def _stop(why: str) -> Verdict:
+    return Verdict(outcomes.BAD_REQUEST, why, fatal=why, billed=False)
+
+
+def _names(field: str, message: str) -> bool:
+    return re.search(rf"\b{field}\b", message) is not None
+
+
+def _parts(error: Json) -> tuple[str, str, str]:
+    """Return code, message and field, "" for what is not there."""
+    if isinstance(error, str):
+        return "", error[:_DETAIL], ""
+    if isinstance(error, list):  # FastAPI's validation errors
+        first = error[0] if error and isinstance(error[0], dict) else {}
+        place = first.get("loc")
+        field = str(place[-1]) if isinstance(place, list) and place else ""
+        return str(first.get("type") or ""), f"{first.get('msg') or ''} {field}".strip()[:_DETAIL], field
+    if not isinstance(error, dict):
+        return "", "", ""
+    code = error.get("code")
+    words = [str(one).lower() for one in (code, error.get("type")) if isinstance(one, str) and one]
+    known = (*_NO_MONEY, *_WRONG_FIELD, *_FILTERS)
+    message = error.get("message")
+    return (
+        next((word for word in words if word in known), words[0] if words else ""),
+        message[:_DETAIL] if isinstance(message, str) else "",
+        str(error.get("param") or ""),
+    )
+
+
+def _page(text: str) -> str:
+    plain = " ".join(re.sub(r"<[^>]*>", " ", text[:4000]).split())
+    return f": {plain[:80]}" if plain else ""
+
+
+def error_of(body: Json) -> Json:
+    """Return the error in a body: an object, FastAPI's list of details, a text, or None."""
+    if not isinstance(body, dict):
+        return body if isinstance(body, str) else None
+    for key in ("error", "detail"):
+        if body.get(key):
+            return body[key]
+    return body if "message" in body else None

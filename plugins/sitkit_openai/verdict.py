@@ -1,0 +1,117 @@
+"""What a completion that came back with HTTP 200 is: an answer, an answer cut short, or one of the named failures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sitkit.types import ANSWERED, TRUNCATED, Json
+from sitkit_openai import outcomes
+from sitkit_openai.reasoning import split_thought
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One attempt judged: the outcome (see `sitkit.types.Reply`), the text, and what it used.
+
+    ``wait``: seconds the endpoint asks everybody to wait; ``fatal``: going on makes no sense, for this reason;
+    ``billed`` is False where nothing can have been charged for; the tokens are None where the endpoint named none.
+    """
+
+    outcome: str
+    detail: str = ""
+    completion: str = ""
+    reasoning: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    wait: float | None = None
+    fatal: str | None = None
+    billed: bool = True
+
+    @property
+    def passing(self) -> bool:
+        """Whether another attempt may fare better."""
+        return self.outcome in outcomes.PASSING
+
+
+def read_body(text: str) -> Json | Verdict:
+    """Return the JSON object of a body, or why it is none."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        page = text.lstrip()[:200].lower()
+        what = "an HTML page" if page.startswith(("<!doctype", "<html", "<head")) else "no JSON"
+        return Verdict(outcomes.MALFORMED, f"the body is {what}")
+    return body if isinstance(body, dict) else Verdict(outcomes.MALFORMED, "the body is no JSON object")
+
+
+def judge(body: Json) -> Verdict:
+    """Judge the body of a chat completion, a JSON object."""
+    into, out = _usage(body)
+
+    def failed(outcome: str, detail: str = "", reasoning: str = "") -> Verdict:
+        return Verdict(outcome, detail, reasoning=reasoning, prompt_tokens=into, completion_tokens=out)
+
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return failed(outcomes.NO_CHOICES, "the reply has no choices")
+    choice = choices[0]
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        return failed(outcomes.MALFORMED, "the choice has no message")
+    finish = choice.get("finish_reason")
+    try:
+        text, thought = _texts(message)
+    except TypeError:
+        return failed(outcomes.MALFORMED, "the content is no text")
+    inline, answer, closed = split_thought(text)
+    reasoning = "\n\n".join(part for part in (thought.strip(), inline) if part)
+    if finish == "content_filter":
+        return failed(outcomes.CONTENT_FILTER, "the endpoint's filter stopped the answer", reasoning)
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal.strip():
+        return failed(outcomes.REFUSAL, refusal, reasoning)
+    if finish == "length":
+        return Verdict(TRUNCATED, "", answer, reasoning, into, out)
+    if not answer.strip():
+        why = "the content is null" if message.get("content") is None else "the content is empty"
+        if reasoning:
+            why = "there is reasoning but no answer" if closed else "the reasoning never ends"
+        elif message.get("tool_calls"):
+            why = "a tool call in place of an answer"
+        return failed(outcomes.EMPTY, why, reasoning)
+    return Verdict(ANSWERED, "", answer, reasoning, into, out)
+
+
+def _texts(message: dict[str, Any]) -> tuple[str, str]:
+    """Return content and reasoning; raises TypeError if the content is neither text, null nor a list of parts."""
+    # vLLM calls it reasoning (once reasoning_content), DeepSeek reasoning_content, OpenRouter reasoning.
+    thought = next((found for key in ("reasoning", "reasoning_content") if isinstance(found := message.get(key), str)), "")
+    content = message.get("content")
+    if content is None:
+        return "", thought
+    if isinstance(content, str):
+        return content, thought
+    if not isinstance(content, list):
+        raise TypeError
+    texts, thoughts = list[str](), [thought]
+    for part in content:
+        if not isinstance(part, dict):
+            raise TypeError
+        if isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif isinstance(part.get("thinking"), list):  # Mistral's reasoning models
+            thoughts += [one["text"] for one in part["thinking"] if isinstance(one, dict) and "text" in one]
+    return "".join(texts), "\n".join(one for one in thoughts if one)
+
+
+def _usage(body: Json) -> tuple[int | None, int | None]:
+    usage = body.get("usage")
+    if not isinstance(usage, dict):
+        return None, None
+    return _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+
+
+def _tokens(found: object) -> int | None:
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None

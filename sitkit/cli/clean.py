@@ -1,0 +1,87 @@
+"""``sitkit clean``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sitkit.cli.options import debug_option, workspace_option
+from sitkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from sitkit.report.cleanup import Cleanup
+
+
+@click.command(short_help="Remove what no run refers to, or a run.")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and stop.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(0),
+    default=7.0,
+    show_default=True,
+    metavar="DAYS",
+    help="What no run refers to goes if it has not changed for so long: an interrupted run goes on from it.",
+)
+@click.option(
+    "--journals", is_flag=True, help="Remove the teachers' answers as well, as old; they may have cost money."
+)
+@workspace_option
+@debug_option
+def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, journals: bool, workspace: Path) -> None:
+    """Remove each RUN and the stages that no other run refers to; without RUN, whatever no run refers to.
+
+    The teachers' answers stay in journals/, unless --journals. Nothing is removed while a run is under way in the
+    workspace, and links are not followed.
+    """
+    from sitkit.cli.amounts import size_text
+    from sitkit.report.cleanup import DAY, Wish, busy, carry_out, plan_cleanup
+    from sitkit.store import Store
+    from sitkit.store.usage import cleaning
+
+    wish, now = Wish(workspace, runs, journals, older_than * DAY), time.time()
+    found = plan_cleanup(wish, now)
+    _show(found, older_than)
+    if not found.items:
+        click.echo("nothing to remove")
+        return
+    if dry_run:
+        with cleaning(Store(workspace)) as alone:
+            click.echo("nothing was removed (--dry-run)" if alone else f"note: {busy(workspace)}")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("clean asks before it removes anything, and there is no terminal to ask on: say --yes")
+        click.confirm("Remove this?", abort=True)
+    removed = carry_out(wish, found, now)
+    click.echo(f"removed {size_text(removed.size)}")
+
+
+def _show(found: Cleanup, older_than: float) -> None:
+    from sitkit.cli.amounts import size_text
+    from sitkit.cli.show import console, show_table
+    from sitkit.report.cleanup import OTHER
+    from sitkit.report.tables import Table
+
+    kinds = Counter(item.kind for item in found.items if item.kind != "run")
+    rows = [("run", item.path.name, "1", size_text(item.size)) for item in found.items if item.kind == "run"]
+    for kind, count in kinds.items():
+        total = sum(item.size for item in found.items if item.kind == kind)
+        rows.append(("other" if kind in OTHER else "stages", kind, str(count), size_text(total)))
+    if rows:
+        note = f"{size_text(found.size)} in all."
+        show_table(console(), Table("To remove", ("", "what", "count", "size"), tuple(rows), note))
+    if found.young:
+        size = size_text(sum(item.size for item in found.young))
+        click.echo(
+            f"note: {len(found.young)} more ({size}) changed within {older_than:g} days and stay: an interrupted run"
+            " goes on from them (--older-than 0 takes them too)"
+        )
+    for text in found.notes:
+        click.echo(f"note: {text}")

@@ -1,0 +1,120 @@
+"""``sitkit judge``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sitkit.cli.options import debug_option, workspace_option
+from sitkit.cli.stored_run import find_run
+from sitkit.registry import Registry
+from sitkit.types import PHASES, PROMPTINGS
+
+if TYPE_CHECKING:
+    from sitkit.judging.run import Prepared
+    from sitkit.types import Json
+
+
+@click.command(short_help="Rate a run's answers by a judge.")
+@click.argument("run")
+@click.option("--judge", metavar="SPEC", required=True, help="Who rates: openai:MODEL, hf:MODEL, …")
+@click.option("--sample", type=click.IntRange(1), default=50, show_default=True, help="Questions of each benchmark.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample.")
+@click.option(
+    "--phase", "phases", type=click.Choice(PHASES), multiple=True, help="Judge this phase; may be given again.  [default: all]"
+)  # fmt: skip
+@click.option(
+    "--prompting",
+    type=click.Choice(["cot", "direct", "both"]),
+    default="cot",
+    show_default=True,
+    help="Judge the answers with the trigger, those without it, or both.",
+)
+@click.option("--eval-on", metavar="B[,B]", help="Judge answers to these benchmarks.  [default: all that were scored]")
+@click.option("--run-seed", type=int, metavar="N", help="Judge this seed of the run.  [default: its first]")
+@click.option("--max-new-tokens", type=click.IntRange(1), default=512, show_default=True, help="Longest reply.")
+@click.option("--temperature", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop before more than this is spent.")
+@click.option(
+    "--max-failures",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Stop once more than this share of the replies failed.",
+)
+@click.option("--dry-run", is_flag=True, help="Say how many calls, tokens and dollars it would take, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@workspace_option
+@click.option("--quiet", is_flag=True, help="Print only notes and the path of the judgements.")
+@debug_option
+@click.pass_obj
+def judge(registry: Registry, /, run: str, prompting: str, eval_on: str | None, workspace: Path, **given: Any) -> None:
+    """Rate the answers of RUN (its name, or its folder) from 1 to 3, as in the paper's Appendix H.
+
+    A judge, which is a teacher that completes any prompt, reads the question and a student's answer in the prompt of
+    Table 12. The same questions are judged in every phase, so that phases are compared question by question. Every
+    reply is kept as it comes: the same command again asks only for what is missing.
+    """
+    from sitkit.judging.run import Request, prepare
+
+    max_cost, max_failures, dry_run, as_json, quiet = (
+        given.pop(name) for name in ("max_cost", "max_failures", "dry_run", "as_json", "quiet")
+    )
+    phases = tuple(phase for phase in PHASES if phase in given.pop("phases")) or PHASES
+    promptings = tuple(one for one in PROMPTINGS if prompting in (one, "both"))
+    benchmarks = None if eval_on is None else tuple(one.strip() for one in eval_on.split(",") if one.strip())
+    run_folder = find_run(run, workspace.absolute())
+    prepared = prepare(
+        Request(run_folder, phases=phases, promptings=promptings, benchmarks=benchmarks, **given), registry
+    )
+    try:
+        if dry_run:
+            _show_estimate(prepared.estimate(), as_json=as_json)
+        else:
+            _judge(prepared, max_cost=max_cost, max_failures=max_failures, as_json=as_json, quiet=quiet)
+    finally:
+        prepared.judge.part.made.close()
+
+
+def _judge(prepared: Prepared, *, max_cost: float | None, max_failures: float, as_json: bool, quiet: bool) -> None:
+    from sitkit.cli.interrupts import interruptible
+    from sitkit.cli.progress import listening
+    from sitkit.judging.run import carry_out
+
+    with listening(quiet=quiet or as_json) as shown, interruptible(shown) as listener:
+        judgement, path = carry_out(prepared, listener, max_cost=max_cost, max_failures=max_failures)
+    if as_json:
+        click.echo(json.dumps(judgement, indent=1, ensure_ascii=False))
+    elif quiet:
+        click.echo(path)
+    else:
+        _show(judgement, path)
+
+
+def _show(judgement: Json, path: Path) -> None:
+    from rich.text import Text
+
+    from sitkit.cli.show import console, show_table
+    from sitkit.report.judgements import judgement_tables
+
+    out = console()
+    for table in judgement_tables(judgement):
+        if table.rows:
+            show_table(out, table)
+    out.print(Text(f"judgements: {path}"), soft_wrap=True)
+
+
+def _show_estimate(estimate: Json, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(estimate, indent=1))
+        return
+    price = "no price is known" if estimate["cost"] is None else f"at most ${estimate['cost']:,.2f}"
+    tokens = f"about {estimate['prompt_tokens']:,} tokens in and at most {estimate['completion_tokens']:,} out, {price}"
+    click.echo(
+        f"{estimate['answers']} answers to {estimate['questions']} questions: {estimate['calls']} calls"
+        f" ({estimate['replied']} of {estimate['prompts']} different prompts have a reply already)"
+        + (f", {tokens}" if estimate["remote"] else "")
+    )

@@ -1,0 +1,51 @@
+"""Run a recipe from the command line: plan it, show it or walk it, write its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from sitkit.cli.flags import make_recipe
+from sitkit.registry import Registry
+
+
+def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
+    """Run what the options of `sitkit.cli.recipe_options` and the flags of a command say. Raises `SitkitError`."""
+    from sitkit.plan import build_plan
+    from sitkit.recipe import check_name, default_name
+    from sitkit.store import Store, make_key
+
+    given = dict(options)
+    workspace, name = given.pop("workspace").absolute(), given.pop("name")
+    dry_run, quiet, executor, report_to = (given.pop(key) for key in ("dry_run", "quiet", "executor", "report_to"))
+    settings, seed, seeds, config = (given.pop(key) for key in ("settings", "seed", "seeds", "config"))
+    # Options that may be given again are empty where they were not given.
+    given = {key: None if value == () else value for key, value in given.items()}
+    recipe = make_recipe(given, settings, seed, seeds, config)
+    plan = build_plan(recipe, registry)
+    store = Store(workspace)
+    title = check_name(name) if name else default_name(plan.recipe, make_key([one.key for one in plan.nodes]))
+    if dry_run:
+        from sitkit.cli.show import show_plan
+
+        show_plan(plan, store)
+        return
+    from sitkit.cli.interrupts import interruptible
+    from sitkit.cli.progress import listening
+    from sitkit.cli.show import show_results
+    from sitkit.pipeline import run_plan
+    from sitkit.report.write import write_run
+
+    try:
+        with listening(quiet=quiet) as shown, interruptible(shown) as listener:
+            outcome = run_plan(plan, store, registry, listener)
+    finally:
+        plan.close()
+    folder = workspace / "runs" / title
+    results = write_run(folder, plan, outcome)
+    if quiet:
+        click.echo(folder / "report.md")
+    else:
+        show_results(results, folder)

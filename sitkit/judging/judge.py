@@ -1,0 +1,102 @@
+"""Have a judge rate a run's answers: each reply on disk before it counts, only the missing ones asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from sitkit.errors import RecipeError
+from sitkit.judging.items import Item
+from sitkit.parts import Part
+from sitkit.stages import Asking, Budget, journal_path, read_replies
+from sitkit.store import Journal, Store, make_key
+from sitkit.types import Completing, Estimate, Generation, Progress, Prompt, Remote, Reply, Teacher
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A teacher that rates. Raises `RecipeError` if it cannot complete a prompt that is no question of a benchmark."""
+
+    part: Part[Teacher]
+    generation: Generation
+    store: Store
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.part.made, Completing):
+            raise RecipeError(
+                f"{self.part.spec} cannot judge: it answers a benchmark's questions only, while a judge completes any"
+                " prompt (as openai:MODEL and hf:MODEL do)"
+            )
+        # Errors should name it as what it is here.
+        object.__setattr__(self, "part", replace(self.part, kind="judge"))
+
+    @cached_property
+    def journal_name(self) -> str:
+        """The journal is every run's: what determines a reply is the judge and, as the row's id, the whole prompt."""
+        return f"judge-{make_key({'judge': self.part.fingerprint, 'generation': asdict(self.generation)})[:20]}"
+
+    def missing(self, items: Sequence[Item]) -> list[Prompt]:
+        """Return the prompts that have no reply yet, each once. Nothing is asked, written or locked."""
+        replies = read_replies(Journal.peek(self._path))
+        answered = {name for name, reply in replies.items() if not reply.failed}
+        return [prompt for prompt in _prompts(items).values() if prompt.id not in answered]
+
+    def estimate(self, items: Sequence[Item]) -> Estimate:
+        """Return what asking for the missing replies would take; tokens are 0 for a judge that is no endpoint."""
+        missing = self.missing(items)
+        if not isinstance(self.part.made, Remote):
+            return Estimate(len(missing), 0, 0, None)
+        with self.part.calling("estimate"):
+            return self.part.made.estimate(missing, self.generation)
+
+    def ask(
+        self,
+        items: Sequence[Item],
+        *,
+        max_cost: float | None,
+        max_failures: float,
+        progress: Progress,
+        waiting: Callable[[], None],
+    ) -> Asking:
+        """Ask for the missing replies and return all of them, failures among them.
+
+        ``waiting`` is called once if another process is asking the same judge. Raises `TeacherError` once more than
+        the share ``max_failures`` failed or ``max_cost`` US dollars would be passed; what was replied is kept.
+        """
+        prompts = _prompts(items)
+        with self._journal(waiting) as journal:
+            asking = Asking(
+                part=self.part,
+                journal=journal,
+                ids=list(prompts),
+                what=f"judge {self.part.spec}",
+                folder=self._path.with_suffix(""),
+                budget=Budget(max_cost),
+                max_failures=max_failures,
+                progress=progress,
+            )
+            asking.ask("complete", lambda ids: self._complete([one for one in prompts.values() if one.id in ids]))
+        return asking
+
+    def _complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[str, str] | Reply]:
+        made = self.part.made
+        if not isinstance(made, Completing):
+            raise TypeError(f"{self.part} stopped being one that completes prompts")
+        with self.part.calling("complete"):
+            return iter(made.complete(prompts, self.generation))
+
+    @property
+    def _path(self) -> Path:
+        return journal_path(self.store, self.journal_name)
+
+    @contextmanager
+    def _journal(self, waiting: Callable[[], None]) -> Iterator[Journal]:
+        with self.store.lock(self.journal_name, waiting=waiting), Journal(self._path) as journal:
+            yield journal
+
+
+def _prompts(items: Sequence[Item]) -> dict[str, Prompt]:
+    return {item.prompt.id: item.prompt for item in items}

@@ -1,0 +1,129 @@
+"""The figures of the paper's Tables 1, 5, 10, 11, 13 and 14, read from tables.json, with tasks by their names here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from sitkit.types import PROMPTINGS, Json
+
+Role = Literal["baseline", "baseline_cot", "instruct", "refine", "cross"]
+"""What was done to a student: nothing (asked without, with the trigger), phase one, both, or cross self-refine."""
+
+UNTRAINED: tuple[Role, ...] = ("baseline", "baseline_cot")
+TRAINED: tuple[Role, ...] = ("instruct", "refine", "cross")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A printed figure, in percent, and what follows its ±, which the paper does not define (None: not printed)."""
+
+    mean: float
+    spread: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of the paper: the name it prints, and benchmark and domain here."""
+
+    name: str
+    benchmark: str
+    domain: str
+
+
+@dataclass(frozen=True)
+class PaperStudent:
+    """One student's table. ``scores``: role, benchmark trained on ("" if untrained), benchmark evaluated on."""
+
+    name: str
+    table: int
+    teacher: str
+    teacher_is: str
+    scores: Mapping[tuple[Role, str, str], Figure]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Mean ratings from 1 to 3 by ``judge``. ``teachers``: name, and "direct", "cot" or "target" (Table 13);
+    ``students``: name, role, and "in-family", "out-family" or "" if untrained (Table 14).
+    """
+
+    judge: str
+    questions_per_task: int
+    out_family_teacher: str
+    teachers: Mapping[tuple[str, str], float]
+    students: Mapping[tuple[str, Role, str], float]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """All of it. ``teachers`` (Table 5): teacher, split, prompting, benchmark."""
+
+    tasks: Mapping[str, Task]
+    students: tuple[PaperStudent, ...]
+    teachers: Mapping[tuple[str, str, str, str], Figure]
+    judged: Judged
+
+    def student(self, name: str) -> PaperStudent:
+        """Return a student by the paper's name. Raises `KeyError`."""
+        return {one.name: one for one in self.students}[name]
+
+    @property
+    def teacher_names(self) -> tuple[str, ...]:
+        """The teachers of Table 5, in its order."""
+        return tuple(dict.fromkeys(name for name, *_ in self.teachers))
+
+
+@cache
+def paper() -> Paper:
+    """Return the paper's figures; ``tasks`` are by benchmark."""
+    content = json.loads(Path(__file__).with_name("tables.json").read_text(encoding="utf-8"))
+    tasks = {one["benchmark"]: Task(name, **one) for name, one in content["tasks"].items()}
+    by_name = {one.name: one.benchmark for one in tasks.values()}
+    return Paper(
+        tasks=tasks,
+        students=tuple(_student(one, by_name) for one in content["students"]),
+        teachers={
+            (one["name"], split, prompting, benchmark): figure
+            for one in content["teachers"]
+            for split in ("train", "test")
+            for prompting in PROMPTINGS
+            for benchmark, figure in _row(one[split][prompting], by_name)
+        },
+        judged=_judged(content["judge"]),
+    )
+
+
+def _student(one: Json, by_name: Mapping[str, str]) -> PaperStudent:
+    scores: dict[tuple[Role, str, str], Figure] = {}
+    for role in UNTRAINED:
+        scores |= {(role, "", benchmark): figure for benchmark, figure in _row(one[role], by_name)}
+    for role in TRAINED:
+        for task, row in one[role].items():
+            scores |= {(role, by_name[task], benchmark): figure for benchmark, figure in _row(row, by_name)}
+    return PaperStudent(one["name"], one["table"], one["teacher"], one["teacher_is"], scores)
+
+
+def _row(row: Json, by_name: Mapping[str, str]) -> Iterator[tuple[str, Figure]]:
+    for benchmark, cell in zip(by_name.values(), row, strict=True):
+        if cell is not None:
+            yield benchmark, Figure(*cell)
+
+
+def _judged(content: Json) -> Judged:
+    students: dict[tuple[str, Role, str], float] = {}
+    for name, rated in content["students"].items():
+        students |= {(name, role, ""): rated[role] for role in UNTRAINED}
+        for family in ("in-family", "out-family"):
+            students |= {(name, role, family): rated[family][role] for role in TRAINED if role in rated[family]}
+    return Judged(
+        judge=content["judge"],
+        questions_per_task=content["questions_per_task"],
+        out_family_teacher=content["out_family_teacher"],
+        teachers={(name, what): value for name, rated in content["teachers"].items() for what, value in rated.items()},
+        students=students,
+    )

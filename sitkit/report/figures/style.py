@@ -1,0 +1,104 @@
+"""How every figure looks: its size, and colours as names that a page resolves for light and dark.
+
+A figure is drawn in placeholder colours, each of which is replaced by ``var(--name, light)`` in the SVG. So one drawing
+serves both schemes: within the page, whose style sheet defines the names, and as a file, which brings them along.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+WIDTH = 4.6
+"""Inches of a panel: at 72 points an inch, what a narrow phone shows at its natural size."""
+
+COLOURS: Mapping[str, tuple[str, str]] = {
+    "ink": ("#1d2126", "#e4e6e8"),
+    "soft": ("#5d656e", "#a2a9b1"),
+    "line": ("#dfe2e5", "#363b41"),
+    "paper": ("#ffffff", "#16191c"),
+    "base": ("#c3c8ce", "#59616a"),
+    "cot": ("#8d959e", "#89929c"),
+    "instruct": ("#4f83c4", "#6b9fe0"),
+    "refine": ("#c8652b", "#e58a52"),
+    "other": ("#4d9078", "#6fb69b"),
+}
+"""Name -> its colour in light and in dark. `page/page.css` has the same."""
+
+_PLACEHOLDER = {name: f"#0000{index:02x}" for index, name in enumerate(COLOURS, 1)}
+
+
+def colour(name: str) -> str:
+    """Return what to draw with, to be replaced when the figure is written."""
+    return _PLACEHOLDER[name]
+
+
+def figure(height: float, width: float = WIDTH) -> tuple[Any, Any]:
+    """Return a figure of that many inches and its axes, without a frame and without any global state."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), layout="constrained")
+    made.patch.set_alpha(0)
+    return made, plain(made.add_subplot())
+
+
+def plain(axes: Any) -> Any:
+    """Take the frame off axes and give them the house's colours."""
+    axes.patch.set_alpha(0)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(colour("line"))
+    axes.tick_params(colors=colour("soft"), labelsize=9, length=0, pad=4)
+    axes.xaxis.label.set_color(colour("soft"))
+    axes.yaxis.label.set_color(colour("soft"))
+    axes.xaxis.label.set_size(9)
+    axes.yaxis.label.set_size(9)
+    return axes
+
+
+def title(axes: Any, text: str) -> None:
+    """Write a panel's title above it."""
+    axes.set_title(text, loc="left", fontsize=10, color=colour("ink"), pad=8)
+
+
+def legend(axes: Any, columns: int = 2) -> None:
+    """Draw the legend above the axes, without a box."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False, fontsize=8.5, handlelength=1.2,
+        columnspacing=1.4, handletextpad=0.5, borderaxespad=0.3, labelcolor=colour("soft"),
+    )  # fmt: skip
+
+
+def svg(made: Any, name: str) -> str:
+    """Return the figure as SVG, the same text for the same figure; ``name`` makes its ids its own within a page."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": ["DejaVu Sans"]}):
+        made.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _themed(buffer.getvalue(), name)
+
+
+def standalone(drawn: str) -> str:
+    """Return the SVG as a file of its own, with its colours for light and dark."""
+    light = "".join(f"--{name}:{pair[0]};" for name, pair in COLOURS.items())
+    dark = "".join(f"--{name}:{pair[1]};" for name, pair in COLOURS.items())
+    style = f"<style>svg{{{light}}}@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
+    head, opening, rest = drawn.partition(">")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}{opening}{style}{rest}'
+
+
+def _themed(drawn: str, name: str) -> str:
+    drawn = drawn[drawn.index("<svg") :]
+    for known, placeholder in _PLACEHOLDER.items():
+        drawn = drawn.replace(placeholder, f"var(--{known},{COLOURS[known][0]})")
+    drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "system-ui, 'DejaVu Sans', sans-serif", drawn)
+    # Ids are known to the whole page: two figures must not share one.
+    drawn = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', drawn)
+    drawn = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", drawn)
+    return re.sub(r"\s*\n\s*", "\n", drawn).strip()

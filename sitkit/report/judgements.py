@@ -1,0 +1,134 @@
+"""What judges said of a run: where it lies, how it is read, and its tables, beside the paper's Table 14."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sitkit.errors import ArtifactError
+from sitkit.paper.figures import Role, paper
+from sitkit.paper.names import match_student
+from sitkit.report.tables import Table
+from sitkit.types import Json
+
+JUDGEMENTS = "judgements"
+"""The folder of a run that holds a NAME.json a judge, and its items beside it as NAME.jsonl."""
+
+_LISTS = ("ratings", "differences", "failures")
+_ROLES: Mapping[tuple[str, str], Role] = {
+    ("baseline", "direct"): "baseline",
+    ("baseline", "cot"): "baseline_cot",
+    ("instruct", "cot"): "instruct",
+    ("refine", "cot"): "refine",
+}
+"""The rows of Table 14: phase and prompting -> what the paper calls it."""
+
+Row = Mapping[str, Json]
+
+
+def load_judgements(run: Path) -> list[dict[str, Json]]:
+    """Return every judge's judgements of a run, by file name; none is no error.
+
+    Raises `ArtifactError` for a file that cannot be read as judgements.
+    """
+    found = []
+    for path in sorted((run / JUDGEMENTS).glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not all(isinstance(row, dict) for name in _LISTS for row in content[name]):
+                raise TypeError("its rows are no objects")
+            str(content["judge"]), dict(content["usage"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} cannot be read as judgements: {error}; remove it or judge again") from error
+        found.append(dict(content))
+    return found
+
+
+def judgement_tables(judgement: Json) -> Sequence[Table]:
+    """Return both tables of one judge."""
+    return judgement_table(judgement), difference_table(judgement)
+
+
+def judgement_table(judgement: Json) -> Table:
+    """Mean rating per phase and benchmark and for all, with its standard error, beside the paper's Table 14."""
+    rows: dict[tuple[str, ...], dict[str | None, Row]] = {}
+    whose = _Whose(judgement["ratings"])
+    for row in judgement["ratings"]:
+        rows.setdefault((*whose.cells(row), row["phase"], row["prompting"]), {})[row["benchmark"]] = row
+    benchmarks = list(dict.fromkeys(row["benchmark"] for row in judgement["ratings"] if row["benchmark"] is not None))
+    drawn = []
+    for place, by_benchmark in rows.items():
+        whole = by_benchmark[None]
+        means = (_mean(by_benchmark.get(name)) for name in (*benchmarks, None))
+        counts = (str(whole["n"]), str(whole["unread"]), str(whole["failed"]))
+        drawn.append((*place, *means, *counts, _printed(whole)))
+    students = dict.fromkeys(str(row["student"]) for row in judgement["ratings"])
+    headings = (*whose.names, "phase", "prompting", *benchmarks, "all", "n", "unread", "failed", "Table 14")
+    note = (
+        f"Mean of 1 to 3 ± standard error over questions, by {judgement['judge']} with the prompt of the paper's Table"
+        f" 12; the same questions in every row. unread: replies without a rating; failed: no reply. Table 14: of arXiv"
+        f" 2405.00402, by {paper().judged.judge}: {'; '.join(_compared(spec) for spec in students)};"
+        " in: taught by its own family, out: by GPT-3.5."
+    )
+    return Table(f"Ratings by {judgement['judge']}", headings, tuple(drawn), note)
+
+
+def difference_table(judgement: Json) -> Table:
+    """Mean difference between phases, question by question, with its 95% interval."""
+    whose = _Whose(judgement["differences"])
+    rows = tuple(
+        (
+            *whose.cells(row),
+            f"{row['from']} to {row['to']}",
+            str(row["prompting"]),
+            str(row["benchmark"] or "all"),
+            f"{row['difference']:+.2f}",
+            "-" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
+            str(row["n"]),
+        )
+        for row in judgement["differences"]
+    )
+    headings = (*whose.names, "phases", "prompting", "benchmark", "difference", "95% interval", "n")
+    note = "Of the ratings of the same question in both phases; t-interval over questions, one seed of training."
+    return Table(f"Rating by {judgement['judge']}, later minus earlier phase", headings, rows, note)
+
+
+class _Whose:
+    """The columns that tell the students of the rows apart; none where there is but one."""
+
+    _NAMES = ("student", "teacher", "train_on", "refine_on", "fraction", "method")
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        several = {name: len({str(row.get(name)) for row in rows if row.get(name)}) > 1 for name in self._NAMES}
+        self.names = tuple(name for name, differs in several.items() if differs)
+
+    def cells(self, row: Row) -> tuple[str, ...]:
+        return tuple(_said(row.get(name)) for name in self.names)
+
+
+def _said(value: Json) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value or "")
+
+
+def _mean(row: Row | None) -> str:
+    if row is None or row["mean"] is None:
+        return "-"
+    return f"{row['mean']:.2f}" + ("" if row["stderr"] is None else f" ± {row['stderr']:.2f}")
+
+
+def _printed(row: Row) -> str:
+    role = _ROLES.get((str(row["phase"]), str(row["prompting"])))
+    if role is None:
+        return ""
+    name, printed = match_student(str(row["student"])).name, paper().judged.students
+    if (name, role, "") in printed:
+        return f"{printed[name, role, '']:.2f}"
+    return f"{printed[name, role, 'in-family']:.2f} in, {printed[name, role, 'out-family']:.2f} out"
+
+
+def _compared(spec: str) -> str:
+    match = match_student(spec)
+    return f"{match.name} for {spec}" + (f" ({match.why})" if match.why else "")
