@@ -20,7 +20,7 @@ FORWARD = 384
 _VOCABULARY_TILE = 32768
 """Logits are made for so many vocabulary entries at a time, as TRL does."""
 
-_KNOWN = {"input_ids", "attention_mask", "labels", "use_cache", "fused_lm_head", "num_items_in_batch"}
+_KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head"}
 _SPECIAL_HEADS = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 
 
@@ -57,7 +57,9 @@ def speed_up(model: Any, *, pairs: bool, tolerance: float) -> None:
     theirs, trusted = model.forward, list[bool]()
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if args or not kwargs.get("fused_lm_head") or not set(kwargs) <= _KNOWN or "labels" not in kwargs:
+        # PEFT names every argument of a causal language model's forward, None where it was not given.
+        given = {key: value for key, value in kwargs.items() if value is not None and value is not False}
+        if args or set(given) != _KNOWN:
             return theirs(*args, **kwargs)
         if not trusted:
             trusted.append(_agree(self, theirs, kwargs, pairs=pairs, tolerance=tolerance))

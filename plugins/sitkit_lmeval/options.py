@@ -39,7 +39,7 @@ def parse_options(spec: Spec) -> Options:
 
     Raises `SpecError` for an unknown backend (the nearest is suggested) and for an argument that holds a secret.
     """
-    backend = spec.require_argument("a model backend of lm-eval, such as hf")
+    backend = spec.require_argument("a model backend of lm-eval")
     known = backends()
     if backend not in known:
         raise SpecError(f"lm-eval has no model backend {backend!r}{suggestion(backend, known)}")

@@ -20,15 +20,18 @@ LONGEST_BACKOFF = 60.0
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
 
 
-def judge_text(text: str) -> Verdict:
+def judge_content(content: bytes) -> Verdict:
     """Judge the body of a reply with HTTP 200."""
-    found = read_body(text)
-    if isinstance(found, Verdict):
-        return found
+    found = read_body(content)
+    return found if isinstance(found, Verdict) else judge_body(found)
+
+
+def judge_body(found: Json) -> Verdict:
+    """Judge the JSON object of a reply with HTTP 200."""
     error = error_of(found) if not found.get("choices") else None
     if isinstance(error, dict) and isinstance(error.get("code"), int) and 400 <= error["code"] < 600:
         # OpenRouter and others report an upstream's failure this way.
-        return refused(error["code"], {}, text, error)
+        return refused(error["code"], {}, "", error)
     return judge(found)
 
 
@@ -37,8 +40,8 @@ def judge_error(error: Exception) -> Verdict:
     import openai
 
     if isinstance(error, openai.APITimeoutError | TimeoutError):
-        cause = type(error.__cause__).__name__
-        return Verdict(outcomes.TIME_OUT, "no reply in time", billed=cause not in _NEVER_SENT)
+        sent = type(error.__cause__).__name__ not in _NEVER_SENT
+        return Verdict(outcomes.TIME_OUT, "no reply in time", billed=sent)
     if isinstance(error, openai.APIStatusError):
         headers = {name.lower(): value for name, value in error.response.headers.items()}
         text = error.response.text

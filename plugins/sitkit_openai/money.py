@@ -25,7 +25,7 @@ PRICES: dict[str, tuple[float, float]] = {
     "gpt-4.1-nano": (0.10, 0.40),
     "gpt-4.1-nano-2025-04-14": (0.10, 0.40),
 }
-"""US dollars per million tokens in and out, at OpenAI's own endpoint, as reported in 2026 (docs/cost.md has the sources).
+"""US dollars per million tokens in and out at OpenAI's own endpoint, as reported in 2026; docs/cost.md has the sources.
 
 Newer models are left out: their prices move, and a wrong price is worse than none.
 """

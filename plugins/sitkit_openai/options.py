@@ -26,7 +26,8 @@ class Options:
     """A model behind an endpoint and how to ask it; times in seconds, prices in US dollars per million tokens.
 
     ``backoff`` is the first wait before a retry, which doubles from one to the next; ``poll`` the time between two
-    looks at a batch; ``url_of_environment``: the base URL came from OPENAI_BASE_URL; ``price_in`` and ``price_out`` are None where the user gave none.
+    looks at a batch; ``url_of_environment``: the base URL came from OPENAI_BASE_URL; ``price_in`` and ``price_out``
+    are None where the user gave none.
     """
 
     model: str

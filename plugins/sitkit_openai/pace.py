@@ -1,4 +1,4 @@
-"""How many calls may be in flight: as many as the endpoint bears, found by additive increase, multiplicative decrease."""
+"""How many calls may be in flight: as many as the endpoint bears (additive increase, multiplicative decrease)."""
 
 from __future__ import annotations
 

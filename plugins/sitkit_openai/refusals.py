@@ -54,7 +54,7 @@ def refused(status: int, headers: Mapping[str, str], text: str, error: Json) -> 
     if status == 403:
         return _stop(f"the key may not do this ({said})")
     if status in (404, 405, 410) or code == "model_not_found":
-        return _stop(f"there is no such model, or base_url= is wrong ({said})")
+        return _stop(f"not found: is the model's name right, and base_url=? ({said})")
     if field in _HINTS and (code in _WRONG_FIELD or _names(field, message)):
         return _stop(f"the endpoint does not take {field} as it is: {_HINTS[field]} ({said})")
     if code in _WRONG_FIELD:

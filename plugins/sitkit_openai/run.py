@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sitkit.errors import TeacherError
 from sitkit.types import Generation, Json, Reply
 from sitkit_openai import outcomes
-from sitkit_openai.attempt import backoff, client_options, judge_error, judge_text, shown
+from sitkit_openai.attempt import backoff, client_options, judge_content, judge_error, shown
 from sitkit_openai.money import Ledger
 from sitkit_openai.options import Options
 from sitkit_openai.pace import Pace
@@ -64,22 +63,19 @@ class Run:
         self.room = room
         self.pace = Pace(options.concurrency)
         self.stopped: str | None = None
-        self.given_up: Counter[str] = Counter()
-        self.answers = 0
-        self.reached = False
         self.asked = 0
+        self._stop = asyncio.Event()
         self._back = asyncio.Event()
         self._last_answer = float("-inf")
+        self._reached = self._told = False
+        self._hopeless = 0
 
     async def everything(self, asks: Sequence[Ask], generation: Generation) -> None:
         """Ask everything. Raises `TeacherError`, once what is in flight has come back, if going on makes no sense."""
         import openai
 
         self.asked = len(asks)
-        limits = openai.DefaultAsyncHttpxClient(
-            limits=_limits(self.options.concurrency), timeout=self.options.timeout, follow_redirects=True
-        )
-        async with openai.AsyncOpenAI(**client_options(self.options, self.key), http_client=limits) as client:
+        async with openai.AsyncOpenAI(**self._client_options()) as client:
             left = iter(asks)
             size = min(len(asks), _TASKS_A_SLOT * self.options.concurrency)
             tasks = [asyncio.create_task(self._worker(client, left, generation)) for _ in range(size)]
@@ -92,51 +88,70 @@ class Run:
         if self.stopped is not None:
             raise TeacherError(f"openai:{self.options.model} at {self.options.host}: {self.stopped}")
 
+    def _client_options(self) -> dict[str, Any]:
+        import openai
+
+        settings = client_options(self.options, self.key)
+        # Every call in flight keeps its connection, which the client's default does for a hundred.
+        most = self.options.concurrency
+        limits = openai.DefaultAsyncHttpxClient(limits=_limits(most), timeout=settings["timeout"])
+        return {**settings, "http_client": limits}
+
     async def _all(self, tasks: Sequence[asyncio.Task[None]]) -> None:
-        waiting, deadline = set(tasks), None
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, timeout=0.1 if deadline else 1.0, return_when="FIRST_EXCEPTION")
-            for task in done:
-                task.result()
-            if self.stopped is not None:
-                deadline = deadline or time.monotonic() + _DRAIN
-                if not self.ledger.flying or time.monotonic() > deadline:
-                    return
+        stop = asyncio.create_task(self._stop.wait())
+        waiting = set(tasks)
+        try:
+            while waiting and self.stopped is None:
+                done, _ = await asyncio.wait({*waiting, stop}, return_when=asyncio.FIRST_COMPLETED)
+                waiting = _checked(waiting, done)
+            deadline = time.monotonic() + _DRAIN
+            while waiting and self.ledger.flying and time.monotonic() < deadline:
+                done, _ = await asyncio.wait(waiting, timeout=0.05)
+                waiting = _checked(waiting, done)
+        finally:
+            stop.cancel()
 
     async def _worker(self, client: Any, left: Iterator[Ask], generation: Generation) -> None:
         for ask in left:
             reply = await self._reply(client, ask, generation)
-            if reply is None:
+            if reply is not None:
+                self.deliver(reply)
+            if self.stopped is not None:
                 return
-            self.deliver(reply)
 
     async def _reply(self, client: Any, ask: Ask, generation: Generation) -> Reply | None:
-        """Return the reply to one prompt, after retries; None if the run has stopped before there was one."""
+        """Return the reply to one prompt, after retries; None if the run stopped before there was one."""
         asked = body(self.options, ask, generation)
         worst = self.ledger.worst(bound(self.options, ask.text), generation.max_new_tokens)
-        into = out = attempts = tries = 0
+        into = out = counted = tries = 0
         while True:
-            while not self.room() and self.stopped is None:
+            while not self.room():
                 await asyncio.sleep(0.01)
-            tried = time.monotonic()
+            since = time.monotonic()
             async with self.pace.slot() as started:
                 if not await self._afford(worst):
                     return None
                 verdict = await self._call(client, asked, worst)
-                tries += 1
+            tries += 1
             into += verdict.prompt_tokens or 0
             out += verdict.completion_tokens or 0
             self._learn(verdict, started)
             if not verdict.passing:
                 break
             # While others are answered, a rate limit says nothing against this prompt.
-            attempts += verdict.outcome != outcomes.RATE_LIMIT or self._last_answer < tried
-            if attempts > self.options.retries or self.stopped is not None:
+            counted += verdict.outcome != outcomes.RATE_LIMIT or self._last_answer < since
+            if counted > self.options.retries:
+                self._given_up(verdict)
                 break
-            await asyncio.sleep(max(backoff(self.options, max(1, attempts)), verdict.wait or 0.0))
-        if self.stopped is not None and verdict.outcome not in ("answered", "truncated"):
+            if self.stopped is not None:
+                return None
+            await asyncio.sleep(max(backoff(self.options, max(1, counted)), verdict.wait or 0.0))
+        if verdict.fatal is not None:
             return None
-        return self._made(ask, verdict, into, out, tries)
+        detail = verdict.detail if tries == 1 or not verdict.passing else f"{verdict.detail} ({tries} attempts)"
+        return Reply(
+            ask.id, verdict.completion, verdict.outcome, shown(detail, self.hidden), verdict.reasoning, into, out
+        )
 
     async def _afford(self, worst: float) -> bool:
         while self.stopped is None:
@@ -144,24 +159,89 @@ class Run:
                 self.ledger.hold(worst)
                 return True
             if not self.ledger.flying:
-                self.stopped = self.ledger.exhausted()
+                self._end(self.ledger.exhausted())
                 break
             self._back.clear()
             await self._back.wait()
         return False
 
     async def _call(self, client: Any, asked: Json, worst: float) -> Verdict:
+        # A call that is cancelled, lost or garbled may have been billed in full.
         spent = worst
         try:
-            async with asyncio.timeout(self.options.timeout):
-                raw = await client.chat.completions.with_raw_response.create(**_arguments(asked))
-            verdict = judge_text(raw.text)
-        except Exception as error:
-            verdict = judge_error(error)
-        else:
-            self.reached = True
+            verdict = await self._send(client, asked)
+            spent = self._spent(verdict, worst)
+            return verdict
         finally:
-            # A call that was cancelled, lost or garbled may have been billed in full.
             self.ledger.settle(worst, spent)
             self._back.set()
-        return verdict
+
+    async def _send(self, client: Any, asked: Json) -> Verdict:
+        rest = {key: value for key, value in asked.items() if key not in ("model", "messages")}
+        try:
+            # The client's time-out is one of silence: a reply that drips in would never meet it.
+            async with asyncio.timeout(self.options.timeout):
+                reply = await client.chat.completions.with_raw_response.create(
+                    model=asked["model"], messages=asked["messages"], extra_body=rest
+                )
+        except Exception as error:
+            return judge_error(error)
+        return judge_content(reply.content)
+
+    def _spent(self, verdict: Verdict, worst: float) -> float:
+        if not verdict.billed:
+            return 0.0
+        if verdict.prompt_tokens is None or verdict.completion_tokens is None:
+            return worst
+        return self.ledger.worst(verdict.prompt_tokens, verdict.completion_tokens)
+
+    def _learn(self, verdict: Verdict, started: float) -> None:
+        lost = verdict.outcome in (outcomes.CONNECTION, outcomes.TIME_OUT)
+        self._reached = self._reached or not lost or verdict.billed
+        if verdict.fatal is not None:
+            self._end(shown(verdict.fatal, self.hidden))
+        elif verdict.outcome == outcomes.RATE_LIMIT or verdict.wait is not None:
+            self._wait(verdict.wait)
+            self.pace.limited(started, verdict.wait)
+        elif not lost and verdict.outcome not in _ENDPOINTS_FAULT:
+            self._last_answer = time.monotonic()
+            self.pace.answered()
+        if verdict.outcome == outcomes.BAD_REQUEST and verdict.fatal is None and not self._told:
+            self._told = True
+            _LOG.warning("openai:%s refused a request: %s", self.options.model, shown(verdict.detail, self.hidden))
+
+    def _wait(self, wait: float | None) -> None:
+        if wait is None or wait < _LONG_WAIT:
+            return
+        if wait > _LONGEST_WAIT:
+            self._end(f"the endpoint asks to wait {wait / 3600:.0f} hours; the same command goes on later")
+        else:
+            until = time.strftime("%H:%M:%S", time.localtime(time.time() + wait))
+            _LOG.warning("openai:%s: the endpoint's rate limit holds until %s", self.options.model, until)
+
+    def _given_up(self, verdict: Verdict) -> None:
+        why = shown(f"{verdict.outcome} ({verdict.detail})", self.hidden)
+        if not self._reached:
+            self._end(f"cannot be reached: {why}; is base_url={self.options.base_url} right?")
+        elif verdict.outcome in _ENDPOINTS_FAULT:
+            self._hopeless += 1
+            if self._hopeless >= _HOPELESS and self.asked >= _MANY and self._last_answer == float("-inf"):
+                self._end(f"{self._hopeless} prompts were given up before any was answered, the last for {why}")
+
+    def _end(self, why: str) -> None:
+        if self.stopped is None:
+            self.stopped = why
+            self._stop.set()
+            self._back.set()
+
+
+def _checked(waiting: set[asyncio.Task[None]], done: set[asyncio.Task[Any]]) -> set[asyncio.Task[None]]:
+    for task in waiting & done:
+        task.result()
+    return waiting - done
+
+
+def _limits(most: int) -> Any:
+    import httpx2
+
+    return httpx2.Limits(max_connections=most, max_keepalive_connections=most)

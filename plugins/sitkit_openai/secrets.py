@@ -37,7 +37,9 @@ def find_key(options: Options) -> str:
 
 def _sends_own_header(options: Options) -> bool:
     # The client sends these with every call, so a key may be among them.
-    return "authorization" in os.environ.get("OPENAI_CUSTOM_HEADERS", "").lower() and options.key_env == "OPENAI_API_KEY"
+    return (
+        "authorization" in os.environ.get("OPENAI_CUSTOM_HEADERS", "").lower() and options.key_env == "OPENAI_API_KEY"
+    )
 
 
 def secrets(options: Options) -> tuple[str, ...]:

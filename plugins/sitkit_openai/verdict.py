@@ -35,13 +35,13 @@ class Verdict:
         return self.outcome in outcomes.PASSING
 
 
-def read_body(text: str) -> Json | Verdict:
+def read_body(content: bytes) -> Json | Verdict:
     """Return the JSON object of a body, or why it is none."""
     try:
-        body = json.loads(text)
+        body = json.loads(content)
     except (ValueError, RecursionError):
-        page = text.lstrip()[:200].lower()
-        what = "an HTML page" if page.startswith(("<!doctype", "<html", "<head")) else "no JSON"
+        page = content.lstrip()[:200].lower()
+        what = "an HTML page" if page.startswith((b"<!doctype", b"<html", b"<head")) else "no JSON"
         return Verdict(outcomes.MALFORMED, f"the body is {what}")
     return body if isinstance(body, dict) else Verdict(outcomes.MALFORMED, "the body is no JSON object")
 
@@ -87,7 +87,9 @@ def judge(body: Json) -> Verdict:
 def _texts(message: dict[str, Any]) -> tuple[str, str]:
     """Return content and reasoning; raises TypeError if the content is neither text, null nor a list of parts."""
     # vLLM calls it reasoning (once reasoning_content), DeepSeek reasoning_content, OpenRouter reasoning.
-    thought = next((found for key in ("reasoning", "reasoning_content") if isinstance(found := message.get(key), str)), "")
+    thought = next(
+        (found for key in ("reasoning", "reasoning_content") if isinstance(found := message.get(key), str)), ""
+    )
     content = message.get("content")
     if content is None:
         return "", thought

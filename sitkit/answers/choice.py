@@ -14,6 +14,7 @@ from sitkit.answers.phrases import (
     AGREES,
     BARE,
     CONCLUDES,
+    DENIAL,
     DENIED_AFTER,
     DENIED_BEFORE,
     DISAGREES,
@@ -66,7 +67,8 @@ class Mention(NamedTuple):
 def read_choice(question: Question, text: str) -> str | None:
     """Return the letter of the option that ``text`` chooses in the end, or None."""
     options = len(question.choices or ())
-    if quick := QUICK.search(text, max(0, len(text) - 120)):
+    tail = max(0, len(text) - 120)
+    if (len(text) < 5 or text.find(" is ", tail) >= 0) and (quick := QUICK.search(text, tail)):
         letter = quick[1] or quick[2].upper()
         if LETTERS.index(letter) < options:
             return letter
@@ -372,8 +374,12 @@ class _Reader:
             merged.append((start, end, option, lettered))
         if MAY_DENY.search(self.low) is None:
             return [Mention(*one) for one in merged]
-        return [Mention(*one, self._is_denied(one[0], one[1])) for one in merged]
+        denials = [found.start() for found in DENIAL.finditer(self.low)]
+        return [Mention(*one, self._is_denied(one[0], one[1], denials)) for one in merged]
 
-    def _is_denied(self, start: int, end: int) -> bool:
-        before = self.masked[max(0, start - 50) : start]
-        return DENIED_BEFORE.search(before) is not None or DENIED_AFTER.match(self.masked, end) is not None
+    def _is_denied(self, start: int, end: int, denials: list[int]) -> bool:
+        # Between a word that denies an option and the option there is no other such word.
+        at = bisect.bisect_left(denials, start) - 1
+        if at >= 0 and denials[at] >= start - 50 and DENIED_BEFORE.match(self.masked, denials[at], start):
+            return True
+        return DENIED_AFTER.match(self.masked, end) is not None

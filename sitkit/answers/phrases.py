@@ -34,6 +34,9 @@ DENIED_AFTER = re.compile(
     r"|isn't|aren't|wasn't|can't|cannot|won't|doesn't|does not|can be (?:ruled out|eliminated))",
     re.IGNORECASE,
 )
+DENIAL = re.compile(r"not|n't|instead of|neither|nor|except|unlike|than|rule|eliminate|over")
+"""What `DENIED_BEFORE` starts with, in lower case."""
+
 MAY_DENY = re.compile(
     r"not|n't|nor|instead|neither|except|unlike|than|rule|eliminat|over|wrong|incorrect|false|irrelevant|impossible"
 )
@@ -47,8 +50,7 @@ NONE_OF_THEM = re.compile(
 
 # What a match starts with comes first, what must not stand before it after: so the engine skips to it, twice as fast.
 PARENTHESISED = re.compile(r"\)(?<=([A-Za-z])\))(?<![A-Za-z0-9'][A-Za-z]\))")
-NAMED = re.compile(r"\b(?:option|choice|letter|answer)s? ?:? ?[\"']?(?:([b-z])\b(?!')|(a)\b)")
-NAMES = ("option", "choice", "letter", "answer")
+NAMED = re.compile(r"(?:option|choice|letter|answer)(?<!\w[a-z]{6})s? ?:? ?[\"']?(?:([b-z])\b(?!')|(a)\b)")
 BARE = re.compile(r"([A-Z])(?<![A-Za-z0-9'.&/-][A-Z])(?![A-Za-z0-9'&/-]|\.[A-Za-z])")
 WORD_AFTER = re.compile(r"[ ](?!(?:is|because|since|and|or|but|as|for|would|seems|was|not|over|fits)\b)[a-z]")
 LOWER_ALONE = re.compile(r"[\s:*\"'{]*([a-z])(?=\s*(?:[.,;!}\"':]|$|\n))")

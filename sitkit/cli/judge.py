@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @click.option("--judge", metavar="SPEC", required=True, help="Who rates: openai:MODEL, hf:MODEL, …")
 @click.option("--sample", type=click.IntRange(1), default=50, show_default=True, help="Questions of each benchmark.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample.")
-@click.option(
-    "--phase", "phases", type=click.Choice(PHASES), multiple=True, help="Judge this phase; may be given again.  [default: all]"
-)  # fmt: skip
+@click.option("--phase", type=click.Choice(PHASES), multiple=True, help="Judge this phase; may be given again.")
 @click.option(
     "--prompting",
     type=click.Choice(["cot", "direct", "both"]),
@@ -60,10 +58,10 @@ def judge(registry: Registry, /, run: str, prompting: str, eval_on: str | None, 
     """
     from sitkit.judging.run import Request, prepare
 
-    max_cost, max_failures, dry_run, as_json, quiet = (
-        given.pop(name) for name in ("max_cost", "max_failures", "dry_run", "as_json", "quiet")
+    max_cost, max_failures, dry_run, as_json, quiet, named = (
+        given.pop(name) for name in ("max_cost", "max_failures", "dry_run", "as_json", "quiet", "phase")
     )
-    phases = tuple(phase for phase in PHASES if phase in given.pop("phases")) or PHASES
+    phases = tuple(phase for phase in PHASES if phase in named) or PHASES
     promptings = tuple(one for one in PROMPTINGS if prompting in (one, "both"))
     benchmarks = None if eval_on is None else tuple(one.strip() for one in eval_on.split(",") if one.strip())
     run_folder = find_run(run, workspace.absolute())

@@ -25,7 +25,7 @@ _LABEL = (
 )
 _MARK = re.compile(
     rf"\[\[(?P<bracketed>[^\[\]\n]{{0,40}})\]\](?P<bracketed_scale>{_SCALE})?"
-    rf"|(?:^|(?<=[.!?:;)]\s)){_MARKUP}{_LABEL}\[?(?P<labelled>{_NUMBER})(?!\w|[.,][0-9]|[+%])\]?"
+    rf"|(?:^|(?<=[.!?;)]\s)){_MARKUP}{_LABEL}\[?(?P<labelled>{_NUMBER})(?!\w|[.,][0-9]|[+%])\]?"
     rf"(?:(?P<others>{_OTHERS})|(?P<labelled_scale>{_SCALE}))?",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -34,9 +34,9 @@ _LAST_LINE = re.compile(
     rf"[\s*_`\"“'\[({{#-]*?(?P<number>{_NUMBER})(?P<scale>[ ]?(?:/|out[ ]of)[ ]?[0-9.]{{1,9}}?)?[\s*_`\"”'.!\])}}]*",
     re.IGNORECASE,
 )
-_STANDS_ALONE = re.compile(rf"(?:.*[.!?:;)]\s)?{_MARKUP}(?:{_LABEL})?", re.IGNORECASE)
+_STANDS_ALONE = re.compile(rf"(?:.*[.!?;)]\s)?{_MARKUP}(?:{_LABEL})?", re.IGNORECASE)
 _ENDING = re.compile(r"[\W_]*\Z")
-_EXAMPLE = re.compile(r"for example:?\s{0,3}[\"“]?rating: \[\[2\]\][\"”]?", re.IGNORECASE)
+_EXAMPLE = re.compile(r"for example:?[^\S\n]{0,3}[\"“]?rating: \[\[2\]\][\"”]?", re.IGNORECASE)
 _LABEL_BEFORE = re.compile(r"rating\s{0,3}[:=]?\s{0,3}\Z", re.IGNORECASE)
 _WINDOW = 24
 _QUOTES = {'"': '"', "“": "”", "«": "»"}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sitkit.errors import RecipeError
 from sitkit.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
 from sitkit.judging.cells import Choice, find_cells, find_questions
 from sitkit.judging.items import Item, draw, make_items
@@ -80,6 +81,8 @@ def prepare(request: Request, registry: Registry) -> Prepared:
     choice = Choice(request.phases, request.promptings, request.benchmarks, run_seed)
     cells = find_cells(results, request.run, store, choice)
     drawn = draw(cells, request.sample, request.seed)
+    if not any(drawn.values()):
+        raise RecipeError(f"{request.run.name}: no question was answered in every phase that is to be judged")
     questions = find_questions(cells, TestQuestions(results, Stored(workspace), registry))
     asked = {
         "run": request.run.name,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from sitkit.judging.cells import Cell
 from sitkit.judging.items import Item
-from sitkit.types import PHASES, Json
+from sitkit.types import PHASES, PROMPTINGS, Json
 
 UNANSWERED = "left unanswered"
 """The outcome of an answer that the judge said nothing about, not even that it failed."""
@@ -66,10 +67,9 @@ def difference_rows(rated: Sequence[Rated]) -> list[dict[str, Json]]:
     student as it is: another seed of training is not in it.
     """
     groups, rows = _groups(rated), list[dict[str, Json]]()
-    for later in groups:
-        for earlier in groups:
-            if _follows(later[0].item.cell, earlier[0].item.cell):
-                rows += _differences(earlier, later)
+    for prompting, earlier, later in product(PROMPTINGS, groups, groups):
+        if later[0].item.cell.prompting == prompting and _follows(later[0].item.cell, earlier[0].item.cell):
+            rows += _differences(earlier, later)
     return rows
 
 
@@ -126,11 +126,7 @@ def _follows(later: Cell, earlier: Cell) -> bool:
     same: tuple[str, ...] = ("student", "seed")
     if earlier.phase != PHASES[0]:
         same = (*same, "teacher", "strategy", "train_on", "fraction", "method")
-    return all(_field(later.about, name) == _field(earlier.about, name) for name in same)
-
-
-def _field(about: Mapping[str, Json], name: str) -> Json:
-    return about.get(name)
+    return all(later.about.get(name) == earlier.about.get(name) for name in same)
 
 
 def _stderr(values: Sequence[float]) -> float | None:

@@ -51,6 +51,7 @@ def index(results: Json) -> list[dict[str, Json]]:
             label = describe(arm, found)
             entries.append(
                 {
+                    "arm": found.index(arm),
                     "label": f"{label}, seed {seed}" if len(arm.seeds) > 1 else label,
                     "seed": seed,
                     "method": arm.method,

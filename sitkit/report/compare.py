@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sitkit.report.cells import Row, ScoredCell, collect
+from sitkit.report.one_arm import ARM, DEPENDS_ON
 from sitkit.report.results import load_results
 from sitkit.report.statistics import Comparison, compare
 from sitkit.report.stored import Stored
 from sitkit.types import PHASES, PROMPTINGS, Json
-
-ARM = ("student", "teacher", "strategy", "fraction", "train_on", "refine_on", "method")
-"""What tells the arms of a run apart, beside the seed."""
-
-_TAUGHT = ("student", "teacher", "fraction", "train_on")
-_KNOWN: Mapping[str, tuple[str, ...]] = {"baseline": ("student",), "instruct": _TAUGHT, "refine": ARM}
 
 Values = Mapping[str, str]
 _Place = tuple[tuple[str, ...], str, str, str]
@@ -127,7 +122,7 @@ def _text(value: Json) -> str:
 
 def _values(row: Row) -> Values:
     # What a phase does not depend on says nothing of its cells: a baseline has no teacher.
-    return {name: _text(row.get(name, "")) for name in _KNOWN[str(row["phase"])]}
+    return {name: _text(row.get(name, "")) for name in DEPENDS_ON[str(row["phase"])]}
 
 
 def _varies(name: str, rows: Sequence[Row]) -> bool:

@@ -56,7 +56,7 @@ def judgement_table(judgement: Json) -> Table:
     whose = _Whose(judgement["ratings"])
     for row in judgement["ratings"]:
         rows.setdefault((*whose.cells(row), row["phase"], row["prompting"]), {})[row["benchmark"]] = row
-    benchmarks = list(dict.fromkeys(row["benchmark"] for row in judgement["ratings"] if row["benchmark"] is not None))
+    benchmarks = _benchmarks(judgement["ratings"])
     drawn = []
     for place, by_benchmark in rows.items():
         whole = by_benchmark[None]
@@ -75,23 +75,38 @@ def judgement_table(judgement: Json) -> Table:
 
 
 def difference_table(judgement: Json) -> Table:
-    """Mean difference between phases, question by question, with its 95% interval."""
+    """Mean difference between phases per benchmark and for all, question by question, with its 95% interval."""
     whose = _Whose(judgement["differences"])
-    rows = tuple(
+    rows: dict[tuple[str, ...], dict[str | None, Row]] = {}
+    for row in judgement["differences"]:
+        phases = f"{row['from']} to {row['to']}"
+        rows.setdefault((*whose.cells(row), str(row["prompting"]), phases), {})[row["benchmark"]] = row
+    benchmarks = _benchmarks(judgement["differences"])
+    drawn = tuple(
         (
-            *whose.cells(row),
-            f"{row['from']} to {row['to']}",
-            str(row["prompting"]),
-            str(row["benchmark"] or "all"),
-            f"{row['difference']:+.2f}",
-            "-" if row["low"] is None else f"{row['low']:+.2f} to {row['high']:+.2f}",
-            str(row["n"]),
+            *place,
+            *(_difference(by_benchmark.get(name)) for name in (*benchmarks, None)),
+            str(by_benchmark[None]["n"]),
         )
-        for row in judgement["differences"]
+        for place, by_benchmark in rows.items()
     )
-    headings = (*whose.names, "phases", "prompting", "benchmark", "difference", "95% interval", "n")
-    note = "Of the ratings of the same question in both phases; t-interval over questions, one seed of training."
-    return Table(f"Rating by {judgement['judge']}, later minus earlier phase", headings, rows, note)
+    headings = (*whose.names, "prompting", "phases", *benchmarks, "all", "n")
+    note = (
+        "Mean of the later rating minus the earlier one of the same question ± 95% t-interval over questions (the students"
+        " are taken as they are: one seed of training). Where every rating changed alike the interval has no width,"
+        " which does not make it certain."
+    )
+    return Table(f"Change of the ratings by {judgement['judge']}", headings, drawn, note)
+
+
+def _benchmarks(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["benchmark"] for row in rows if row["benchmark"] is not None))
+
+
+def _difference(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    return f"{row['difference']:+.2f}" + ("" if row["high"] is None else f" ± {row['high'] - row['difference']:.2f}")
 
 
 class _Whose:

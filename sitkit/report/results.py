@@ -15,7 +15,6 @@ from sitkit.errors import RunNotFoundError
 from sitkit.parts import Part
 from sitkit.pipeline import Outcome
 from sitkit.plan import Arm, Cell, Plan
-from sitkit.recipe import Recipe
 from sitkit.stages import Annotate, Evaluate
 from sitkit.types import Json
 
@@ -29,8 +28,9 @@ _STUDENT_FIELDS = ("phase", *_ARM_FIELDS, "stage", "key")
 _PACKAGES = ("sitkit", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "lm_eval", "math-verify")
 
 
-def make_results(plan: Plan, recipe: Recipe, outcome: Outcome) -> dict[str, Json]:
-    """Return the content of results.json; ``recipe`` is the full one, every setting resolved."""
+def make_results(plan: Plan, outcome: Outcome) -> dict[str, Json]:
+    """Return the content of results.json; its recipe is the full one, every setting resolved."""
+    recipe = plan.full_recipe()
     return {
         "recipe": recipe.as_mapping(),
         "versions": versions(plan),

@@ -6,16 +6,20 @@ the store, so that they are there for trained students that were reused too.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sitkit.errors import SettingError, suggestion
+from sitkit.report.one_arm import ARM, belongs
 from sitkit.report.stored import Stored
 from sitkit.store import disk_errors
 from sitkit.types import PHASES, Json
@@ -24,8 +28,10 @@ PROJECT = "sitkit"
 TENSORBOARD = "tensorboard"
 """The folder below a run's that holds its event files, for: tensorboard --logdir WORKSPACE/runs"""
 
+SCORES = "scores"
+"""The group of what is no training curve."""
+
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
-_ARM = ("student", "teacher", "train_on", "refine_on", "fraction", "method", "seed")
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,13 @@ def log_run(trackers: Sequence[str], run_folder: Path, results: Json, workspace:
 
 def scores(results: Json) -> Iterator[Series]:
     """Yield each benchmark's accuracy over the phases, by arm and prompting; a baseline starts every arm's curve."""
-    arms = results.get("arms") or [{}]
-    several = [name for name in _ARM if len({_text(arm.get(name)) for arm in arms}) > 1]
+    arms = results["arms"]
+    several = [name for name in (*ARM, "seed") if len({_text(arm[name]) for arm in arms}) > 1]
     for arm in arms:
-        group = " ".join(["scores", *(_text(arm.get(name)) for name in several)])
+        group = " ".join([SCORES, *(_text(arm[name]) for name in several)])
         points: dict[str, dict[int, float]] = {}
         for row in results["scores"]:
-            if _belongs(row, arm):
+            if belongs(row, arm):
                 name = f"accuracy/{row['benchmark']}/{row['prompting']}"
                 points.setdefault(name, {})[PHASES.index(row["phase"])] = float(row["value"])
         for name, values in points.items():
@@ -79,7 +85,7 @@ def counts(results: Json) -> Iterator[Series]:
     """Yield how many pairs there are and where they came from."""
     for name, value in results["pairs"].items():
         if isinstance(value, int) and not isinstance(value, bool):
-            yield Series("scores", f"pairs/{name}", [(0, float(value))])
+            yield Series(SCORES, f"pairs/{name}", [(0, float(value))])
 
 
 def curves(results: Json, stored: Stored) -> Iterator[Series]:
@@ -94,46 +100,41 @@ def curves(results: Json, stored: Stored) -> Iterator[Series]:
             yield Series(f"{one['stage']} {one['label']}", f"train/{name}", values)
 
 
-def _belongs(row: Mapping[str, Json], arm: Mapping[str, Json]) -> bool:
-    """Whether a score is one of an arm's: it agrees on what its phase depends on."""
-    known = {
-        "baseline": ("student", "seed"),
-        "instruct": ("student", "teacher", "train_on", "fraction", "seed"),
-        "refine": _ARM,
-    }[row["phase"]]
-    if row["phase"] == "instruct" and not arm.get("instruct", True):
-        return False
-    return all(row.get(name) == arm[name] for name in known if name in arm)
-
-
 def _text(value: Json) -> str:
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _tensorboard(run_folder: Path, results: Json, series: Sequence[Series]) -> None:
-    from torch.utils.tensorboard import SummaryWriter
+def _module(name: str) -> Any:
+    # None of the trackers comes with sitkit.
+    return importlib.import_module(name)
 
+
+def _tensorboard(run_folder: Path, results: Json, series: Sequence[Series]) -> None:
+    event = _module("tensorboard.compat.proto.event_pb2").Event
+    summary = _module("tensorboard.compat.proto.summary_pb2").Summary
+    text_summary = _module("tensorboard.plugins.text.summary_v2").text_pb
+    event_writer = _module("tensorboard.summary.writer.event_file_writer").EventFileWriter
     folder = run_folder / TENSORBOARD
     with disk_errors(run_folder):
         # A second file beside those of an earlier time would draw every curve twice.
         shutil.rmtree(folder, ignore_errors=True)
         for group in dict.fromkeys(one.group for one in series):
-            writer = SummaryWriter(str(folder / _slug(group)))
+            writer = event_writer(str(folder / _slug(group)))
             try:
                 for one in series:
-                    if one.group == group:
-                        for step, value in one.points:
-                            writer.add_scalar(one.name, value, step)
-                if group.startswith("scores"):
-                    writer.add_text("recipe", _indented(results["recipe"]))
-                    writer.add_text("versions", _indented(results["versions"]))
+                    for step, value in one.points if one.group == group else ():
+                        scalar = summary(value=[summary.Value(tag=one.name, simple_value=value)])
+                        writer.add_event(event(step=step, wall_time=time.time(), summary=scalar))
+                if group.startswith(SCORES):
+                    for name in ("recipe", "versions"):
+                        text = text_summary(name, _indented(results[name]))
+                        writer.add_event(event(step=0, wall_time=time.time(), summary=text))
             finally:
                 writer.close()
 
 
 def _wandb(run_folder: Path, results: Json, series: Sequence[Series]) -> None:
-    import wandb
-
+    wandb = _module("wandb")
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", PROJECT),
         name=run_folder.name,
@@ -151,8 +152,7 @@ def _wandb(run_folder: Path, results: Json, series: Sequence[Series]) -> None:
 
 
 def _trackio(run_folder: Path, results: Json, series: Sequence[Series]) -> None:
-    import trackio
-
+    trackio = _module("trackio")
     trackio.init(
         project=os.environ.get("TRACKIO_PROJECT", PROJECT),
         name=run_folder.name,

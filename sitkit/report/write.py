@@ -17,7 +17,7 @@ from sitkit.types import Json
 def write_run(folder: Path, plan: Plan, outcome: Outcome) -> dict[str, Json]:
     """Write the three files and return the results. Raises `StoreError` if the folder cannot be written."""
     recipe = plan.full_recipe()
-    results = make_results(plan, recipe, outcome)
+    results = make_results(plan, outcome)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RECIPE, recipe_yaml(recipe))

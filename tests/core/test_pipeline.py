@@ -3,7 +3,7 @@
 import errno
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +12,9 @@ import pytest
 
 from sitkit.errors import DiskFullError, PluginError, RecipeError
 from sitkit.events import Event, Notice, StageFinished, StageStarted
+from sitkit.forecast import forecast
 from sitkit.hookspecs import hookimpl
-from sitkit.pipeline import Outcome, prompt_counts, run_plan, stored
+from sitkit.pipeline import Outcome, run_plan
 from sitkit.plan import build_plan, count_stages
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Provider, Registry, build_registry
@@ -21,7 +22,7 @@ from sitkit.report.results import make_results
 from sitkit.store import Store
 from sitkit.types import Objective, StageInfo
 
-RECIPE = Recipe(teacher="speller,slips=5", student="counter", strategy="spelled-first", train_on=("letters",))
+RECIPE = Recipe(teacher=("speller,slips=5",), student=("counter",), strategy="spelled-first", train_on=("letters",))
 
 
 def _run(registry: Registry, workspace: Path, recipe: Recipe = RECIPE) -> tuple[Outcome, list[Event]]:
@@ -30,7 +31,7 @@ def _run(registry: Registry, workspace: Path, recipe: Recipe = RECIPE) -> tuple[
 
 
 def _scores(registry: Registry, outcome: Outcome, recipe: Recipe = RECIPE) -> str:
-    return json.dumps(make_results(build_plan(recipe, registry), recipe, outcome)["scores"])
+    return json.dumps(make_results(build_plan(recipe, registry), outcome)["scores"])
 
 
 def test_a_second_walk_reuses_every_stage_and_scores_are_the_same(example: Registry, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_changing_beta_asks_nobody_again(example: Registry, tmp_path: Path) -> N
 
 def test_seeds_share_the_demonstrations_and_the_baseline(example: Registry) -> None:
     counts = count_stages(build_plan(replace(RECIPE, seeds=(0, 1, 2)), example))
-    assert counts == {"annotate": 1, "evaluate": 1 + 2 * 3, "instruct": 3, "sample": 3, "pair": 3, "refine": 3}
+    assert counts == {"annotate": 2, "evaluate": 1 + 2 * 3, "instruct": 3, "sample": 3, "pair": 3, "refine": 3}
 
 
 def test_a_larger_limit_asks_the_teacher_only_for_what_is_missing(
@@ -68,18 +69,18 @@ def test_a_larger_limit_asks_the_teacher_only_for_what_is_missing(
 ) -> None:
     from sitkit_example.teacher import Speller  # type: ignore[import-not-found]
 
-    asked: list[str] = []
+    asked: list[tuple[str, str]] = []
     answer = Speller.answer
 
-    def watched(self: Any, questions: Any, *rest: Any) -> Any:
-        asked.extend(question.id for question in questions)
-        return answer(self, questions, *rest)
+    def watched(self: Any, questions: Any, prompting: str, *rest: Any) -> Any:
+        asked.extend((question.id, prompting) for question in questions)
+        return answer(self, questions, prompting, *rest)
 
     monkeypatch.setattr(Speller, "answer", watched)
     _run(example, tmp_path, replace(RECIPE, limit=4))
     _run(example, tmp_path, replace(RECIPE, limit=9))
-    _run(example, tmp_path, replace(RECIPE, fraction=0.5))
-    assert len(asked) == len(set(asked)) <= 14
+    _run(example, tmp_path, replace(RECIPE, fraction=(0.5,)))
+    assert len(asked) == len(set(asked)) <= 2 * 14
 
 
 def test_a_damaged_artifact_is_named_and_made_again(example: Registry, tmp_path: Path) -> None:
@@ -236,13 +237,13 @@ def test_what_a_stage_had_to_tell_is_told_again_when_it_is_reused(
     first, _ = _run(example, tmp_path)
     second, _ = _run(example, tmp_path)
     for outcome in (first, second):
-        notices = make_results(build_plan(RECIPE, example), RECIPE, outcome)["notices"]
+        notices = make_results(build_plan(RECIPE, example), outcome)["notices"]
         assert any("3 of 14 questions were left unanswered" in text for text in notices)
 
 
 def test_the_full_recipe_has_the_keys_of_the_run(example: Registry) -> None:
     plan = build_plan(RECIPE, example)
-    again = recipe_from(replace(RECIPE, settings=asdict(plan.settings)).as_mapping(), "x")
+    again = recipe_from(plan.full_recipe().as_mapping(), "x")
     assert [one.key for one in build_plan(again, example).nodes] == [one.key for one in plan.nodes]
 
 
@@ -313,17 +314,17 @@ def test_a_damaged_artifact_is_left_alone_while_another_run_makes_it_anew(exampl
 
 def test_a_teacher_that_is_never_right_leaves_nothing_to_train_on(example: Registry, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"annotate\.keep=all"):
-        _run(example, tmp_path, replace(RECIPE, teacher="speller,slips=1"))
+        _run(example, tmp_path, replace(RECIPE, teacher=("speller,slips=1",)))
 
 
 def test_a_dry_run_counts_prompts_and_knows_what_is_stored(example: Registry, tmp_path: Path) -> None:
     plan, store = build_plan(replace(RECIPE, limit=5, test_limit=3), example), Store(tmp_path)
-    prompts = prompt_counts(plan, stored(plan, store))
+    prompts = forecast(plan, store).prompts
     by_stage = {one.title: prompts[one.key] for one in plan.nodes}
-    assert sum(by_stage.values()) == 5 + 2 * 5 + 3 * 2 * 3
+    assert sum(by_stage.values()) == 2 * 5 + 2 * 5 + 3 * 2 * 3
     assert not (tmp_path / "store").exists()
     run_plan(plan, store, example, lambda event: None)
-    assert prompt_counts(plan, stored(plan, store)) == {}
+    assert forecast(plan, store).prompts == {}
 
 
 def test_an_alias_is_the_benchmark_itself_and_a_shared_factory_is_not(example: Registry) -> None:
@@ -369,7 +370,11 @@ def test_duplicates_are_dropped_from_what_is_trained_on_alone(tmp_path: Path) ->
         (tmp_path / "openbookqa").mkdir(exist_ok=True)
         (tmp_path / "openbookqa" / f"{name}.jsonl").write_text("")
     recipe = Recipe(
-        train_on=("obqa",), eval_on=("obqa", "tiny_chain"), data_dir=str(tmp_path), drop_duplicates=True, teacher="gold"
+        train_on=("obqa",),
+        eval_on=("obqa", "tiny_chain"),
+        data_dir=str(tmp_path),
+        drop_duplicates=True,
+        teacher=("gold",),
     )
     dropped, whole = (build_plan(replace(recipe, drop_duplicates=drop), registry) for drop in (True, False))
     keys = [{one.key for one in plan.nodes if one.title.startswith("evaluate baseline")} for plan in (dropped, whole)]

@@ -19,10 +19,10 @@ def test_the_default_run_trains_on_one_of_each_domain_and_scores_all_four() -> N
 
 
 def test_the_embedded_teacher_teaches_the_embedded_tasks_and_gold_the_others() -> None:
-    assert make_recipe({}, (), None, None, None).taught_by == "tiny"
-    assert make_recipe({"train_on": "obqa"}, (), None, None, None).taught_by == "gold"
-    assert make_recipe({"refine_on": "gsm8k"}, (), None, None, None).taught_by == "gold"
-    assert make_recipe({"train_on": "obqa", "teacher": "file:x"}, (), None, None, None).taught_by == "file:x"
+    assert make_recipe({}, (), None, None, None).taught_by == ("tiny",)
+    assert make_recipe({"train_on": "obqa"}, (), None, None, None).taught_by == ("gold",)
+    assert make_recipe({"refine_on": "gsm8k"}, (), None, None, None).taught_by == ("gold",)
+    assert make_recipe({"train_on": "obqa", "teacher": "file:x"}, (), None, None, None).taught_by == ("file:x",)
 
 
 def test_other_tasks_are_scored_on_what_was_trained_and_refined_on() -> None:
@@ -35,7 +35,7 @@ def test_a_flag_wins_over_the_file_and_settings_are_laid_over_each_other(tmp_pat
     path = tmp_path / "recipe.yaml"
     path.write_text("student: hf:a\ntrain-on: gsm8k\nlimit: 5\nseed: 3\nset: {instruct: {epochs: 2, lora_r: 4}}\n")
     recipe = make_recipe({"limit": 7, "student": None}, ("instruct.epochs=9",), None, None, path)
-    assert (recipe.student, recipe.train_on, recipe.limit, recipe.seeds) == ("hf:a", ("gsm8k",), 7, (3,))
+    assert (recipe.student, recipe.train_on, recipe.limit, recipe.seeds) == (("hf:a",), ("gsm8k",), 7, (3,))
     assert recipe.settings == {"instruct": {"epochs": "9", "lora_r": 4}}
     assert make_recipe({}, (), 5, 3, path).seeds == (5, 6, 7)
     assert make_recipe({}, (), None, 2, path).seeds == (3, 4)
@@ -44,11 +44,15 @@ def test_a_flag_wins_over_the_file_and_settings_are_laid_over_each_other(tmp_pat
 @given(
     st.builds(
         Recipe,
-        teacher=st.text(min_size=1, max_size=20),
+        teacher=st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=2, unique=True).map(tuple),
         train_on=st.lists(st.from_regex(r"[a-z_0-9]{1,8}", fullmatch=True), min_size=1, max_size=3, unique=True).map(
             tuple
         ),
-        fraction=st.floats(0.01, 1),
+        cross=st.booleans(),
+        methods=st.sampled_from([("both",), ("both", "refine"), ("instruct",)]),
+        eval_teacher=st.none() | st.booleans(),
+        max_cost=st.none() | st.floats(0, 9),
+        fraction=st.lists(st.floats(0.01, 1), min_size=1, max_size=3, unique=True).map(tuple),
         limit=st.none() | st.integers(1, 9),
         seeds=st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True).map(tuple),
         settings=st.just({"refine": {"beta": 0.1, "loss": None}}),

@@ -47,7 +47,7 @@ def test_a_folder_without_manifest_is_not_finished(tmp_path: Path) -> None:
     store = _store(tmp_path)
     _made(store)
     assert store.find("stage", KEY) is None
-    store.finish("stage", KEY, {"a": 1}, {"told": 2}, 1.5)
+    store.finish("stage", KEY, {"a": 1}, {"told": 2}, 1.5, {})
     found = store.find("stage", KEY)
     assert found is not None
     assert (found.info, found.seconds) == ({"told": 2}, 1.5)
@@ -58,7 +58,7 @@ def test_a_folder_without_manifest_is_not_finished(tmp_path: Path) -> None:
 def test_damage_is_noticed_and_the_file_named(tmp_path: Path, name: str, damage: str) -> None:
     store = _store(tmp_path)
     path = _made(store, "some rows\n") / name
-    store.finish("stage", KEY, {}, {}, 0)
+    store.finish("stage", KEY, {}, {}, 0, {})
     content = path.read_bytes()
     if damage == "remove":
         path.unlink()
@@ -82,7 +82,7 @@ def test_a_damaged_manifest_is_noticed(tmp_path: Path, text: str) -> None:
 def test_a_value_changed_in_a_manifest_is_noticed(tmp_path: Path) -> None:
     store = _store(tmp_path)
     folder = _made(store)
-    store.finish("stage", KEY, {}, {"value": 0.25}, 0)
+    store.finish("stage", KEY, {}, {"value": 0.25}, 0, {})
     manifest = folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace("0.25", "0.95"))
     with pytest.raises(ArtifactError, match="manifest"):
@@ -92,7 +92,7 @@ def test_a_value_changed_in_a_manifest_is_noticed(tmp_path: Path) -> None:
 def test_folders_and_files_that_changed_places_are_damage_too(tmp_path: Path) -> None:
     store = _store(tmp_path)
     folder = _made(store)
-    store.finish("stage", KEY, {}, {}, 0)
+    store.finish("stage", KEY, {}, {}, 0, {})
     (folder / "adapter" / "weights").unlink()
     (folder / "adapter").rmdir()
     (folder / "adapter").touch()
@@ -120,7 +120,7 @@ def test_a_full_disk_at_the_manifest_keeps_what_a_stage_goes_on_from(
     with monkeypatch.context() as patch:
         patch.setattr("sitkit.store.artifacts.write_atomically", full)
         with pytest.raises(OSError, match="No space"):
-            store.finish("stage", KEY, {}, {}, 0)
+            store.finish("stage", KEY, {}, {}, 0, {})
     assert (folder / "scratch" / "rows").read_text() == "x"
     assert store.find("stage", KEY) is None
 
@@ -130,7 +130,7 @@ def test_scratch_is_removed_when_a_stage_is_finished(tmp_path: Path) -> None:
     folder = _made(store)
     (folder / "scratch").mkdir()
     (folder / "scratch" / "checkpoint").write_text("x")
-    store.finish("stage", KEY, {}, {}, 0)
+    store.finish("stage", KEY, {}, {}, 0, {})
     assert sorted(path.name for path in folder.iterdir()) == ["adapter", "manifest.json", "rows.jsonl"]
 
 

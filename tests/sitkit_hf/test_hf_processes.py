@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sitkit.errors import ModelError, SettingError
-from sitkit.settings import InstructSettings, RefineSettings, Settings
+from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Demonstration, Objective, PreferencePair
 
 pytestmark = pytest.mark.slow

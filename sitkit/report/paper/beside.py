@@ -1,16 +1,16 @@
-"""A run's numbers next to those the paper prints: Tables 1, 10 and 11, 5, 13 and 14."""
+"""A run's numbers next to those the paper prints: Tables 1, 10 and 11, 5 and 14."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from sitkit.paper.figures import TRAINED, UNTRAINED, Paper, PaperStudent, Role, Task, paper
 from sitkit.paper.names import Match, family, match_student, match_teacher
 from sitkit.report.cells import Measured
 from sitkit.report.paper.evidence import Evidence, Grid
-from sitkit.report.paper.own import RATED, own_evidence
+from sitkit.report.paper.own import own_evidence
+from sitkit.report.paper.ratings import ratings
 from sitkit.report.tables import Table
 from sitkit.types import PROMPTINGS, Json
 
@@ -25,18 +25,18 @@ _UNDEFINED = "The paper does not say what its ± is, so it is left out."
 _SPLITS = ("train", "test")
 
 
-def paper_tables(results: Json, judgements: Json | None = None) -> Sequence[Table]:
+def paper_tables(results: Json, judgements: Sequence[Json] = ()) -> Sequence[Table]:
     """Return the tables that lay a run beside the paper; none for a run without the paper's tasks.
 
     A cell holds the run's value ± its standard error, and in brackets the paper's and the difference. ``judgements``
-    is the content of judgements.json where the run was judged.
+    are what judges said of the run (`sitkit.report.judgements.load_judgements`). They rate students, so there is no
+    run's side to Table 13, which is of teachers.
     """
     source, own = paper(), own_evidence(results, judgements)
     return [
         *(table for grid in own.grids for table in _students(grid, source)),
         *_teachers(own, source),
-        *_judged_teachers(judgements, source),
-        *_judged_students(own, judgements, source),
+        *(table for grid in own.grids for one in judgements for table in _judged(grid, one, source)),
     ]
 
 
@@ -121,73 +121,32 @@ def _teachers(own: Evidence, source: Paper) -> Iterator[Table]:
         yield Table(f"Beside the paper's Table 5: {teacher}", headings, tuple(rows), note)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rated:
-    mean: float
-    error: float
-    n: int
-
-
-def _pooled(ratings: Iterable[Json], tasks: Mapping[str, Task]) -> _Rated | None:
-    """The mean over the paper's tasks, weighted by answers, as one sample."""
-    rows = [one for one in ratings if one["benchmark"] in tasks and one["n"]]
-    n = sum(one["n"] for one in rows)
-    if not n:
-        return None
-    mean = sum(one["mean"] * one["n"] for one in rows) / n
-    return _Rated(mean, math.hypot(*(one["stderr"] * one["n"] / n for one in rows)), n)
-
-
-def _judged_teachers(judgements: Json | None, source: Paper) -> Iterator[Table]:
-    ratings = [one for one in _ratings(judgements) if one["phase"] in ("teacher", "target")]
-    for teacher in dict.fromkeys(str(one.get("teacher") or "") for one in ratings):
-        match = match_teacher(teacher)
-        rows = []
-        for what, name in (("direct", "Baseline"), ("cot", "Baseline CoT"), ("target", "Target answers")):
-            mine = [one for one in ratings if str(one.get("teacher") or "") == teacher and _what(one) == what]
-            rated = _pooled(mine, source.tasks)
-            if rated is not None:
-                theirs = source.judged.teachers[(match.name, what)]
-                rows.append((name, _cell(Measured(rated.mean, rated.error), theirs, 2), str(rated.n)))
-        if rows:
-            note = f"{_judged_by(judgements, source)} {_shown(teacher or 'The teacher', match)}"
-            title = f"Beside the paper's Table 13: {teacher}" if teacher else "Beside the paper's Table 13"
-            yield Table(title, ("answers", "rating", "n"), tuple(rows), note)
-
-
-def _what(rating: Json) -> str:
-    return "target" if rating["phase"] == "target" else str(rating["prompting"])
-
-
-def _judged_students(own: Evidence, judgements: Json | None, source: Paper) -> Iterator[Table]:
-    rated = list(_ratings(judgements))
-    for grid in own.grids:
-        mine = [one for one in rated if one.get("student") in (None, "", grid.student)]
-        mine = [one for one in mine if one.get("teacher") in (None, "", grid.teacher)]
-        match = match_student(grid.student)
-        outside = family(grid.teacher) not in (None, family(grid.student))
-        which = "out-family" if outside else "in-family"
-        rows = []
-        for place, role in RATED.items():
-            pooled = _pooled([one for one in mine if (one["phase"], one["prompting"]) == place], source.tasks)
-            if pooled is not None:
-                theirs = source.judged.students[(match.name, role, which if role in TRAINED else "")]
-                rows.append((_NAMES[role], _cell(Measured(pooled.mean, pooled.error), theirs, 2), str(pooled.n)))
-        if rows:
-            column = f"{match.name} ({which}{', by ' + source.judged.out_family_teacher if outside else ''})"
-            note = f"{_judged_by(judgements, source)} {_shown(grid.student, Match(column, match.why))}"
-            yield Table(f"Beside the paper's Table 14: {grid.student}", ("answers", "rating", "n"), tuple(rows), note)
-        if not any(one.get("student") for one in rated):
-            return
-
-
-def _ratings(judgements: Json | None) -> Sequence[Json]:
-    return (judgements or {}).get("ratings") or ()
-
-
-def _judged_by(judgements: Json | None, source: Paper) -> str:
-    judge = (judgements or {}).get("judge") or "the judge"
-    return (
-        f"Mean rating from 1 to 3 by {judge} ± standard error (by {source.judged.judge} in the paper, over"
-        f" {source.judged.questions_per_task} questions a task; difference), over the paper's tasks."
-    )
+def _judged(grid: Grid, judgement: Json, source: Paper) -> Iterator[Table]:
+    match = match_student(grid.student)
+    outside = family(grid.teacher) not in (None, family(grid.student))
+    column = f"{match.name} ({f'out-family, by {source.judged.out_family_teacher}' if outside else 'in-family'})"
+    rows = []
+    for role in (*UNTRAINED, *TRAINED):
+        mine = [
+            one
+            for one in ratings(judgement)
+            if (one.student, one.role) == (grid.student, role)
+            and one.teacher in ("", grid.teacher)
+            and one.benchmark in source.tasks
+        ]
+        n = sum(one.n for one in mine)
+        if n:
+            mean = sum(one.rating.value * one.n for one in mine) / n
+            error = math.hypot(*(one.rating.error * one.n / n for one in mine))
+            family_of = "" if role in UNTRAINED else "out-family" if outside else "in-family"
+            theirs = source.judged.students[(match.name, role, family_of)]
+            rows.append((_NAMES[role], _cell(Measured(mean, error), theirs, 2), str(n)))
+    if rows:
+        note = (
+            f"Mean rating from 1 to 3 by {judgement['judge']} ± standard error (by {source.judged.judge} in the paper,"
+            f" over {source.judged.questions_per_task} questions a task; difference): the paper's tasks, trained"
+            f" students each on its own. {_shown(grid.student, Match(column, match.why))}"
+        )
+        taught = f", taught by {grid.teacher}" if grid.teacher else ""
+        title = f"Beside the paper's Table 14: {grid.student}{taught}, judged by {judgement['judge']}"
+        yield Table(title, ("answers", "rating", "n"), tuple(rows), note)

@@ -78,3 +78,14 @@ def _rated(source: Paper) -> dict[tuple[str, str, str], Measured]:
         for (student, role, family), rating in source.judged.students.items()
         if family
     }
+
+
+def paper_falls() -> tuple[int, int]:
+    """Return in how many cells of Tables 1, 10 and 11 instruction-tuning is below Baseline CoT, and of how many."""
+    found = [
+        measured.value < grid.scores[("baseline_cot", (), evaluated)].value
+        for grid in paper_evidence().grids
+        for (role, _, evaluated), measured in grid.scores.items()
+        if role == "instruct"
+    ]
+    return sum(found), len(found)

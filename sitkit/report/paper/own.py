@@ -7,18 +7,11 @@ from collections.abc import Iterable, Sequence
 from sitkit.paper.figures import Role, paper
 from sitkit.report.cells import Measured, ScoredCell, Tasks, collect, floored
 from sitkit.report.paper.evidence import Evidence, Grid, Place
+from sitkit.report.paper.ratings import ratings
 from sitkit.types import Json
 
-RATED: dict[tuple[str, str], Role] = {
-    ("baseline", "direct"): "baseline",
-    ("baseline", "cot"): "baseline_cot",
-    ("instruct", "cot"): "instruct",
-    ("refine", "cot"): "refine",
-}
-"""Which answers of a phase and prompting are those of a role."""
 
-
-def own_evidence(results: Json, judgements: Json | None = None) -> Evidence:
+def own_evidence(results: Json, judgements: Sequence[Json] = ()) -> Evidence:
     """Return a run's results as evidence, at the largest fraction of the demonstrations where there are several."""
     cells = collect(results["scores"])
     taught = _taught(results.get("teacher_accuracy") or ())
@@ -28,7 +21,7 @@ def own_evidence(results: Json, judgements: Json | None = None) -> Evidence:
         domains=domains | {cell.benchmark: cell.domain for cell in cells if cell.domain},
         grids=tuple(_grid(student, teacher, cells, taught) for student, teacher in _whose(cells)),
         taught=taught,
-        rated=_ratings(judgements),
+        rated=_rated(judgements),
         pipelines=_pipelines(cells),
     )
 
@@ -87,12 +80,12 @@ def _taught(rows: Iterable[Json]) -> dict[tuple[str, str, str, str], Measured]:
     }
 
 
-def _ratings(judgements: Json | None) -> dict[tuple[str, str, str], Measured]:
-    found = {}
-    for one in (judgements or {}).get("ratings", ()):
-        rated = RATED.get((one["phase"], one["prompting"]))
-        if rated is not None and one["n"]:
-            found[(str(one.get("student") or ""), rated, one["benchmark"])] = Measured(one["mean"], one["stderr"])
+def _rated(judgements: Iterable[Json]) -> dict[tuple[str, str, str], Measured]:
+    found: dict[tuple[str, str, str], Measured] = {}
+    for judgement in judgements:
+        for one in ratings(judgement):
+            whose = f"{one.student} by {one.teacher}, judged by {judgement['judge']}"
+            found[(whose, one.role, one.benchmark)] = one.rating
     return found
 
 

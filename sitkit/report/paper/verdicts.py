@@ -51,8 +51,8 @@ class ClaimVerdict:
         return _numbers(self.paper_findings, printed=True) or _NO_FIGURES
 
 
-def claims(results: Json, judgements: Json | None = None) -> Sequence[ClaimVerdict]:
-    """Try every claim on a run's cells; ``judgements`` is the content of judgements.json where there is one."""
+def claims(results: Json, judgements: Sequence[Json] = ()) -> Sequence[ClaimVerdict]:
+    """Try every claim on a run's cells, and on what judges said of it (`sitkit.report.judgements.load_judgements`)."""
     own, printed = own_evidence(results, judgements), paper_evidence()
     found = []
     for claim in statements():

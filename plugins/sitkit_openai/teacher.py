@@ -1,0 +1,83 @@
+"""The teacher ``openai``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sitkit.errors import TeacherError
+from sitkit.types import Estimate, Generation, Json, Prompt, Prompting, Question, Reply
+from sitkit_openai.money import Ledger, price
+from sitkit_openai.options import Options
+from sitkit_openai.requests import Ask, asks_of_prompts, asks_of_questions
+from sitkit_openai.secrets import find_key, secrets
+from sitkit_openai.tokens import counter, estimate
+
+
+class OpenAITeacher:
+    """A model behind an OpenAI-compatible endpoint; see `sitkit.types.Teacher`, `Completing` and `Remote`."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._price = price(options)
+        self._ledger = Ledger(None, self._price)
+        self._folder: Path | None = None
+
+    def fingerprint(self) -> Json:
+        """Return the model, the endpoint and the options that determine answers."""
+        return self.options.fingerprint()
+
+    def begin(self, folder: Path, *, budget: float | None) -> None:
+        """Get ready; see `sitkit.types.Remote`. Raises `TeacherError` where a key or a price is missing."""
+        find_key(self.options)
+        if budget is not None and self._price is None:
+            raise TeacherError(
+                f"no price is known for openai:{self.options.model} at {self.options.host}: give price_in= and"
+                " price_out= in US dollars per million tokens (0 where it is free), or leave --max-cost out"
+            )
+        self._ledger = Ledger(budget, self._price)
+        self._folder = folder
+
+    def answer(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> Iterator[Reply]:
+        """Yield a reply to every question as it arrives; see `sitkit.types.Teacher`."""
+        texts = [question.prompt(prompting) for question in questions]
+        return self._replies(asks_of_questions(questions, texts), generation)
+
+    def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
+        """Yield a reply to every prompt as it arrives; see `sitkit.types.Completing`."""
+        return self._replies(asks_of_prompts(prompts), generation)
+
+    def _replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
+        key, hidden = find_key(self.options), secrets(self.options)
+        if not asks:
+            return iter(())
+        if self.options.batch:
+            from sitkit_openai.batch import batched
+
+            if self._folder is None:
+                raise TeacherError("batch=true needs a folder to keep the batch's id in: call begin() first")
+            return batched(self.options, key, hidden, self._ledger, self._folder, asks, generation)
+        from sitkit_openai.bridge import Outbox, stream
+        from sitkit_openai.run import Run
+
+        outbox = Outbox[Reply](2 * self.options.concurrency)
+
+        async def work() -> None:
+            run = Run(self.options, key, hidden, self._ledger, outbox.put, outbox.room)
+            await run.everything(asks, generation)
+
+        return stream(outbox, work)
+
+    def estimate(self, prompts: Sequence[Prompt], generation: Generation) -> Estimate:
+        """Return the calls, their tokens (see `sitkit_openai.tokens.counter`) and their price at most."""
+        count = counter(self.options)
+        into = sum(estimate(count, self.options, prompt.text) for prompt in prompts)
+        out = len(prompts) * generation.max_new_tokens
+        return Estimate(len(prompts), into, out, self.cost(into, out))
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return the price of so many tokens, in US dollars; None if it is not known."""
+        return None if self._price is None else self._price.of(prompt_tokens, completion_tokens)
+
+    def close(self) -> None:
+        """Nothing stays open between calls of `answer`."""

@@ -1,0 +1,87 @@
+"""Put a page together from a run's results and what the store has of its artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sitkit.registry import Registry
+from sitkit.report.answers_table import chunks, index
+from sitkit.report.arms import Arm, arms
+from sitkit.report.comparisons import Comparisons
+from sitkit.report.page.answers import answers, pack
+from sitkit.report.page.charts import curves, low, phases
+from sitkit.report.page.document import document
+from sitkit.report.page.headline import headline
+from sitkit.report.page.html import Html, el
+from sitkit.report.page.matrix import matrix
+from sitkit.report.page.parts import plain_table, section
+from sitkit.report.page.provenance import pairs, provenance
+from sitkit.report.page.shelf import Shelf
+from sitkit.report.questions import TestQuestions
+from sitkit.report.remarks import remarks
+from sitkit.report.stored import Stored
+from sitkit.report.tables import gain_table, worked_table
+from sitkit.types import Json
+
+
+def compose(name: str, digest: str, results: Json, workspace: Path, registry: Registry | None) -> tuple[str, Shelf]:
+    """Return the page and its figures."""
+    found, stored, shelf = arms(results), Stored(workspace), Shelf()
+    comparisons = Comparisons(results, stored)
+    questions = TestQuestions(results, stored, registry)
+    packed = pack(chunks(results, stored, questions))
+    missing = {**{f"questions of {one}": why for one, why in questions.missing.items()}, **stored.unread}
+    sections: list[tuple[str, str, Html | None]] = [
+        ("remarks", "To know first", _remarks(results)),
+        ("matrix", "From task to task", matrix(results, found, shelf)),
+        ("low", "Fewer demonstrations", low(results, found, shelf)),
+        ("results", "Accuracy", headline(results, found, comparisons)),
+        ("phases", "Phase by phase", phases(results, found, shelf)),
+        ("answers", "The answers", answers(index(results), packed, missing)),
+        ("gains", "What gains are made of", _gains(results, found)),
+        ("pairs", "Where pairs came from", pairs(results)),
+        ("training", "Training", curves(results, stored, shelf)),
+        ("made", "How it was made", provenance(results, _yaml(results["recipe"]))),
+    ]
+    shown = [(anchor, title, content) for anchor, title, content in sections if content is not None]
+    return document(name, digest, _lead(results, found), shown), shelf
+
+
+def _lead(results: Json, found: Sequence[Arm]) -> Html:
+    def listed(values: Sequence[str]) -> str:
+        return ", ".join(dict.fromkeys(value for value in values if value)) or "none"
+
+    recipe = results["recipe"]
+    facts = [
+        ("student", listed([arm.student for arm in found])),
+        ("teacher", listed([arm.teacher for arm in found])),
+        ("strategy", listed([arm.strategy for arm in found])),
+        ("trained on", listed([one for arm in found for one in (*arm.train_on, *arm.refine_on)])),
+        ("tested on", listed([str(row["benchmark"]) for row in results["scores"]])),
+        ("seeds", listed([str(seed) for arm in found for seed in arm.seeds])),
+        ("training limit", str(recipe.get("limit") or "none")),
+        ("test limit", str(recipe.get("test_limit") or "none")),
+    ]
+    return el("dl", *(el("div", el("dt", term), el("dd", said)) for term, said in facts), class_="facts")
+
+
+def _remarks(results: Json) -> Html | None:
+    said = remarks(results)
+    if not said:
+        return None
+    return section("remarks", "To know first", el("ul", *(el("li", text) for text in said), class_="remarks"))
+
+
+def _gains(results: Json, found: Sequence[Arm]) -> Html | None:
+    # These two take the rows of one student; of several they would make a mean of what does not belong together.
+    if len(found) != 1 or found[0].method != "both":
+        return None
+    tables = plain_table(gain_table(results), "gain"), plain_table(worked_table(results), "worked")
+    return section("gains", "What gains are made of", *tables)
+
+
+def _yaml(recipe: Json) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,93 @@
+// Rows of answers put together from chunks: one a question, of the test split or of the training questions.
+
+const PHASES = ['baseline', 'instruct', 'refine'];
+const NOUNS = {baseline: 'baseline', instruct: 'instructed', refine: 'refined'};
+
+function rowOf(rows, benchmark, id) {
+  const place = `${benchmark}\u0000${id}`;
+  if (!rows.has(place)) rows.set(place, {id, benchmark, prompt: '', target: '', phases: {}});
+  return rows.get(place);
+}
+
+async function testRows(arm) {
+  const rows = new Map();
+  for (const [benchmark, phases] of Object.entries(arm.test)) {
+    const questions = await chunk(arm.questions[benchmark]);
+    const texts = new Map((questions ? questions.id : []).map((id, at) => [id, at]));
+    for (const phase of PHASES) {
+      const found = await chunk(phases[phase]);
+      if (!found) continue;
+      for (const prompting of ['direct', 'cot']) {
+        const {id, text, read, right} = found[prompting];
+        id.forEach((one, at) => {
+          const row = rowOf(rows, benchmark, one);
+          const known = texts.get(one);
+          if (known !== undefined) { row.prompt = questions.prompt[known]; row.target = questions.target[known]; }
+          row.phases[phase] ??= {file: phases[phase]};
+          row.phases[phase][prompting] = {text: text[at], read: read[at], right: right[at] === 1};
+        });
+      }
+    }
+  }
+  return [...rows.values()];
+}
+
+async function trainRows(arm) {
+  const rows = new Map();
+  for (const name of arm.annotate) {
+    const found = await chunk(name);
+    if (found) found.id.forEach((id, at) => {
+      const row = rowOf(rows, found.benchmark[at], id);
+      row.prompt = found.prompt[at];
+      row.teacher = {text: found.text[at], thought: found.thought[at], right: found.right[at] === 1,
+        truncated: found.truncated[at] === 1, file: name};
+    });
+  }
+  for (const name of arm.sample) {
+    const found = await chunk(name);
+    if (found) found.id.forEach((id, at) => {
+      rowOf(rows, found.benchmark[at], id).student = {direct: found.direct[at], cot: found.cot[at], file: name};
+    });
+  }
+  await addPairs(rows, arm.pair);
+  return [...rows.values()];
+}
+
+async function addPairs(rows, name) {
+  const found = await chunk(name);
+  if (!found) return;
+  found.id.forEach((id, at) => {
+    const row = rowOf(rows, found.benchmark[at], id);
+    row.prompt ||= found.prompt[at];
+    row.pair = {chosen: found.chosen[at], rejected: found.rejected[at], from: found.from[at],
+      chosenRight: found.chosen_right[at] === 1, rejectedRight: found.rejected_right[at] === 1, file: name};
+  });
+  for (const [benchmark, id, reason] of found.left_out) rowOf(rows, benchmark, id).leftOut = reason;
+}
+
+function questionText(row) {
+  const found = /(?:^|\n)Question: ([\s\S]*?)(?:\nChoices:|\nAnswer:|$)/.exec(row.prompt);
+  return found ? found[1] : row.prompt;
+}
+
+function haystack(row) {
+  if (row.searched === undefined) {
+    const texts = [row.id, row.prompt, row.target];
+    for (const phase of Object.values(row.phases)) texts.push(phase.direct?.text, phase.cot?.text);
+    texts.push(row.teacher?.text, row.teacher?.thought, row.student?.direct, row.student?.cot);
+    if (row.pair) texts.push(...[row.pair.chosen, row.pair.rejected].filter(one => typeof one === 'string'));
+    row.searched = texts.filter(Boolean).join('\n').toLowerCase();
+  }
+  return row.searched;
+}
+
+// What became of a question from one phase to another.
+function change(row, [before, after], prompting) {
+  const was = row.phases[before]?.[prompting], is = row.phases[after]?.[prompting];
+  if (!was || !is) return 'none';
+  return was.right ? (is.right ? 'stayed right' : 'right to wrong') : (is.right ? 'wrong to right' : 'stayed wrong');
+}
+
+function unread(row, phases, prompting) {
+  return phases.some(phase => row.phases[phase]?.[prompting]?.read === null);
+}

@@ -1,0 +1,227 @@
+"""Asking a teacher whose replies may fail: kept before they count, asked again by the next run, money watched."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitkit.errors import PluginError, TeacherError
+from sitkit.events import Event, StageStarted
+from sitkit.forecast import forecast
+from sitkit.hookspecs import hookimpl
+from sitkit.pipeline import Outcome, run_plan
+from sitkit.plan import build_plan
+from sitkit.recipe import Recipe
+from sitkit.registry import Provider, Registry, build_registry
+from sitkit.report.results import make_results
+from sitkit.store import Store
+from sitkit.types import Estimate, Generation, Json, Prompt, Question, Reply
+
+RECIPE = Recipe(
+    teacher=("moody",), student=("counter",), strategy="spelled-first", train_on=("letters",), eval_teacher=False
+)
+PRICE = 0.5
+
+
+class Moody:
+    """Spells like the example's teacher, but fails, thinks aloud and is cut off as told; half a dollar each."""
+
+    def __init__(self, speller: Any) -> None:
+        self.speller = speller
+        self.failing: set[str] = set()
+        self.cut: set[str] = set()
+        self.down = False
+        self.asked: list[str] = []
+        self.budgets: list[float | None] = []
+        self.folders: list[Path] = []
+
+    def fingerprint(self) -> Json:
+        return {"teacher": "moody"}
+
+    def answer(self, questions: Sequence[Question], prompting: Any, generation: Generation) -> Iterator[Reply]:
+        if self.down:
+            raise TeacherError("the endpoint is down")
+        for question, (name, text) in zip(
+            questions, self.speller.answer(questions, prompting, generation), strict=True
+        ):
+            self.asked.append(name)
+            if name in self.failing:
+                yield Reply(name, outcome="time-out", detail="nothing after 60 s", prompt_tokens=1)
+            else:
+                outcome = "truncated" if question.id in self.cut else "answered"
+                yield Reply(name, text, outcome, reasoning="hm", prompt_tokens=1, completion_tokens=1)
+
+    def estimate(self, prompts: Sequence[Prompt], generation: Generation) -> Estimate:
+        return Estimate(len(prompts), len(prompts), len(prompts), PRICE * len(prompts))
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        return PRICE * prompt_tokens
+
+    def begin(self, folder: Path, *, budget: float | None) -> None:
+        self.folders.append(folder)
+        self.budgets.append(budget)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def moody(example: Registry) -> tuple[Registry, Moody]:
+    from sitkit_example.teacher import Speller  # type: ignore[import-not-found]
+
+    teacher = Moody(Speller(0))
+
+    class Plugin:
+        @hookimpl
+        def sitkit_teachers(self, register: Any) -> None:
+            register("moody", lambda spec, context: teacher)
+
+    example.manager.register(Plugin(), name="moody")
+    return build_registry(example.manager, {**example.providers, "moody": Provider("sitkit-moody", "1")}), teacher
+
+
+def _run(registry: Registry, workspace: Path, recipe: Recipe = RECIPE) -> tuple[Outcome, list[Event]]:
+    events: list[Event] = []
+    return run_plan(build_plan(recipe, registry), Store(workspace), registry, events.append), events
+
+
+def _few(**settings: Any) -> Recipe:
+    return replace(RECIPE, settings={"annotate": {"max_failures": 0.2, **settings}})
+
+
+def test_failed_replies_are_listed_and_only_they_are_asked_again(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    teacher.failing = {"train-cup", "train-map"}
+    first, _ = _run(registry, tmp_path, _few())
+    annotated = first.stages[0]
+    assert (annotated.info["failed"], annotated.info["answered"]) == (2, 12)
+    assert any("2 of 14 replies failed (2 time-out)" in text for text in first.notices)
+    rows = [json.loads(line) for line in (first.artifacts[annotated.key].folder / "failures.jsonl").open()]
+    assert rows == [
+        {"question_id": name, "outcome": "time-out", "detail": "nothing after 60 s"}
+        for name in ("train-cup", "train-map")
+    ]
+
+    teacher.failing, teacher.asked = set(), []
+    second, _ = _run(registry, tmp_path, _few())
+    assert sorted(teacher.asked) == ["train-cup", "train-map"]
+    assert second.stages[0].info["failed"] == 0
+    # Two more demonstrations: what was made from the earlier ones is made again, what was not is not.
+    made = [record.stage for record in second.stages if not record.reused]
+    assert made[:4] == ["annotate", "instruct", "sample", "evaluate"]
+    assert "baseline letters" in [record.label for record in second.stages if record.reused]
+
+    calm, _ = _run(registry, tmp_path / "calm", _few())
+    scores = [json.dumps(make_results(build_plan(_few(), registry), outcome)["scores"]) for outcome in (second, calm)]
+    assert scores[0] == scores[1]
+    # A failed attempt was paid for too.
+    usage = make_results(build_plan(_few(), registry), second)["usage"]
+    assert usage == {"prompt_tokens": 16, "completion_tokens": 14, "cost": 8.0}
+
+
+def test_failures_that_stay_leave_everything_as_it_was(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    teacher.failing = {"train-cup"}
+    _run(registry, tmp_path, _few())
+    again, _ = _run(registry, tmp_path, _few())
+    assert [record.stage for record in again.stages if not record.reused] == ["annotate"]
+    teacher.down = True
+    down, _ = _run(registry, tmp_path, _few())
+    assert all(record.reused for record in down.stages)
+    assert any("the endpoint is down" in text and "stays as it was" in text for text in down.notices)
+
+
+def test_too_many_failures_stop_the_run_and_lose_no_answer(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    teacher.failing = {"train-cup", "train-map", "train-pear"}
+    with pytest.raises(
+        TeacherError, match=r"2 of 14 replies failed \(2 time-out\), more than annotate.max_failures=0.1"
+    ):
+        _run(registry, tmp_path)
+    answered = [name for name in teacher.asked if name not in teacher.failing]
+    teacher.failing, teacher.asked = set(), []
+    _run(registry, tmp_path)
+    assert not set(answered) & set(teacher.asked)
+
+
+def test_an_answer_cut_off_is_kept_and_not_trained_on(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    teacher.cut = {"train-cup"}
+    outcome, _ = _run(registry, tmp_path)
+    annotated, instructed = (
+        next(one for one in outcome.stages if one.stage == name) for name in ("annotate", "instruct")
+    )
+    assert (annotated.info["truncated"], annotated.info["retry"]) == (1, False)
+    assert instructed.info["demonstrations"] == annotated.info["right"] - 1
+    rows = [json.loads(line) for line in (outcome.artifacts[annotated.key].folder / "demonstrations.jsonl").open()]
+    assert {row["reasoning"] for row in rows} == {"hm"}
+    assert not any("hm" in row["completion"] for row in rows)
+
+
+def test_a_budget_counts_what_was_spent_before(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    _run(registry, tmp_path, replace(RECIPE, limit=4, max_cost=5.0))
+    _run(registry, tmp_path, replace(RECIPE, limit=6, max_cost=5.0))
+    assert teacher.budgets == [5.0, 5.0 - 4 * PRICE]
+    assert teacher.folders[0] == teacher.folders[1]
+
+
+def test_a_forecast_knows_what_the_journal_holds_and_what_the_rest_costs(
+    moody: tuple[Registry, Moody], tmp_path: Path
+) -> None:
+    registry, teacher = moody
+    _run(registry, tmp_path, replace(RECIPE, limit=4))
+    found = forecast(build_plan(RECIPE, registry), Store(tmp_path))
+    assert found.estimate == Estimate(10, 10, 10, 10 * PRICE)
+    teacher.asked = []
+    assert not teacher.asked
+
+
+@pytest.mark.parametrize(
+    "given", [Reply("train-cup", None), Reply("train-cup", "x", prompt_tokens=-1), Reply(3, "x"), "train-cup"]
+)  # type: ignore[arg-type]
+def test_a_reply_that_makes_no_sense_is_named(moody: tuple[Registry, Moody], tmp_path: Path, given: Any) -> None:
+    registry, teacher = moody
+    teacher.answer = lambda *_: iter([given])  # type: ignore[method-assign]
+    with pytest.raises(PluginError, match=r"in place of \(id, text\) or a Reply"):
+        _run(registry, tmp_path)
+
+
+def test_a_free_teacher_is_scored_without_the_trigger_too_and_a_paid_one_only_when_asked(
+    moody: tuple[Registry, Moody], example: Registry, tmp_path: Path
+) -> None:
+    registry, _ = moody
+    plain = replace(RECIPE, eval_teacher=None)
+    free = replace(plain, teacher=("speller",))
+
+    def asked(recipe: Recipe) -> list[str]:
+        return [one.stage.label() for one in build_plan(recipe, registry).annotated]
+
+    assert asked(plain) == ["letters by moody"]
+    assert asked(free) == ["letters by speller", "letters by speller direct"]
+    everything = [
+        "letters by moody",
+        "letters by moody direct",
+        "letters test by moody direct",
+        "letters test by moody",
+    ]
+    assert asked(replace(plain, eval_teacher=True)) == everything
+    assert asked(replace(free, eval_teacher=False)) == ["letters by speller"]
+    outcome, _ = _run(registry, tmp_path, replace(plain, eval_teacher=True, test_limit=3))
+    rows = make_results(build_plan(replace(plain, eval_teacher=True, test_limit=3), registry), outcome)[
+        "teacher_accuracy"
+    ]
+    assert [(row["split"], row["prompting"], row["n"]) for row in rows] == [
+        ("train", "cot", 14), ("train", "direct", 14), ("test", "direct", 3), ("test", "cot", 3)
+    ]  # fmt: skip
+
+
+def test_an_interrupted_retry_runs_no_other_stage(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    teacher.failing = {"train-cup"}
+    _run(registry, tmp_path, _few())
+    _, events = _run(registry, tmp_path, _few())
+    assert [event.stage.stage for event in events if isinstance(event, StageStarted)] == ["annotate"]

@@ -1,0 +1,134 @@
+"""Recipes with several arms: matrix, low resource, several teachers and students; what they share is there once."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitkit.forecast import forecast
+from sitkit.hookspecs import hookimpl
+from sitkit.pipeline import run_plan
+from sitkit.plan import Plan, build_plan, count_stages
+from sitkit.recipe import Recipe
+from sitkit.registry import Provider, Registry, build_registry
+from sitkit.report.results import make_results
+from sitkit.report.tables import all_tables
+from sitkit.store import Store
+
+RECIPE = Recipe(
+    teacher=("speller",), student=("counter",), strategy="spelled-first", train_on=("letters",), eval_teacher=False
+)
+TWO = ("letters", "letters2")
+CROSS = replace(RECIPE, cross=True, train_on=TWO)
+
+
+@pytest.fixture
+def two(example: Registry) -> Registry:
+    """The example plugin with its benchmark under two names."""
+    from sitkit_example.benchmark import Letters  # type: ignore[import-not-found]
+
+    class Second(Letters):  # type: ignore[misc]
+        def questions(self, split: Any, seed: int) -> Any:
+            return [replace(one, benchmark="letters2") for one in super().questions(split, seed)]
+
+    class Plugin:
+        @hookimpl
+        def sitkit_benchmarks(self, register: Any) -> None:
+            register("letters2", lambda spec, context: Second())
+
+    example.manager.register(Plugin(), name="second")
+    # Its tasks are the example's, so it stands under the same distribution.
+    return build_registry(example.manager, {**example.providers, "second": Provider("sitkit-example", "1.0")})
+
+
+def test_a_matrix_instructs_once_for_all_it_is_refined_on(two: Registry) -> None:
+    plan = build_plan(CROSS, two)
+    assert count_stages(plan) == {
+        "annotate": 2, "evaluate": 2 + 2 * 2 + 4 * 2, "instruct": 2, "sample": 4, "pair": 4, "refine": 4
+    }  # fmt: skip
+    assert [(arm.train_on, arm.refine_on) for arm in plan.arms] == [
+        ((taught,), (refined,)) for taught in TWO for refined in TWO
+    ]
+    assert len({arm.instructed.key for arm in plan.arms}) == 2
+
+
+def test_every_stage_comes_after_its_inputs_and_teachers_come_first(two: Registry) -> None:
+    plan = build_plan(replace(CROSS, seeds=(0, 1), fraction=(0.5, 1.0), methods=("both", "refine")), two)
+    seen: set[str] = set()
+    for one in plan.nodes:
+        assert {source.key for source in one.stage.inputs} <= seen
+        seen.add(one.key)
+    names = [one.stage.name for one in plan.nodes]
+    assert names[: names.count("annotate")] == ["annotate"] * names.count("annotate")
+
+
+def test_a_new_task_costs_its_own_cells_alone(two: Registry) -> None:
+    small, large = (build_plan(replace(CROSS, train_on=tasks, eval_on=TWO), two) for tasks in (TWO[:1], TWO))
+    assert {one.key for one in small.nodes} < {one.key for one in large.nodes}
+    alone = build_plan(replace(RECIPE, train_on=TWO[:1], eval_on=TWO), two)
+    assert {one.key for one in alone.nodes} <= {one.key for one in large.nodes}
+
+
+def test_low_resource_shares_the_untaught_student_and_nests_the_questions(two: Registry) -> None:
+    plan = build_plan(replace(RECIPE, fraction=(0.5, 1.0), methods=("both", "refine")), two)
+    arms = {(arm.fraction, arm.method): arm for arm in plan.arms}
+    assert len(arms) == 4
+    assert arms[0.5, "refine"].instructed is arms[1.0, "refine"].instructed
+    assert arms[0.5, "refine"].train_on == ()
+    small, large = (
+        {one.id for one in source.questions}
+        for source in (arms[f, "both"].sampled[0].stage.questions for f in (0.5, 1.0))  # type: ignore[attr-defined]
+    )
+    assert small < large
+
+
+def test_a_walked_matrix_has_every_cell_once_and_says_what_was_done(two: Registry, tmp_path: Path) -> None:
+    plan = build_plan(replace(CROSS, eval_on=("letters",)), two)
+    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
+    cot = [row for row in results["scores"] if row["prompting"] == "cot"]
+    assert [(row["phase"], row["train_on"], row["refine_on"]) for row in cot] == [
+        ("baseline", [], []),
+        ("instruct", ["letters"], []),
+        ("refine", ["letters"], ["letters"]),
+        ("refine", ["letters"], ["letters2"]),
+        ("instruct", ["letters2"], []),
+        ("refine", ["letters2"], ["letters"]),
+        ("refine", ["letters2"], ["letters2"]),
+    ]
+    assert all((tmp_path / "store" / "evaluate" / row["key"][:20]).is_dir() for row in cot)
+    assert len(results["arms"]) == len(results["pairs"]["by_arm"]) == 4
+    assert Counter(row["phase"] for row in results["students"]) == {"instruct": 2, "refine": 4}
+    shown = all_tables(results)[0]
+    assert [row[0] for row in shown.rows][-1] == "instruct letters2 refine letters2"
+    assert any("(cross)" in row[0] for row in shown.rows)
+
+
+def test_several_teachers_and_students_are_told_apart(two: Registry, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, teacher=("speller", "speller,slips=5"), seeds=(0, 1), methods=("instruct",))
+    plan = build_plan(recipe, two)
+    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
+    assert count_stages(plan) == {"annotate": 2, "evaluate": 1 + 4, "instruct": 4}
+    shown = all_tables(results)[0]
+    assert shown.headings[0] == "teacher"
+    assert [row[0] for row in shown.rows] == ["-", "-", "speller", "speller,slips=5"]
+    assert results["pairs"]["total"] == 0
+
+
+def test_a_forecast_counts_what_a_script_would_do_alone(two: Registry, tmp_path: Path) -> None:
+    plan: Plan = build_plan(CROSS, two)
+    found = forecast(plan, Store(tmp_path))
+    # Baseline 1 stage a score; instructed 3; refined on the same task 6 (annotate, instruct, sample, pair, refine,
+    # evaluate), on another one 7.
+    assert found.alone_stages == 2 * 1 + 4 * 3 + 4 * 6 + 4 * 7
+    assert json.dumps(found.prompts)
+
+
+def test_planning_ten_thousand_stages_loads_no_question(two: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sitkit_example.benchmark import Letters
+
+    monkeypatch.setattr(Letters, "questions", lambda *_: pytest.fail("questions were loaded"))
+    plan = build_plan(replace(CROSS, seeds=tuple(range(400))), two)
+    assert len(plan.nodes) > 8_000
