@@ -53,7 +53,7 @@ def run_plan(plan: Plan, store: Store, registry: Registry, listener: Listener) -
     it, stages that were finished stay, and an interrupted one goes on from where it was.
     """
     outcome = Outcome()
-    walk = _Walk(plan, store, registry, listener, outcome, Budget(plan.recipe.max_cost))
+    walk = Walk(plan, store, registry, listener, outcome, Budget(plan.recipe.max_cost))
     last_use = {id(part.made): index for index, one in enumerate(plan.nodes) for part in one.stage.parts}
     store.prepare()
     with disk_errors(store.workspace):
@@ -67,7 +67,9 @@ def run_plan(plan: Plan, store: Store, registry: Registry, listener: Listener) -
 
 
 @dataclass
-class _Walk:
+class Walk:
+    """Visits stages one by one: finds what is stored, runs what is not, records what became of it."""
+
     plan: Plan
     store: Store
     registry: Registry
@@ -77,6 +79,10 @@ class _Walk:
     questions_checked: bool = False
 
     def visit(self, one: Node, index: int) -> None:
+        """Have the artifacts of a stage in the outcome; those of its inputs must be there.
+
+        ``index`` is its place in the plan, from 1.
+        """
         info = StageInfo(one.stage.name, one.stage.label(), one.key, self.store.folder(one.stage.name, one.key))
         artifact = self._find(one, info)
         if artifact is None or artifact.info.get(RETRY):

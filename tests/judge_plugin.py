@@ -1,8 +1,8 @@
 """A judge that rates by rule, for the tests of ``sitkit judge``; they install it as a distribution of its own.
 
-``rule:FOLDER[,seconds=S][,price=P]``: a worked answer (more than one sentence) is a 3, any other a 1; one that says so
-may be anything else. FOLDER keeps the ids that were asked, in order, in ``asked``; while it holds a file ``down``,
-every third prompt fails, and while it holds ``dead``, all do.
+``rule:FOLDER[,price=P]``: a worked answer (more than one sentence) is a 3, any other a 1. FOLDER keeps the ids that
+were asked, in order, in ``asked``; a file ``slow`` in it holds the seconds each reply takes, while ``down`` is there
+every third prompt fails, and while ``dead`` is, all do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ TOKENS = (100, 20)
 @dataclass
 class Rule:
     folder: Path
-    seconds: float = 0.0
 
     def fingerprint(self) -> Json:
         return {"rule": 1}
@@ -36,10 +35,12 @@ class Rule:
         raise TeacherError("the rule judges, it does not teach")
 
     def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[tuple[str, str] | Reply]:
+        slow = self.folder / "slow"
+        seconds = float(slow.read_text(encoding="utf-8")) if slow.exists() else 0.0
         for index, prompt in enumerate(reversed(prompts)):
             with (self.folder / "asked").open("a", encoding="utf-8") as file:
                 file.write(prompt.id + "\n")
-            time.sleep(self.seconds)
+            time.sleep(seconds)
             if (self.folder / "dead").exists() or (index % 3 == 1 and (self.folder / "down").exists()):
                 yield Reply(prompt.id, outcome="time-out", detail="no reply in 1 s", prompt_tokens=TOKENS[0])
             else:
@@ -75,14 +76,12 @@ class PricedRule(Rule):
 
 def rated(text: str) -> str:
     response = text.rpartition(RESPONSE)[2]
-    if "mumble" in response:
-        return "I would say it is somewhere between [[1]] and [[2]]"
     return f"It has {len(response)} characters. Rating: [[{3 if is_worked(response) else 1}]]"
 
 
 def rule(spec: Any, context: Any) -> Rule:
     """Rates worked answers 3, others 1."""
-    options = spec.parse_options({"seconds": float, "price": float})
+    options = spec.parse_options({"price": float})
     folder = Path(spec.require_argument("a folder"))
     return PricedRule(folder, **options) if "price" in options else Rule(folder, **options)
 

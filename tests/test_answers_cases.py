@@ -367,6 +367,38 @@ ODD_OPTIONS = [
 """Options that are marks, letters, or look like a next question; a text; the answer a person would read."""
 
 
+THOUGHTS = [
+    ("<think>Is it A? No, the answer is C.</think>\n\nThe answer is B.", "B"),
+    ("Is it A? No, the answer is C.\n</think>\n\nThe answer is B.", "B"),
+    ("<think>\n\n</think>\n\nB", "B"),
+    ("<think>The answer is B.", None),
+    ("<think>The answer is B. So B. Then <think> again B", None),
+    ("<think>\nB\n</think>", None),
+    ("<think>\nThe answer is C.\n</think>\n\n", None),
+    ("The answer is B.\n<think>Or is it C? The answer is C.</think>", "B"),
+    ("The answer is B.\n<think>Or is it C? The answer is C.", None),
+    ("<think>The answer is A.</think>The answer is C.<think>No: B.</think>The answer is B.", "B"),
+    ("<think>The answer is A.</think>The answer is C.<think>No: the answer is B.</think>", "C"),
+    ("<think>ice</think>steam", "A"),
+    ("<think>a</think></think>The answer is B.", "B"),
+    ("</think>", None),
+    ("The answer is B, as people think> not.", "B"),
+]
+"""Reasoning models' blocks: never read as the answer; one that does not end has no answer after it."""
+
+
+@pytest.mark.parametrize(("text", "answer"), THOUGHTS)
+def test_what_is_thought_aloud_is_no_answer(text: str, answer: str | None) -> None:
+    assert extract(STEAM, text) == answer
+    numbered = text.replace("A", "3").replace("B", "7").replace("C", "5").replace("steam", "3").replace("ice", "5")
+    assert extract(NUMBER, numbered) == {"A": "3", "B": "7", "C": "5", None: None}[answer]
+
+
+def test_a_string_match_looks_at_the_answer_alone() -> None:
+    assert not is_correct(STEAM, f"<think>{STEAM.target_text}</think> I do not know.", match="contains")
+    assert is_correct(STEAM, f"<think>Hm.</think> {STEAM.target_text}", match="contains")
+
+
 @pytest.mark.parametrize(("text", "answer"), NUMBERS)
 def test_numbers(text: str, answer: str | None) -> None:
     assert extract(NUMBER, text) == answer

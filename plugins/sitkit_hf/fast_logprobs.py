@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
-FORWARD = 384
+FORWARD = 256
 """What a forward and backward pass costs beside its tokens, in tokens: fewer, larger groups against more padding."""
 
 _VOCABULARY_TILE = 32768

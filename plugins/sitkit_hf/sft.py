@@ -14,6 +14,7 @@ from sitkit_hf.examples import Examples, completions
 from sitkit_hf.loading import Models
 from sitkit_hf.prompts import Prompts, end_tokens
 from sitkit_hf.quiet import quiet
+from sitkit_hf.targets import lora_targets
 from sitkit_hf.training import (
     Job,
     check_scheduler,
@@ -66,7 +67,7 @@ def instruct(
             r=settings.lora_r,
             lora_alpha=settings.lora_alpha,
             lora_dropout=settings.lora_dropout,
-            target_modules="all-linear",
+            **lora_targets(model),
             task_type="CAUSAL_LM",
             # PEFT looks for the base's config here; a hub id would send it to the network at every checkpoint.
             base_model_name_or_path=models.folder(),

@@ -91,6 +91,9 @@ class Job:
             "disable_tqdm": True,
             "dataloader_pin_memory": False,
         }
+        if hasattr(self.models.base().config.get_text_config(), "router_aux_loss_coef"):
+            # The router of a mixture of experts stays frozen, so there is nothing to balance.
+            arguments["router_aux_loss_coef"] = 0.0
         if settings.processes > 1:
             # A LoRA weight without a gradient would be a bug; looking for such at every step costs time.
             arguments["ddp_find_unused_parameters"] = False

@@ -8,6 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
+_STAGGER = 0.003
+"""Seconds between the first calls. Calls that start together come back together from a steady server, and then wait
+for each other on every round."""
+
+
 class Pace:
     """Lets at most ``limit`` calls in; it starts at ``most``, halves on a rate limit, and grows by one a round.
 
@@ -19,6 +24,7 @@ class Pace:
         self.limit = float(most)
         self.flying = 0
         self._until = 0.0
+        self._begun = 0
         self._halved = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -27,6 +33,7 @@ class Pace:
         """Wait for a place, hold it, and yield the time at which the call starts."""
         await self._enter()
         try:
+            await self._spread()
             yield _now()
         finally:
             self.flying -= 1
@@ -49,6 +56,11 @@ class Pace:
                     # The turn may have come in the same moment: the next one in line must not miss it.
                     self._wake()
                     raise
+
+    async def _spread(self) -> None:
+        if self._begun < self.most:
+            self._begun += 1
+            await asyncio.sleep(_STAGGER * (self._begun - 1))
 
     def _wake(self) -> None:
         for _ in range(max(0, int(self.limit) - self.flying)):

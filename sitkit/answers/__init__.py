@@ -11,11 +11,12 @@ from sitkit.answers.choice import read_choice
 from sitkit.answers.latex import read_latex, same_latex
 from sitkit.answers.number import canonical_number, read_number
 from sitkit.answers.text import SENTENCE_END, own_words
+from sitkit.answers.thinking import apart
 from sitkit.types import Question
 
 __all__ = ["READER_VERSION", "extract", "is_correct", "is_worked"]
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Raised whenever a text is read differently, so that nothing judged by an older reader is reused."""
 
 
@@ -40,7 +41,7 @@ def is_correct(question: Question, text: str, match: Literal["final", "contains"
     choices, occurs somewhere in the text.
     """
     if match == "contains":
-        return question.target_text in text
+        return question.target_text in (apart(text).answer if "think>" in text else text)
     answer = extract(question, text)
     if answer is None:
         return False

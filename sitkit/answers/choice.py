@@ -95,6 +95,7 @@ class _Reader:
         self.starts = [one.start for one in self.mentions]
         self.taken_back: set[int] = set()
         self._sentences: list[tuple[int, int]] | None = None
+        self._conclusion: int | None = None
 
     @property
     def sentences(self) -> list[tuple[int, int]]:
@@ -104,12 +105,14 @@ class _Reader:
             self._sentences = list(pairwise(ends))
         return self._sentences
 
-    def _conclusion(self) -> int:
+    @property
+    def conclusion(self) -> int:
         """Where the last sentence starts if it concludes or is the only one; else where the text ends."""
-        said = [(start, end) for start, end in self.sentences if not self.masked[start:end].isspace() and start < end]
-        if said and (len(said) == 1 or LAST_CONCLUDES.search(self.low, *said[-1])):
-            return said[-1][0]
-        return len(self.text)
+        if self._conclusion is None:
+            said = [(start, end) for start, end in self.sentences if self.masked[start:end].strip()]
+            concludes = said and (len(said) == 1 or LAST_CONCLUDES.search(self.low, *said[-1]))
+            self._conclusion = said[-1][0] if concludes else len(self.text)
+        return self._conclusion
 
     def read(self) -> int | None:
         """Return the option chosen in the end, `NO_OPTION` for a letter that no option has, or None."""
@@ -230,7 +233,7 @@ class _Reader:
         """Whether a mention can be an answer: an option's text can only as a sentence of its own or in a conclusion."""
         if one.lettered or one.option == NO_OPTION or values_of(self.choices):
             return True
-        if one.start >= self._conclusion():
+        if one.start >= self.conclusion:
             return True
         start, end = self._sentence(one.start)
         return bool(SAME.match(self.masked, start, one.start) and SAME.match(self.masked, one.end, end))

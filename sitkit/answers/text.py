@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import re
 
+from sitkit.answers.thinking import apart
 from sitkit.types import Question
 
 LONGEST = 20_000
@@ -43,11 +44,11 @@ _PLAIN = str.maketrans(
 def own_words(question: Question, text: str) -> str:
     """Return the part of ``text`` that answers ``question``, with plain quotes, dashes and blanks.
 
-    What comes before the end of a thinking block, after the end of a turn, after an invented next question, or after
-    the instruction said again, is no part of the answer.
+    What is thought aloud (`sitkit.answers.thinking`) is no part of the answer, nor what comes after the end of a turn,
+    after an invented next question, or after the instruction said again.
     """
-    if "</think>" in text:
-        text = text.rpartition("</think>")[2]
+    if "think>" in text:
+        text = apart(text).answer
     if "<|" in text and (over := _TURN_END.search(text, 1)):
         text = text[: over.start()]
     if len(text) > LONGEST:

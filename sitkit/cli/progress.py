@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 from sitkit.events import Event, Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
+from sitkit.types import StageInfo
 
 
 @contextmanager
@@ -42,16 +43,22 @@ class _Quiet:
 
 
 class Plain:
-    """One line when a stage starts and one when it is done; reused stages share one line."""
+    """One line when a stage starts and one when it is done, none for what is reused."""
+
+    def __init__(self) -> None:
+        self._last = ""
 
     def __call__(self, event: Event) -> None:
         """Print what happened to standard error."""
         match event:
             case StageStarted(stage, index, total):
+                self._last = stage.key
                 click.echo(f"[{index}/{total}] {stage.stage} {stage.label}", err=True)
             case StageFinished(stage, seconds, reused):
                 if not reused:
-                    click.echo(f"    done in {seconds:.1f} s", err=True)
+                    # Where several stages run at once, another one may have started since.
+                    which = "" if stage.key == self._last else f"{stage.stage} {stage.label} "
+                    click.echo(f"    {which}done in {seconds:.1f} s", err=True)
             case StageWaiting(stage):
                 click.echo(f"waiting: another run is at {stage.stage} {stage.label}", err=True)
             case Notice(text):
@@ -59,7 +66,7 @@ class Plain:
 
 
 class Live:
-    """A bar with count, rate and time left for the stage that runs, above it a line for each that is done."""
+    """A bar with count, rate and time left for each stage that runs, above them a line for each that is done."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -72,7 +79,7 @@ class Live:
             console=console,
             transient=True,
         )
-        self._task: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Live:
         self._progress.start()
@@ -85,13 +92,14 @@ class Live:
         """Update what is shown."""
         match event:
             case StageStarted(stage, index, total):
-                self._drop()
-                self._task = self._progress.add_task(f"[{index}/{total}] {stage.stage} {stage.label}", total=None)
-            case StageProgress(_, done, total):
-                if self._task is not None:
-                    self._progress.update(self._task, completed=done, total=total or None)
+                self._drop(stage)
+                title = f"[{index}/{total}] {stage.stage} {stage.label}"
+                self._tasks[stage.key] = self._progress.add_task(title, total=None)
+            case StageProgress(stage, done, total):
+                if stage.key in self._tasks:
+                    self._progress.update(self._tasks[stage.key], completed=done, total=total or None)
             case StageFinished(stage, seconds, reused):
-                self._drop()
+                self._drop(stage)
                 if not reused:
                     self._console.print(Text(f"✓ {stage.stage} {stage.label}  {seconds:.1f} s", style="green"))
             case StageWaiting(stage):
@@ -99,10 +107,9 @@ class Live:
             case Notice(text):
                 self._console.print(Text(f"note: {text}", style="yellow"))
 
-    def _drop(self) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
+    def _drop(self, stage: StageInfo) -> None:
+        if stage.key in self._tasks:
+            self._progress.remove_task(self._tasks.pop(stage.key))
 
 
 class _RateColumn(ProgressColumn):

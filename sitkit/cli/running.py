@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sitkit.cli.flags import make_recipe
 from sitkit.registry import Registry
+
+if TYPE_CHECKING:
+    from sitkit.events import Listener
+    from sitkit.pipeline import Outcome
+    from sitkit.plan import Plan
+    from sitkit.store import Store
 
 
 def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
@@ -35,12 +41,11 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
     from sitkit.cli.interrupts import interruptible
     from sitkit.cli.progress import listening
     from sitkit.cli.show import show_results
-    from sitkit.pipeline import run_plan
     from sitkit.report.write import write_run
 
     try:
         with listening(quiet=quiet) as shown, interruptible(shown) as listener:
-            outcome = run_plan(plan, store, registry, listener)
+            outcome = _run(executor)(plan, store, registry, listener)
     finally:
         plan.close()
     folder = workspace / "runs" / title
@@ -49,3 +54,13 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
         click.echo(folder / "report.md")
     else:
         show_results(results, folder)
+
+
+def _run(executor: str) -> Callable[[Plan, Store, Registry, Listener], Outcome]:
+    if executor == "ray":
+        from sitkit.on_ray import run_on_ray
+
+        return run_on_ray
+    from sitkit.pipeline import run_plan
+
+    return run_plan

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitkit.errors import SpecError
 from sitkit.report.loading import LoadedBy, loading
 from sitkit.report.one_arm import Arm, narrowed
 from sitkit.report.private import Private, hub_id
@@ -61,7 +60,8 @@ class _Card:
         folders = [Path.home(), Path.cwd(), exported.stored.workspace, exported.folder.parent]
         self.private = Private([*folders, *([Path(data_dir)] if data_dir else [])])
         self.cells = summarise(self.results["scores"])
-        self.base = hub_id(_argument(str(self.arm["student"])))
+        spec = parse_spec(str(self.arm["student"]))
+        self.base, self.options = hub_id(spec.argument), spec.options
         self.kind = _kind(exported.folder)
 
     def metadata(self) -> Json:
@@ -105,7 +105,7 @@ class _Card:
 
     def lines(self) -> Iterator[str]:
         """The text."""
-        yield from (f"# {self.exported.title}", "", *self._what(), "")
+        yield from (f"# {_escape(self.exported.title)}", "", *self._what(), "")
         yield from ("## How it was trained", "", *self._training(), "")
         yield from ("## Scores", "", *self._scores(), "")
         yield from ("## Limits", "", *self._limits(), "")
@@ -113,12 +113,14 @@ class _Card:
         yield from ("## Repeat it", "", *self._repeat())
 
     def _what(self) -> Iterator[str]:
-        what = {"adapter": "A LoRA adapter", "model": "A language model"}.get(self.kind, "A student")
+        what = "A LoRA adapter for " if self.kind == "adapter" else ""
         base = f"[{self.base}](https://huggingface.co/{self.base})" if self.base else f"`{self._spec('student')}`"
+        revision = self.options.get("revision")
+        base += f" (revision {self._text(revision)})" if revision else ""
         untaught = "" if self.arm["train_on"] else ", without instruction-tuning before"
         done = "instruction-tuned" if self.exported.phase == "instruct" else f"self-refined{untaught}"
         yield (
-            f"{what}: {base}, {done} by [Self-refine Instruction-Tuning]({_PAPER}) with"
+            f"{what}{base}, {done} by [Self-refine Instruction-Tuning]({_PAPER}) with"
             f" sitkit {self.results['versions'].get('sitkit', '')}, to answer questions step by step."
         )
         if not self.base:
@@ -227,7 +229,7 @@ class _Card:
             folder=self.exported.folder,
             adapter=self.kind == "adapter",
             base=self.base,
-            options=parse_spec(str(self.arm["student"])).options,
+            options=self.options,
             task=self.results["tasks"][benchmark]["cot"],
             benchmark=benchmark,
             length=int(settings.get("max_new_tokens", _LONGEST_ANSWER)),
@@ -273,13 +275,6 @@ def _kind(folder: Path) -> str:
 
 def _phase(text: str) -> str:
     return text if text in PHASES else PHASES[-1]
-
-
-def _argument(spec: str) -> str | None:
-    try:
-        return parse_spec(spec).argument
-    except SpecError:
-        return None
 
 
 def _names(names: Sequence[str]) -> str:

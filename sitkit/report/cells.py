@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 
 from sitkit.types import Json, Phase, Prompting
 
@@ -87,6 +88,12 @@ def floored(stderr: float, value: float, n: int) -> float:
         return stderr
     share = (value * n + 1) / (n + 2)
     return math.sqrt(share * (1 - share) / n)
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a number with its sign (0 has +), halves rounded away from 0: as a float, 4.55 is a little less."""
+    exact = Decimal(repr(round(value, 6))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return f"{exact if exact else abs(exact):+}"
 
 
 def _key(row: Row) -> _Key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,16 +36,19 @@ class LoadedBy:
     @property
     def chat(self) -> bool:
         """Whether prompts go through the tokenizer's chat template."""
-        if self.options.get("chat_template") == "off":
-            return False
-        config = self.folder / "tokenizer_config.json"
-        if (self.folder / "chat_template.jinja").is_file():
-            return True
-        return config.is_file() and "chat_template" in json.loads(config.read_text(encoding="utf-8"))
+        return self.options.get("chat_template") != "off" and bool(self.template)
+
+    @property
+    def template(self) -> str:
+        """The tokenizer's chat template, empty without one."""
+        path, config = self.folder / "chat_template.jinja", self.folder / "tokenizer_config.json"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+        return str(json.loads(config.read_text(encoding="utf-8")).get("chat_template", "")) if config.is_file() else ""
 
     @property
     def place(self) -> str:
-        """The folder as the commands name it."""
+        """The folder as the commands name it, from the one it lies in."""
         return f"./{self.name}"
 
 
@@ -62,7 +66,7 @@ def loading(how: LoadedBy) -> Iterator[str]:
     if how.adapter:
         yield from ("The same with PEFT's own classes, or merged into the base:", "", "```python")
         yield from ("from peft import AutoPeftModelForCausalLM", "")
-        yield f'model = AutoPeftModelForCausalLM.from_pretrained("{how.place}")'
+        yield f"model = AutoPeftModelForCausalLM.from_pretrained({json.dumps(how.place)})"
         yield from ("model = model.merge_and_unload()", "```", "")
     yield from ("The accuracy above, from plain lm-eval:", "", "```", *_lm_eval(how), "```", "")
     yield from ("vLLM (the command is from its documentation, and was not run):", "", "```", _vllm(how), "```", "")
@@ -70,8 +74,8 @@ def loading(how: LoadedBy) -> Iterator[str]:
 
 def _python(how: LoadedBy) -> Iterator[str]:
     yield from ("from transformers import AutoModelForCausalLM, AutoTokenizer", "")
-    yield f'tokenizer = AutoTokenizer.from_pretrained("{how.place}")'
-    yield f'model = AutoModelForCausalLM.from_pretrained("{how.place}")' + (
+    yield f"tokenizer = AutoTokenizer.from_pretrained({json.dumps(how.place)})"
+    yield f"model = AutoModelForCausalLM.from_pretrained({json.dumps(how.place)})" + (
         "  # PEFT has to be installed" if how.adapter else ""
     )
     yield f"prompt = {json.dumps(_PROMPT)}"
@@ -90,18 +94,26 @@ def _python(how: LoadedBy) -> Iterator[str]:
 
 
 def _lm_eval(how: LoadedBy) -> Iterator[str]:
-    model = f"pretrained={how.base or 'BASE'},peft={how.place}" if how.adapter else f"pretrained={how.place}"
+    model = f"{_base(how)},peft={how.place}" if how.adapter else f"pretrained={how.place}"
+    if "enable_thinking" in how.template and how.chat:
+        model += ",enable_thinking=False"
     chat = " --apply_chat_template" if how.chat else ""
     if how.chat and how.options.get("system"):
-        chat += f" --system_instruction {json.dumps(how.options['system'])}"
-    yield f"lm_eval --model hf --model_args {model}{chat} --tasks {how.task} \\"
+        chat += f" --system_instruction {shlex.quote(how.options['system'])}"
+    yield f"lm_eval --model hf --model_args {shlex.quote(model)}{chat} --tasks {how.task} \\"
     yield f'  --include_path "$(sitkit tasks path {how.benchmark})" --gen_kwargs max_gen_toks={how.length} \\'
     yield f"  {how.evaluation}"
 
 
+def _base(how: LoadedBy) -> str:
+    revision = f",revision={how.options['revision']}" if how.options.get("revision") else ""
+    return f"pretrained={how.base or 'BASE'}{revision}"
+
+
 def _vllm(how: LoadedBy) -> str:
     if not how.adapter:
-        return f"vllm serve {how.place}"
+        return f"vllm serve {shlex.quote(how.place)}"
     rank = int(json.loads((how.folder / "adapter_config.json").read_text(encoding="utf-8")).get("r", _RANKS[0]))
     most = next((one for one in _RANKS if one >= rank), _RANKS[-1])
-    return f"vllm serve {how.base or 'BASE'} --enable-lora --max-lora-rank {most} --lora-modules {how.name}={how.place}"
+    named = shlex.quote(f"{how.name}={how.place}")
+    return f"vllm serve {how.base or 'BASE'} --enable-lora --max-lora-rank {most} --lora-modules {named}"

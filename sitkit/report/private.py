@@ -10,9 +10,8 @@ from sitkit.errors import SpecError
 from sitkit.spec import parse_spec
 from sitkit.types import Json
 
-_ROOTED = re.compile(
-    r"(?<![\w:/.])(?:~|\.{1,2}|[A-Za-z]:|file:/)?[/\\](?:[^\s/\\\"'`<>|,;:()]+[/\\])*([^\s/\\\"'`<>|,;:()]+)"
-)
+_PART = r"[^\s/\\\"'`<>|,;:()]+"
+_ROOTED = re.compile(rf"(?<![\w:/.])(?:~|\.{{1,2}}|[A-Za-z]:|file:/)?[/\\](?:{_PART}[/\\])*({_PART})")
 _ANYWHERE = "…"
 
 

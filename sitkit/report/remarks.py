@@ -202,8 +202,8 @@ def _too_few(steps: Sequence[Step], named: Named) -> list[str]:
     gain, largest, discordance = max(gains, key=lambda one: one[0])
     return [
         f"too few questions to tell the gain from instruct to refine with the trigger from none in {len(unsure)} of"
-        f" {len(among)} cells: {asked} questions show gains from {shown} points up ({POWER:.0%} power); the largest of"
-        f" these, {named(largest)} {100 * gain:+.1f}, takes about {_two_digits(needed(gain, discordance))}"
+        f" {len(among)} cells: {asked} questions show only gains above {shown} points ({POWER:.0%} power); the largest"
+        f" of these, {named(largest)} {100 * gain:+.1f}, takes about {_two_digits(needed(gain, discordance))} questions"
     ]
 
 

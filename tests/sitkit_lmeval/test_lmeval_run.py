@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sitkit.types import COT_TRIGGER
 from tests.installed import sitkit
 
 
@@ -14,7 +15,7 @@ from tests.installed import sitkit
 def test_a_run_is_taught_through_lm_eval(tmp_path: Path) -> None:
     import sitkit_tiny
 
-    def run(limit: int) -> str:
+    def run(limit: int) -> None:
         done = sitkit(
             "run",
             *("--teacher", f"lm-eval:hf,pretrained={sitkit_tiny.STUDENT},dtype=float32,batch_size=4"),
@@ -25,16 +26,18 @@ def test_a_run_is_taught_through_lm_eval(tmp_path: Path) -> None:
             path=tmp_path,
         )
         assert done.returncode == 0, done.stderr
-        return done.stderr
+
+    def demonstrations() -> list[dict[str, dict[str, object]]]:
+        files = sorted((tmp_path / "ws").rglob("annotate/*/demonstrations.jsonl"), key=lambda path: path.stat().st_size)
+        tables = [[json.loads(line) for line in path.read_text().splitlines()] for path in files]
+        return [{row["question_id"]: row for row in rows} for rows in tables if COT_TRIGGER in rows[0]["prompt"]]
 
     run(6)
-    (stored,) = (tmp_path / "ws").rglob("annotate/*/demonstrations.jsonl")
-    rows = [json.loads(line) for line in stored.read_text().splitlines()]
-    assert len(rows) == 6
-    assert all("cup" in row["completion"] for row in rows)
-    # A larger limit asks the backend only for what it has not answered yet; the first answers stay as they are.
+    (six,) = demonstrations()
+    assert len(six) == 6
+    assert all(row["completion"] for row in six.values())
+    # A larger limit asks the backend only for what it has not answered yet; sampled as they are, the first stay.
     run(8)
-    grown = [path for path in (tmp_path / "ws").rglob("annotate/*/demonstrations.jsonl") if path != stored]
-    longer = [json.loads(line) for path in grown for line in path.read_text().splitlines()]
-    assert len(longer) == 8
-    assert {row["question_id"]: row for row in longer}.items() >= {row["question_id"]: row for row in rows}.items()
+    _, eight = demonstrations()
+    assert len(eight) == 8
+    assert eight.items() >= six.items()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from sitkit.paper.names import family
 from sitkit.report.arms import BOTH, INSTRUCT, REFINE, Arm, by_setting, describe, is_low_resource, rows_of
-from sitkit.report.families import relation
 from sitkit.report.figures.bars import Bar, bars
 from sitkit.report.figures.curves import Curve, Point, low_resource, training
 from sitkit.report.page.html import Html, el
@@ -52,9 +52,17 @@ def _bars(results: Json, arm: Arm, found: Sequence[Arm], shelf: Shelf, number: i
     teacher = {name: value for name, value in teacher.items() if name in values}
     caption = describe(arm, found)
     if len({(one.teacher, one.student) for one in found}) > 1:
-        caption += f" ({relation(arm.teacher, arm.student)})"
+        caption += _kin(arm)
     name = f"phases-{number}"
     return shelf.picture(name, caption, lambda: bars(values, list(values), teacher, name=name))
+
+
+def _kin(arm: Arm) -> str:
+    """The paper's in-family and out-family, where the names tell."""
+    teacher, student = family(arm.teacher), family(arm.student)
+    if teacher is None or student is None:
+        return ""
+    return " (in-family)" if teacher == student else " (out-family)"
 
 
 def _whisker(cell: CellSummary) -> float:

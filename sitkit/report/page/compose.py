@@ -18,6 +18,7 @@ from sitkit.report.page.matrix import matrix
 from sitkit.report.page.parts import plain_table, section
 from sitkit.report.page.provenance import pairs, provenance
 from sitkit.report.page.shelf import Shelf
+from sitkit.report.paper import claim_table, claims, contradiction_table, paper_tables
 from sitkit.report.questions import TestQuestions
 from sitkit.report.remarks import remarks
 from sitkit.report.stored import Stored
@@ -42,6 +43,7 @@ def compose(name: str, digest: str, results: Json, workspace: Path, registry: Re
         ("gains", "What gains are made of", _gains(results, found)),
         ("pairs", "Where pairs came from", pairs(results)),
         ("training", "Training", curves(results, stored, shelf)),
+        ("paper", "Beside the paper", _paper(results)),
         ("made", "How it was made", provenance(results, _yaml(results["recipe"]))),
     ]
     shown = [(anchor, title, content) for anchor, title, content in sections if content is not None]
@@ -79,6 +81,16 @@ def _gains(results: Json, found: Sequence[Arm]) -> Html | None:
         return None
     tables = plain_table(gain_table(results), "gain"), plain_table(worked_table(results), "worked")
     return section("gains", "What gains are made of", *tables)
+
+
+def _paper(results: Json) -> Html | None:
+    tables = list(paper_tables(results))
+    if not tables:
+        return None
+    verdicts = claims(results)
+    tables += [claim_table(verdicts), contradiction_table(verdicts)]
+    drawn = [plain_table(table, f"paper-{number}") for number, table in enumerate(tables) if table.rows]
+    return section("paper", "Beside the paper", *drawn)
 
 
 def _yaml(recipe: Json) -> str:

@@ -35,7 +35,7 @@ def escape(value: object) -> Html:
     return value if isinstance(value, Html) else Html(html.escape(visible(str(value)), quote=True))
 
 
-def el(name: str, *children: object, **attributes: object) -> Html:
+def el(name: str, /, *children: object, **attributes: object) -> Html:
     """Return an element. An attribute that is None or False is left out; ``class_`` is class, ``data_x`` is data-x.
 
     Raises ValueError for a name that is none.

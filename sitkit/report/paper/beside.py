@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from sitkit.paper.figures import TRAINED, UNTRAINED, Paper, PaperStudent, Role, Task, paper
 from sitkit.paper.names import Match, family, match_student, match_teacher
-from sitkit.report.cells import Measured
+from sitkit.report.cells import Measured, signed
 from sitkit.report.paper.evidence import Evidence, Grid
 from sitkit.report.paper.own import own_evidence
 from sitkit.report.paper.ratings import ratings
@@ -46,21 +46,26 @@ def _students(grid: Grid, source: Paper) -> Iterator[Table]:
         return
     match = match_student(grid.student)
     student = source.student(match.name)
+    lines = [("", "", role) for role in UNTRAINED]
+    lines += [(trained.name, trained.benchmark, role) for trained in source.tasks.values() for role in TRAINED]
     rows = []
-    for role in UNTRAINED:
-        rows.append(("", _NAMES[role], *(_beside(grid, student, role, "", task) for task in tasks)))
-    for trained in source.tasks.values():
-        for role in TRAINED:
-            cells = tuple(_beside(grid, student, role, trained.benchmark, task) for task in tasks)
-            if any(cells):
-                rows.append((trained.name, _NAMES[role], *cells))
+    for name, trained_on, role in lines:
+        cells = [_beside(grid, student, role, trained_on, task) for task in tasks]
+        if any(cells):
+            rows.append((name, _NAMES[role], *cells))
+    if not rows:
+        return
     headings = ("trained on", "method", *(f"{task.name} (n={grid.n[task.benchmark]})" for task in tasks))
     taught = f", taught by {grid.teacher}" if grid.teacher else ""
-    note = (
+    said = (
         f"This run in percent ± standard error (the paper's Table {student.table}, difference in points), with the"
-        f" trigger but for Baseline. {_shown(grid.student, match)} {_taught_by(grid, student)}"
-        f" {_several_tasks(grid)}{_UNDEFINED}"
+        " trigger but for Baseline.",
+        _shown(grid.student, match),
+        _taught_by(grid, student),
+        _several_tasks(grid),
+        _UNDEFINED,
     )
+    note = " ".join(text for text in said if text)
     yield Table(f"Beside the paper's Table {student.table}: {grid.student}{taught}", headings, tuple(rows), note)
 
 
@@ -71,8 +76,8 @@ def _beside(grid: Grid, student: PaperStudent, role: Role, trained: str, task: T
 
 
 def _cell(ours: Measured, theirs: float, digits: int = 1) -> str:
-    difference = ours.value - theirs
-    return f"{ours.value:.{digits}f} ± {ours.error:.{digits}f} ({theirs:.{digits}f}, {difference:+.{digits}f})"
+    difference = signed(ours.value - theirs, digits)
+    return f"{ours.value:.{digits}f} ± {ours.error:.{digits}f} ({theirs:.{digits}f}, {difference})"
 
 
 def _shown(spec: str, match: Match) -> str:
@@ -82,17 +87,17 @@ def _shown(spec: str, match: Match) -> str:
 def _taught_by(grid: Grid, student: PaperStudent) -> str:
     if not grid.teacher:
         return ""
-    printed = f"its teacher in that table is {student.teacher} ({student.teacher_is})"
+    printed = f"{student.teacher} ({student.teacher_is})"
     teacher = match_teacher(grid.teacher)
-    if teacher.name == student.teacher and not teacher.why:
-        return f"Taught by the paper's teacher: {printed}."
-    plot = " (its students of GPT-3.5 are only plotted, in Figure 3)" if teacher.name == "GPT-3.5" else ""
-    return f"Taught by {grid.teacher}; in the paper, {printed}{plot}."
+    if teacher == Match(student.teacher):
+        return f"Both were taught by {printed}."
+    plot = "; its students of GPT-3.5 are only plotted, in Figure 3" if teacher == Match("GPT-3.5") else ""
+    return f"It was taught by {grid.teacher}, the paper's student by {printed}{plot}."
 
 
 def _several_tasks(grid: Grid) -> str:
     if any(len(trained) > 1 for _, trained, _ in grid.scores):
-        return "The paper trains on one task at a time: it has no figures for students trained on several. "
+        return "The paper trains on one task at a time: it has no figures for students trained on several."
     return ""
 
 

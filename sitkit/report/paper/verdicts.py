@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 
 from sitkit.paper.statements import Claim, Part, statements
+from sitkit.report.cells import signed
 from sitkit.report.paper.differences import RATING, groups
 from sitkit.report.paper.evidence import Evidence, paper_evidence
 from sitkit.report.paper.own import own_evidence
@@ -129,7 +129,7 @@ def _numbers(findings: Sequence[Finding], *, printed: bool) -> str:
 def _said(one: Finding, *, named: bool, differ: bool, printed: bool) -> str:
     mean, total = one.group.mean(), len(one.group.differences)
     digits = 2 if one.group.unit == RATING else 1
-    text = rounded(mean.value, digits)
+    text = signed(mean.value, digits)
     if not printed:
         text += f" ± {mean.error:.{digits}f}"
     if total > 1:
@@ -139,9 +139,3 @@ def _said(one: Finding, *, named: bool, differ: bool, printed: bool) -> str:
         text += f" ({first[0]} of {total} {first[1]}{''.join(f', {count} {what}' for count, what in more)})"
     name = one.group.name + (f" {one.verdict}:" if differ else "")
     return f"{name} {text}" if named else text
-
-
-def rounded(value: float, digits: int) -> str:
-    """Return a signed number, halves rounded away from 0 as people do; as a float, 4.55 is a little less than that."""
-    exact = Decimal(repr(round(value, 6)))
-    return f"{exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):+}"

@@ -1,0 +1,20 @@
+"""Which vLLM is installed, found without importing it."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+
+def vllm_version() -> str | None:
+    """Return the version of the vLLM that can be imported here, or None if there is none.
+
+    A folder that happens to be called vllm is none: it has no file to import and no distribution.
+    """
+    found = find_spec("vllm")
+    if found is None or found.origin is None:
+        return None
+    try:
+        return version("vllm")
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,128 @@
+"""The student ``vllm``: the student ``hf`` in everything but generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import sitkit
+from sitkit.settings import InstructSettings, RefineSettings, Settings
+from sitkit.types import (
+    Demonstration,
+    Generation,
+    Json,
+    Objective,
+    PreferencePair,
+    Progress,
+    Prompt,
+    Student,
+    TrainingReport,
+)
+from sitkit_vllm.engine import Engine
+from sitkit_vllm.fallback import Fallback
+from sitkit_vllm.installed import vllm_version
+from sitkit_vllm.options import Options
+
+
+class VllmStudent:
+    """A student that trains as ``hf`` does and answers through vLLM; see `sitkit.types.Student`.
+
+    Training and the engine take turns on the GPU: each frees what it holds before the other starts.
+    """
+
+    def __init__(self, hf: Student, options: Options) -> None:
+        self.hf = hf
+        self.options = options
+        self.version = vllm_version()
+        self.engine = Engine(options)
+        self.fallback = Fallback(options.name)
+
+    def fingerprint(self) -> Json:
+        """Return that of the student ``hf``, under vLLM's version and options where vLLM answers.
+
+        Without vLLM it is ``hf``'s to the letter, because its answers are: what one made the other reuses.
+        """
+        if self.version is None:
+            return self.hf.fingerprint()
+        return engine_fingerprint(self.hf.fingerprint(), self.version, self.options)
+
+    def recommended(self) -> Mapping[str, Mapping[str, Json]]:
+        """Return what the model recommends."""
+        return self.hf.recommended()
+
+    def check(self, settings: Settings, objective: Objective) -> None:
+        """Raise `SettingError` for what ``hf`` cannot train with."""
+        self.hf.check(settings, objective)
+
+    def instruct(
+        self,
+        demonstrations: Sequence[Demonstration],
+        settings: InstructSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Train as ``hf`` does, with the engine's memory free."""
+        self.engine.close()
+        return self.hf.instruct(demonstrations, settings, out=out, scratch=scratch, seed=seed, progress=progress)
+
+    def refine(
+        self,
+        start: Path,
+        pairs: Sequence[PreferencePair],
+        objective: Objective,
+        settings: RefineSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Train as ``hf`` does, with the engine's memory free."""
+        self.engine.close()
+        return self.hf.refine(start, pairs, objective, settings, out=out, scratch=scratch, seed=seed, progress=progress)
+
+    def complete(
+        self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
+    ) -> Iterator[tuple[str, str]]:
+        """Yield (prompt id, completion) as chunks finish; through ``hf``, with a notice, where vLLM is not installed.
+
+        Raises `ModelError` if vLLM is there but cannot run the model: an engine is never swapped behind a key.
+        """
+        if not prompts:
+            return
+        if self.version is None:
+            self.fallback.tell()
+            yield from self.hf.complete(adapter, prompts, generation)
+            return
+        from sitkit_vllm.adapters import read_adapter
+        from sitkit_vllm.completing import complete
+        from sitkit_vllm.prompts import load_prompts
+
+        learnt = None if adapter is None else read_adapter(adapter)
+        self.hf.close()
+        for prompt, _, written in complete(self.engine, load_prompts(self.options), learnt, prompts, generation):
+            yield prompt.id, written.text.strip()
+
+    def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
+        """Write what ``hf`` writes."""
+        self.engine.close()
+        self.hf.export(adapter, out, merge=merge)
+
+    def close(self) -> None:
+        """Free what was loaded."""
+        self.engine.close()
+        self.hf.close()
+
+
+def engine_fingerprint(hf: Json, version: str, options: Options) -> Json:
+    """Return the fingerprint of a model that vLLM runs: versions and numerics differ, so it never equals ``hf``'s."""
+    return {
+        "implementation": f"sitkit_vllm {sitkit.__version__}",
+        "vllm": version,
+        "dtype": options.dtype,
+        "engine": dict(options.engine),
+        "hf": hf,
+    }

@@ -1,0 +1,95 @@
+"""The teacher ``vllm``: a model run here by vLLM that answers training questions, or any prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sitkit.errors import ModelError, TeacherError
+from sitkit.types import (
+    ANSWERED,
+    TRUNCATED,
+    Completing,
+    Generation,
+    Json,
+    Prompt,
+    Prompting,
+    Question,
+    Reply,
+    Teacher,
+)
+from sitkit_vllm.engine import Engine, Request, Written
+from sitkit_vllm.fallback import Fallback
+from sitkit_vllm.installed import vllm_version
+from sitkit_vllm.options import Options
+from sitkit_vllm.student import engine_fingerprint
+from sitkit_vllm.thinking import split_reasoning
+
+
+class VllmTeacher:
+    """A causal language model asked with the benchmark's own prompts; see `sitkit.types.Teacher`, `Completing`."""
+
+    def __init__(self, hf: Teacher, options: Options) -> None:
+        self.hf = hf
+        self.options = options
+        self.version = vllm_version()
+        self.engine = Engine(options)
+        self.fallback = Fallback(options.name)
+
+    def fingerprint(self) -> Json:
+        """Return that of the teacher ``hf``, under vLLM's version and options where vLLM answers."""
+        if self.version is None:
+            return self.hf.fingerprint()
+        return engine_fingerprint(self.hf.fingerprint(), self.version, self.options)
+
+    def answer(
+        self, questions: Sequence[Question], prompting: Prompting, generation: Generation
+    ) -> Iterator[tuple[str, str] | Reply]:
+        """Yield a reply a question as chunks finish. Raises `TeacherError` if vLLM is there but cannot run the model.
+
+        Where it is not installed the teacher ``hf`` answers, with a notice.
+        """
+        if self.version is None:
+            self.fallback.tell()
+            yield from self.hf.answer(questions, prompting, generation)
+            return
+        ids = [question.id for question in questions]
+        prompts = [Prompt(f"{question.benchmark}/{question.id}", question.prompt(prompting)) for question in questions]
+        yield from self._ask(ids, prompts, generation)
+
+    def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[tuple[str, str] | Reply]:
+        """Yield a reply a prompt, as `answer` does."""
+        if self.version is not None:
+            yield from self._ask([prompt.id for prompt in prompts], prompts, generation)
+            return
+        if not isinstance(self.hf, Completing):
+            raise TeacherError("vLLM is not installed here, and the teacher hf answers questions only")
+        self.fallback.tell()
+        yield from self.hf.complete(prompts, generation)
+
+    def close(self) -> None:
+        """Free what was loaded."""
+        self.engine.close()
+        self.hf.close()
+
+    def _ask(self, ids: Sequence[str], prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
+        if not prompts:
+            return
+        from sitkit_vllm.completing import complete
+        from sitkit_vllm.prompts import load_prompts
+
+        try:
+            done = complete(self.engine, load_prompts(self.options), None, prompts, generation)
+            for name, (_, request, written) in zip(ids, done, strict=True):
+                yield reply(name, request, written)
+        except ModelError as error:
+            raise TeacherError(str(error)) from error
+
+
+def reply(name: str, request: Request, written: Written) -> Reply:
+    """Return what was written as a reply: a think-block apart, cut short at the limit, or no answer at all."""
+    reasoning, answer = split_reasoning(written.text)
+    outcome, detail = (TRUNCATED if written.truncated else ANSWERED), ""
+    if not answer:
+        outcome = "no answer after reasoning" if reasoning else "empty reply"
+        detail = f"{written.tokens} tokens were written" + (", up to the limit" if written.truncated else "")
+    return Reply(name, answer, outcome, detail, reasoning, len(request.tokens), written.tokens)

@@ -1,0 +1,112 @@
+"""Each architecture of the presets, tiny and random: it is instructed, refined and asked, and stops at its turn's end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitkit.settings import InstructSettings, RefineSettings
+from sitkit.types import Demonstration, Generation, Objective, PreferencePair, Prompt
+
+pytestmark = pytest.mark.slow
+
+LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+EXPERTS = {"num_experts_per_tok": 2}
+
+ARCHITECTURES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "llama": ({}, LINEAR),
+    "mistral": ({"sliding_window": 24}, LINEAR),
+    "mixtral": ({**EXPERTS, "num_local_experts": 4}, ATTENTION),
+    "qwen2": ({}, LINEAR),
+    "qwen3": ({"head_dim": 8}, LINEAR),
+    "qwen3_moe": (
+        {**EXPERTS, "num_experts": 4, "moe_intermediate_size": 32, "decoder_sparse_step": 1, "head_dim": 8},
+        ATTENTION,
+    ),
+    "smollm3": ({"no_rope_layers": [1, 0]}, LINEAR),
+    "gemma2": ({"sliding_window": 24, "head_dim": 8, "query_pre_attn_scalar": 8}, LINEAR),
+    "gemma3_text": ({"sliding_window": 24, "head_dim": 8, "query_pre_attn_scalar": 8}, LINEAR),
+    "phi3": ({}, {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"}),
+}
+"""model_type -> what its config says beside the shapes all share, and which layers LoRA adapts."""
+
+
+@pytest.fixture(scope="module")
+def make_architecture(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    def make(kind: str) -> Path:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+        tokenizer = AutoTokenizer.from_pretrained(tiny)
+        folder = tmp_path_factory.mktemp("architectures") / kind
+        own, _ = ARCHITECTURES[kind]
+        config = CONFIG_MAPPING[kind](
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=192,
+            initializer_range=0.2,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+            **own,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_an_architecture_is_instructed_refined_and_answers_as_generate_does(
+    kind: str,
+    make_architecture: Callable[[str], Path],
+    make_student: Callable[..., Any],
+    demonstrations: Sequence[Demonstration],
+    pairs: Sequence[PreferencePair],
+    tmp_path: Path,
+) -> None:
+    folder = make_architecture(kind)
+    student = make_student(folder)
+    shared = {"seed": 1, "progress": lambda *_: None}
+    settings = InstructSettings(max_steps=2, batch_size=4, learning_rate=1e-3, lora_r=4, max_length=96)
+    student.instruct(demonstrations[:8], settings, out=tmp_path / "one", scratch=tmp_path / "s1", **shared)
+    adapted = json.loads((tmp_path / "one" / "adapter_config.json").read_text())
+    assert {name.rpartition(".")[2] for name in adapted["target_modules"]} == ARCHITECTURES[kind][1]
+    assert not adapted.get("target_parameters")
+    refine = RefineSettings(max_steps=2, batch_size=4, learning_rate=1e-3, max_length=96, validation=0)
+    report = student.refine(
+        tmp_path / "one", pairs[:8], Objective(), refine, out=tmp_path / "two", scratch=tmp_path / "s2", **shared
+    )
+    assert report.metrics["first_loss"] == pytest.approx(0.693147, abs=1e-4)
+    assert_greedy_answers_are_those_of_generate(student, tmp_path / "two", folder)
+
+
+def assert_greedy_answers_are_those_of_generate(student: Any, adapter: Path, folder: Path) -> None:
+    """Prompts of several lengths, some longer than the sliding window."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    prompts = [Prompt(f"{n}", "Question: " + "what is it? " * n + "\nAnswer:") for n in (1, 3, 7, 5)]
+    given = dict(student.complete(adapter, prompts, Generation(max_new_tokens=24, stop=())))
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for prompt in prompts:
+        ids = tokenizer(prompt.text, return_tensors="pt")
+        out = model.generate(**ids, max_new_tokens=24, do_sample=False)[0, ids["input_ids"].shape[1] :]
+        assert given[prompt.id] == tokenizer.decode(out, skip_special_tokens=True).strip(), prompt.id
