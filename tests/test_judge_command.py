@@ -102,8 +102,8 @@ def test_every_phase_is_rated_and_compared_and_each_answer_asked_for_once(judgin
     items = [json.loads(line) for line in judging.files()[".jsonl"].splitlines()]
     assert len(items) == 3 * 2 * 14
     assert all("How many letters" in item["question"] and item["answer"] and item["reply"] for item in items)
-    assert "Table 14" in shown
-    assert "1.47" in shown
+    assert "3.00 ± 0.00" in shown
+    assert "+0.86 ±" in shown
 
 
 def test_the_same_command_again_asks_nothing_and_writes_the_same(judging: Judging) -> None:
@@ -251,6 +251,7 @@ def test_an_unknown_run_is_one_line(judging: Judging) -> None:
     assert done.stderr.splitlines()[-1].startswith("sitkit: no run is called 'rr'")
 
 
+@pytest.mark.slow
 def test_answers_that_are_gone_or_damaged_say_how_to_make_them_again(judging: Judging) -> None:
     (first, *_) = sorted((judging.workspace / "store" / "evaluate").iterdir())
     (first / "predictions.jsonl").write_text("{}\n")

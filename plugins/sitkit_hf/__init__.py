@@ -6,6 +6,7 @@ Making a student or a teacher reads the SPEC and looks at the folder; torch is i
 from __future__ import annotations
 
 from sitkit import hookimpl
+from sitkit.errors import SpecError
 from sitkit.hookspecs import Register
 from sitkit.spec import Spec
 from sitkit.types import Context, Student, StudentFactory, Teacher, TeacherFactory
@@ -16,7 +17,10 @@ def hf_student(spec: Spec, context: Context) -> Student:
     from sitkit_hf.options import parse_options
     from sitkit_hf.student import HfStudent
 
-    return HfStudent(parse_options(spec))
+    options = parse_options(spec)
+    if options.thinking:
+        raise SpecError("thinking=true is for teachers: a student learns the reasoning of the demonstrations")
+    return HfStudent(options)
 
 
 def hf_teacher(spec: Spec, context: Context) -> Teacher:

@@ -37,6 +37,8 @@ def fingerprint(options: Options) -> Json:
     cuda = options.device != "cpu" and (options.quantize == "auto" or options.dtype == "auto") and has_cuda()
     quantize = ("nf4" if cuda else "none") if options.quantize == "auto" else options.quantize
     dtype = ("bfloat16" if cuda else "float32") if options.dtype == "auto" else options.dtype
+    # Only said where it is on, so that what was made before there was the option is found again.
+    thinks = {"thinking": True} if options.thinking else {}
     return {
         "implementation": f"sitkit_hf {sitkit.__version__}",
         "model": model,
@@ -44,6 +46,7 @@ def fingerprint(options: Options) -> Json:
         "dtype": dtype,
         "chat_template": options.chat_template,
         "system": options.system,
+        **thinks,
     }
 
 

@@ -23,7 +23,7 @@ class TrainingJob:
     stage: Literal["instruct", "refine"]
     options: Options
     settings: InstructSettings | RefineSettings
-    rows: tuple[Demonstration, ...] | tuple[PreferencePair, ...]
+    rows: tuple[Demonstration | PreferencePair, ...]
     out: Path
     scratch: Path
     seed: int

@@ -20,9 +20,13 @@ class Models:
     adapter merged in: into a copy of the base, or, where the base is 4-bit, into a 16- or 32-bit load of its own.
     """
 
-    def __init__(self, options: Options, *, local_rank: int = 0) -> None:
-        """Take the options, and which of the visible GPUs to use, where several processes train."""
+    def __init__(self, options: Options, *, local_rank: int = 0, trained: bool = True) -> None:
+        """Take the options; which of the visible GPUs to use, where several processes train; and whether it is trained.
+
+        A model that is never trained, a teacher, answers from 4-bit weights where these are asked for.
+        """
         self.options = options
+        self.trained = trained
         self.local_rank = local_rank
         self._tokenizer: Any = None
         self._base: Any = None
@@ -55,7 +59,7 @@ class Models:
 
     def generator(self, adapter: Path | None) -> Any:
         """Return the full-precision model with the adapter merged in, kept until another one is asked for."""
-        if adapter is None and not self.quantized():
+        if adapter is None and not (self.quantized() and self.trained):
             return self.base().eval()
         wanted = _identity(adapter)
         if self._merged is None or self._merged_for != wanted:

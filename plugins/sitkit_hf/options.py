@@ -21,7 +21,7 @@ class Options:
 
     ``model`` is a hub id, or the absolute path of ``folder`` where it lies here. ``quantize`` and ``dtype`` "auto"
     mean nf4 and bfloat16 on CUDA, none and float32 on a CPU. ``batch_size`` is that of generation; 0 adapts it to
-    the memory there is.
+    the memory there is. ``thinking`` lets a template that can think do so: for teachers.
     """
 
     model: str
@@ -34,6 +34,7 @@ class Options:
     device: str = "auto"
     batch_size: int = 0
     system: str | None = None
+    thinking: bool = False
 
     @property
     def name(self) -> str:
@@ -57,6 +58,7 @@ def parse_options(spec: Spec) -> Options:
             "device": _device,
             "batch_size": _batch_size,
             "system": _text,
+            "thinking": boolean,
         }
     )
     folder = _folder(model)
@@ -67,6 +69,8 @@ def parse_options(spec: Spec) -> Options:
         raise SpecError(f"{model!r} is neither a folder nor a hub id (org/name)")
     if given.get("system") and given.get("chat_template") == "off":
         raise SpecError("system= needs a chat template, and chat_template=off leaves it out")
+    if given.get("thinking") and given.get("chat_template") == "off":
+        raise SpecError("thinking= needs a chat template, and chat_template=off leaves it out")
     return Options(model=model, folder=folder, **given)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sitkit.answers.thinking import CLOSES, OPENS
 from sitkit.errors import ModelError
 from sitkit_hf.options import Options
 
@@ -13,19 +14,25 @@ class Prompts:
 
     Plain: prompt, a blank, completion, end of sequence; generation starts from the prompt as it is. With a template:
     the prompt is one user message (after an optional system message), the completion the assistant's turn. A
-    template that can think (Qwen3's) is told not to: the reasoning to learn is the demonstration's.
+    template that can think (Qwen3's) is told not to, and a thinking block that it begins all the same is closed: the
+    reasoning to learn is the demonstration's. With ``thinking=true`` it thinks; ``opening`` is then what the template
+    has written of the block already.
     """
 
     def __init__(self, tokenizer: Any, options: Options, ends: tuple[int, ...] = ()) -> None:
         """Take the tokenizer, and the token ids that end a sequence beside the tokenizer's own."""
         self.tokenizer = tokenizer
         self.system = options.system
+        self.thinking = options.thinking
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if options.chat_template == "on" and not has_template:
             raise ModelError(f"chat_template=on, but the tokenizer of {options.name} has no chat template")
         self.template = has_template and options.chat_template != "off"
         if self.system and not self.template:
             raise ModelError(f"system= needs a chat template, and the tokenizer of {options.name} has none")
+        if self.thinking and not self.template:
+            raise ModelError(f"thinking=true needs a chat template, and the tokenizer of {options.name} has none")
+        self.opening = OPENS if self.template and self._render("?", None).rstrip().endswith(OPENS) else ""
         own = () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
         self.ends = tuple(dict.fromkeys((*own, *ends)))
 
@@ -36,6 +43,10 @@ class Prompts:
         ids = self._ids(text, special=True)
         # A tokenizer that closes every text would otherwise end the sequence before the answer.
         return ids[:-1] if len(ids) > 1 and ids[-1] in self.ends else ids
+
+    def count(self, completion: str) -> int:
+        """Return how many tokens a completion takes, without the one that ends it."""
+        return len(self._ids(completion, special=False))
 
     def joined(self, prompt: str, completion: str) -> tuple[list[int], list[int]]:
         """Return the prompt's token ids, exactly those of `prompt`, and the completion's, closed by an end token."""
@@ -76,10 +87,12 @@ class Prompts:
 
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=completion is None, enable_thinking=False
+                messages, tokenize=False, add_generation_prompt=completion is None, enable_thinking=self.thinking
             )
         except TemplateError as error:
             raise ModelError(f"the chat template refuses these messages: {error}") from error
+        if completion is None and not self.thinking and text.rstrip().endswith(OPENS):
+            return f"{text.rstrip()}\n\n{CLOSES}\n\n"
         return str(text)
 
     def _ids(self, text: str, *, special: bool) -> list[int]:

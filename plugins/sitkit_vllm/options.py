@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from sitkit.errors import SpecError, suggestion
 from sitkit.spec import Spec, boolean
 
 T = TypeVar("T")
@@ -58,21 +57,22 @@ ENGINE: Mapping[str, Callable[[str], object]] = {
 """Options that `vllm.LLM` takes under the same names; its documentation says what they do."""
 
 
+HF: Mapping[str, Callable[[str], object]] = dict.fromkeys(
+    ("quantize", "dtype", "revision", "chat_template", "trust_remote_code", "device", "batch_size", "system"), str
+)
+"""Options that go to ``hf:`` as they are, which reads them. Those that change prompts or weights are followed here too,
+so an option that ``hf:`` gains later is refused until it is."""
+
+
 def read(spec: Spec, make_hf: Callable[[Spec], T]) -> tuple[T, Options]:
     """Return what ``make_hf`` makes of the options that ``hf:`` knows, and the options for the engine.
 
     Raises `SpecError` for a malformed SPEC or an unknown option, and what ``make_hf`` raises.
     """
     model = spec.require_argument("a model folder or a hub id")
-    engine = Spec(spec.name, model, {key: value for key, value in spec.options.items() if key in ENGINE})
-    plain = {key: value for key, value in spec.options.items() if key not in ENGINE}
-    parsed = engine.parse_options(ENGINE)
-    try:
-        hf = make_hf(Spec("hf", model, plain))
-    except SpecError as error:
-        unknown = next((key for key in plain if f"{key!r}" in str(error)), None)
-        near = suggestion(unknown, ENGINE) if unknown is not None else ""
-        raise SpecError(f"{error}; vllm has options of its own{near}" if near else str(error)) from error
+    parsed = spec.parse_options({**HF, **ENGINE})
+    plain = {key: value for key, value in spec.options.items() if key in HF}
+    hf = make_hf(Spec("hf", model, plain))
     dtype = plain.get("dtype", "auto")
     return hf, Options(
         model=_path(model),
@@ -81,7 +81,7 @@ def read(spec: Spec, make_hf: Callable[[Spec], T]) -> tuple[T, Options]:
         chat_template=plain.get("chat_template", "auto"),
         system=plain.get("system"),
         trust_remote_code=boolean(plain.get("trust_remote_code", "no")),
-        engine=parsed,
+        engine={key: value for key, value in parsed.items() if key in ENGINE},
     )
 
 

@@ -6,7 +6,6 @@ that can think is told not to. docs/vllm.md states the rule; a test holds it to 
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from sitkit.errors import ModelError
@@ -64,16 +63,24 @@ def load_prompts(options: Options) -> Prompts:
         tokenizer = AutoTokenizer.from_pretrained(
             options.model, revision=options.revision, trust_remote_code=options.trust_remote_code
         )
+        ends = _further_ends(options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"cannot load the tokenizer of {options.name}: {str(error).splitlines()[0]}") from error
-    return Prompts(tokenizer, options, _further_ends(options))
+    return Prompts(tokenizer, options, ends)
 
 
 def _further_ends(options: Options) -> frozenset[int]:
-    from transformers import GenerationConfig
+    from transformers import AutoConfig, GenerationConfig
 
-    # Without the file, transformers knows no further end tokens either.
-    with contextlib.suppress(OSError):
-        ends = GenerationConfig.from_pretrained(options.model, revision=options.revision).eos_token_id
-        return frozenset(ends if isinstance(ends, list | tuple) else () if ends is None else (int(ends),))
-    return frozenset()
+    try:
+        generation = GenerationConfig.from_pretrained(options.model, revision=options.revision)
+    except OSError:
+        # Models without the file have what their config says.
+        config = AutoConfig.from_pretrained(
+            options.model, revision=options.revision, trust_remote_code=options.trust_remote_code
+        )
+        generation = GenerationConfig.from_model_config(config)
+    ends = generation.eos_token_id
+    if ends is None:
+        return frozenset()
+    return frozenset(ends) if isinstance(ends, list | tuple) else frozenset({int(ends)})

@@ -40,12 +40,12 @@ def compare(first: str, second: str, as_json: bool, workspace: Path) -> None:
         plain = {"first": str(folders[0]), "second": str(folders[1]), **_finite(asdict(found))}
         click.echo(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    _show(found, _names(folders))
-
-
-def _names(folders: tuple[Path, Path]) -> tuple[str, str]:
     one, other = (folder.name for folder in folders)
-    return (one, other) if one != other else (str(folders[0]), str(folders[1]))
+    if one == other:
+        for number, folder in enumerate(folders, 1):
+            click.echo(f"{one} ({number}): {folder}")
+        one, other = f"{one} (1)", f"{other} (2)"
+    _show(found, (one, other))
 
 
 def _finite(value: Json) -> Json:

@@ -8,16 +8,20 @@ import click
 
 from sitkit.cli.options import debug_option, workspace_option
 from sitkit.cli.stored_run import find_run
+from sitkit.registry import Registry
 
 
 @click.command(short_help="Show a run's report again.")
 @click.argument("run")
+@click.option("--html", is_flag=True, help="Print only the path of report.html.")
 @workspace_option
 @debug_option
-def report(run: str, workspace: Path) -> None:
-    """Show the report of RUN (its name, or its folder) again, and write its report.md anew."""
+@click.pass_obj
+def report(registry: Registry, /, run: str, workspace: Path, html: bool) -> None:
+    """Show the report of RUN (its name, or its folder) again, and write its report.md and report.html anew."""
     from sitkit.cli.show import show_results
     from sitkit.report.markdown import markdown
+    from sitkit.report.page import write_page
     from sitkit.report.results import REPORT, load_results
     from sitkit.store import disk_errors, write_atomically
 
@@ -25,4 +29,8 @@ def report(run: str, workspace: Path) -> None:
     results = load_results(folder)
     with disk_errors(folder):
         write_atomically(folder / REPORT, markdown(results, folder.name))
-    show_results(results, folder)
+        page = write_page(folder, results, folder.parents[1], registry)
+    if html:
+        click.echo(page)
+    else:
+        show_results(results, folder)

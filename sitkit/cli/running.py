@@ -29,6 +29,12 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
     settings, seed, seeds, config = (given.pop(key) for key in ("settings", "seed", "seeds", "config"))
     # Options that may be given again are empty where they were not given.
     given = {key: None if value == () else value for key, value in given.items()}
+    trackers = tuple(dict.fromkeys(name.strip() for name in (report_to or "").split(",") if name.strip()))
+    if trackers:
+        from sitkit.report.trackers import check_trackers
+
+        check_trackers(trackers)
+        settings = (f"train.report_to={','.join(trackers)}", *settings)
     recipe = make_recipe(given, settings, seed, seeds, config)
     plan = build_plan(recipe, registry)
     store = Store(workspace)
@@ -49,9 +55,13 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
     finally:
         plan.close()
     folder = workspace / "runs" / title
-    results = write_run(folder, plan, outcome)
+    results = write_run(folder, plan, outcome, workspace, registry)
+    if trackers:
+        from sitkit.report.trackers import log_run
+
+        log_run(trackers, folder, results, workspace)
     if quiet:
-        click.echo(folder / "report.md")
+        click.echo(folder / "report.html")
     else:
         show_results(results, folder)
 

@@ -33,7 +33,7 @@ def show_results(results: Json, folder: Path) -> None:
         show_table(out, table)
     for text in remarks(results):
         out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
-    out.print(Text(f"report: {folder / 'report.md'}"), soft_wrap=True)
+    out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 
 def show_table(out: Console, table: Table) -> None:

@@ -55,6 +55,7 @@ def index(results: Json) -> list[dict[str, Json]]:
                     "label": f"{label}, seed {seed}" if len(arm.seeds) > 1 else label,
                     "seed": seed,
                     "method": arm.method,
+                    "fraction": arm.fraction,
                     "train_on": list(arm.train_on),
                     "refine_on": list(arm.refine_on),
                     "test": test,

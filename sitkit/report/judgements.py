@@ -51,26 +51,34 @@ def judgement_tables(judgement: Json) -> Sequence[Table]:
 
 
 def judgement_table(judgement: Json) -> Table:
-    """Mean rating per phase and benchmark and for all, with its standard error, beside the paper's Table 14."""
+    """Mean rating per phase and benchmark and for all, with its standard error.
+
+    The paper's Table 14 stands beside it where one of the paper's tasks was judged.
+    """
     rows: dict[tuple[str, ...], dict[str | None, Row]] = {}
     whose = _Whose(judgement["ratings"])
     for row in judgement["ratings"]:
         rows.setdefault((*whose.cells(row), row["phase"], row["prompting"]), {})[row["benchmark"]] = row
     benchmarks = _benchmarks(judgement["ratings"])
+    comparable = not paper().tasks.keys().isdisjoint(benchmarks)
     drawn = []
     for place, by_benchmark in rows.items():
         whole = by_benchmark[None]
         means = (_mean(by_benchmark.get(name)) for name in (*benchmarks, None))
         counts = (str(whole["n"]), str(whole["unread"]), str(whole["failed"]))
-        drawn.append((*place, *means, *counts, _printed(whole)))
-    students = dict.fromkeys(str(row["student"]) for row in judgement["ratings"])
-    headings = (*whose.names, "phase", "prompting", *benchmarks, "all", "n", "unread", "failed", "Table 14")
+        drawn.append((*place, *means, *counts, *((_printed(whole),) if comparable else ())))
+    headings = (*whose.names, "phase", "prompting", *benchmarks, "all", "n", "unread", "failed")
     note = (
         f"Mean of 1 to 3 ± standard error over questions, by {judgement['judge']} with the prompt of the paper's Table"
-        f" 12; the same questions in every row. unread: replies without a rating; failed: no reply. Table 14: of arXiv"
-        f" 2405.00402, by {paper().judged.judge}: {'; '.join(_compared(spec) for spec in students)};"
-        " in: taught by its own family, out: by GPT-3.5."
+        " 12; the same questions in every row. unread: replies without a rating; failed: no reply."
     )
+    if comparable:
+        headings = (*headings, "Table 14")
+        students = dict.fromkeys(str(row["student"]) for row in judgement["ratings"])
+        note += (
+            f" Table 14: of arXiv 2405.00402, by {paper().judged.judge}: {'; '.join(map(_compared, students))};"
+            f" in: taught by its own family, out: by {paper().judged.out_family_teacher}."
+        )
     return Table(f"Ratings by {judgement['judge']}", headings, tuple(drawn), note)
 
 
@@ -92,7 +100,7 @@ def difference_table(judgement: Json) -> Table:
     )
     headings = (*whose.names, "prompting", "phases", *benchmarks, "all", "n")
     note = (
-        "Mean of the later rating minus the earlier one of the same question ± 95% t-interval over questions (the students"
+        "Mean of the later rating minus the earlier one of the same question ± 95% t-interval over questions (students"
         " are taken as they are: one seed of training). Where every rating changed alike the interval has no width,"
         " which does not make it certain."
     )

@@ -1,4 +1,4 @@
-"""Write a run's folder: recipe.yaml, results.json, report.md."""
+"""Write a run's folder: recipe.yaml, results.json, report.md, report.html with its figures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from sitkit.pipeline import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import recipe_yaml
 from sitkit.report.markdown import markdown
+from sitkit.registry import Registry
+from sitkit.report.page import write_page
 from sitkit.report.results import RECIPE, REPORT, RESULTS, make_results
 from sitkit.store import disk_errors, write_atomically
 from sitkit.types import Json
 
 
-def write_run(folder: Path, plan: Plan, outcome: Outcome) -> dict[str, Json]:
-    """Write the three files and return the results. Raises `StoreError` if the folder cannot be written."""
+def write_run(folder: Path, plan: Plan, outcome: Outcome, workspace: Path, registry: Registry) -> dict[str, Json]:
+    """Write the files and return the results. Raises `StoreError` if the folder cannot be written."""
     recipe = plan.full_recipe()
     results = make_results(plan, outcome)
     with disk_errors(folder):
@@ -23,4 +25,5 @@ def write_run(folder: Path, plan: Plan, outcome: Outcome) -> dict[str, Json]:
         write_atomically(folder / RECIPE, recipe_yaml(recipe))
         write_atomically(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         write_atomically(folder / REPORT, markdown(results, folder.name))
+        write_page(folder, results, workspace, registry)
     return results

@@ -21,6 +21,9 @@ ABOUT = {
 }  # fmt: skip
 
 
+RATINGS: dict[Phase, list[int | None]] = {"baseline": [1, 2], "instruct": [2, 2], "refine": [3, None]}
+
+
 def _cell(phase: Phase, answers: Mapping[str, str], benchmark: str = "b", **about: Any) -> Cell:
     return Cell({**ABOUT, **about}, phase, "cot", benchmark, f"key-{phase}", answers)
 
@@ -157,10 +160,11 @@ def test_replies_are_rated_counted_and_told() -> None:
 
 
 def test_the_tables_stand_beside_the_papers() -> None:
-    rated = [*_rated("baseline", [1, 2]), *_rated("instruct", [2, 2]), *_rated("refine", [3, None])]
+    rated = [one for phase, ratings in RATINGS.items() for one in _rated(phase, ratings, "gsm8k")]
     judgement = {"judge": "openai:j", "ratings": rating_rows(rated), "differences": difference_rows(rated)}
     table = judgement_table(judgement)
-    assert table.headings == ("phase", "prompting", "b", "all", "n", "unread", "failed", "Table 14")
+    assert table.headings == ("phase", "prompting", "gsm8k", "all", "n", "unread", "failed", "Table 14")
+    assert "Llama-2-7 for hf:Llama-2-7b;" in table.note
     assert table.rows[0] == ("baseline", "cot", "1.50 ± 0.50", "1.50 ± 0.50", "2", "0", "0", "1.47")
     assert table.rows[2] == ("refine", "cot", "3.00", "3.00", "1", "1", "0", "2.75 in, 2.86 out")
     changes = {row[1]: row[2] for row in difference_table(judgement).rows}
@@ -171,7 +175,7 @@ def test_the_tables_stand_beside_the_papers() -> None:
 def test_students_of_a_matrix_are_told_apart() -> None:
     rated = [*_rated("instruct", [1, 2], refine_on=[]), *_rated("instruct", [1, 2], train_on=["c"], refine_on=[])]
     table = judgement_table({"judge": "j", "ratings": rating_rows(rated)})
-    assert table.headings[0] == "train_on"
+    assert (table.headings[0], table.headings[-1]) == ("train_on", "failed")
     assert [row[0] for row in table.rows] == ["b", "c"]
 
 

@@ -31,6 +31,12 @@ def test_every_cell_of_the_three_student_tables_is_there() -> None:
     assert source.student("Llama-2-7").scores["cross", "openbookqa", "multiarith"] == Figure(83.2, 0.2)
     assert source.student("Mistral-7").scores["instruct", "gsm8k", "multiarith"] == Figure(65.2, None)
     assert len(source.teachers) == 3 * 2 * 2 * 6
+    # Sums of the printed figures, so that a slip of a digit shows without the transcription at hand.
+    assert [round(sum(figure.mean for figure in one.scores.values()), 1) for one in source.students] == [
+        7457.7, 7590.8, 7569.8,
+    ]  # fmt: skip
+    assert round(sum(figure.mean for figure in source.teachers.values()), 1) == 5650.0
+    assert round(sum(source.judged.students.values()), 2) == 38.01
 
 
 def test_instructing_falls_below_the_baseline_in_half_of_the_papers_cells() -> None:

@@ -78,10 +78,17 @@ def test_training_on_several_tasks_at_once_is_not_passed_off_as_the_papers() -> 
     assert "trained on several" in table.note
 
 
+def test_the_largest_fraction_of_the_demonstrations_is_the_papers() -> None:
+    more: dict[str, Any] = {"stderr": 0.02, "train_on": ["gsm8k"]}
+    rows = [row("instruct", "gsm8k", 70.0, **more), row("instruct", "gsm8k", 30.0, **more, fraction=0.25)]
+    (table,) = paper_tables({"scores": rows})
+    assert table.rows == (("GSM8K", "Instruction-tuning", "70.0 ± 2.0 (71.2, -1.2)"),)
+
+
 def test_a_teacher_asked_more_often_counts_by_its_largest_draw() -> None:
     one = {"teacher": "gold", "benchmark": "gsm8k", "split": "train", "prompting": "cot", "stderr": 0.01}
     (table,) = paper_tables(
-        {"scores": [], "teacher_accuracy": [{**one, "value": 0.9, "n": 100}, {**one, "value": 0.8, "n": 400}]}
+        {"scores": [], "teacher_accuracy": [{**one, "value": 0.8, "n": 400}, {**one, "value": 0.9, "n": 100}]}
     )
     assert table.rows == (("train", "cot", "80.0 ± 1.0 (77.2, +2.8)"),)
 

@@ -209,6 +209,6 @@ def test_the_teacher_answers_with_the_benchmarks_prompts(tiny: Path, make_studen
                 None, [Prompt(f"sums/{q.id}", q.prompt(prompting)) for q in questions], Generation(8, 0.7)
             )
         )
-        answers = dict(teacher.answer(questions, prompting, Generation(8, 0.7)))
+        answers = {reply.id: reply.completion for reply in teacher.answer(questions, prompting, Generation(8, 0.7))}
         assert {f"sums/{key}": text for key, text in answers.items()} == expected
     teacher.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sitkit.report.figures.style import colour, figure, legend, plain, svg, title
+from sitkit.report.figures.style import colour, figure, legend, lettered, plain, svg, title
 
 METHODS = (("refine", "other", "refine only"), ("instruct", "instruct", "instruct only"), ("both", "refine", "both"))
 
@@ -30,28 +30,28 @@ class Curve:
 
 
 def low_resource(
-    points: Mapping[str, Sequence[Point]], baseline: float | None, *, benchmark: str, name: str
+    points: Mapping[str, Sequence[Point]], baseline: float | None, *, heading: str, highest: float, name: str
 ) -> str:
-    """Return the SVG of one benchmark; ``points``: method -> its points."""
+    """Return the SVG of one benchmark; ``points``: method -> its points; the axis ends at ``highest`` percent."""
     made, axes = figure(2.7)
     if baseline is not None:
         axes.axhline(100 * baseline, color=colour("cot"), lw=1.2, dashes=(3, 2), label="baseline, CoT")
-    for method, tone, label in METHODS:
+    for method, tone, said in METHODS:
         drawn = sorted(points.get(method, ()), key=lambda point: point.fraction)
         if drawn:
             axes.errorbar(
                 [100 * point.fraction for point in drawn],
                 [100 * point.value for point in drawn],
                 yerr=[100 * point.error for point in drawn],
-                color=colour(tone), marker="o", markersize=4, lw=1.6, elinewidth=0.9, capsize=0, label=label,
+                color=colour(tone), marker="o", markersize=4, lw=1.6, elinewidth=0.9, capsize=0, label=said,
             )  # fmt: skip
     shares = sorted({100 * point.fraction for drawn in points.values() for point in drawn})
     axes.set_xticks(shares, [f"{share:g}%" for share in shares])
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, highest)
     axes.grid(axis="y", color=colour("line"), linewidth=0.7)
     axes.set_xlabel("share of the demonstrations")
     axes.set_ylabel("accuracy in percent")
-    axes.set_title(benchmark, loc="left", fontsize=10, color=colour("ink"), pad=38)
+    axes.set_title(lettered(heading), loc="left", fontsize=10, color=colour("ink"), pad=38)
     legend(axes)
     return svg(made, name)
 
@@ -62,10 +62,10 @@ def training(curves: Sequence[Curve], *, heading: str, unit: str, name: str) -> 
     faint = 1.0 if len(curves) <= 4 else 0.55
     seen: set[str] = set()
     for curve in curves:
-        label = None if curve.label in seen else curve.label
+        shown = None if curve.label in seen else curve.label
         seen.add(curve.label)
         marker = "o" if len(curve.steps) == 1 else None
-        axes.plot(curve.steps, curve.values, color=colour(curve.tone), lw=1.3, alpha=faint, label=label, marker=marker,
+        axes.plot(curve.steps, curve.values, color=colour(curve.tone), lw=1.3, alpha=faint, label=shown, marker=marker,
                   markersize=4)  # fmt: skip
     plain(axes)
     axes.grid(axis="y", color=colour("line"), linewidth=0.7)

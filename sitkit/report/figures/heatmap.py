@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sitkit.report.figures.style import colour, figure, svg, title
+from sitkit.report.figures.style import colour, figure, lettered, svg, title
 
 
 def heatmap(
@@ -39,8 +39,8 @@ def heatmap(
                 )  # fmt: skip
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
-    axes.set_xticks([x + 0.5 for x in range(len(columns))], list(columns), color=colour("ink"))
-    axes.set_yticks([y + 0.5 for y in range(len(rows))], list(rows), color=colour("ink"))
+    axes.set_xticks([x + 0.5 for x in range(len(columns))], [lettered(one) for one in columns], color=colour("ink"))
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], [lettered(one) for one in rows], color=colour("ink"))
     axes.xaxis.tick_top()
     for side in axes.spines.values():
         side.set_visible(False)

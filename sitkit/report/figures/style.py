@@ -7,8 +7,9 @@ serves both schemes: within the page, whose style sheet defines the names, and a
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 WIDTH = 4.6
@@ -71,6 +72,17 @@ def legend(axes: Any, columns: int = 2) -> None:
         loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False, fontsize=8.5, handlelength=1.2,
         columnspacing=1.4, handletextpad=0.5, borderaxespad=0.3, labelcolor=colour("soft"),
     )  # fmt: skip
+
+
+def end_of_axis(shares: Iterable[float]) -> float:
+    """Return the percent at which an axis of accuracies ends, for panels that are to be compared."""
+    return min(100.0, 20.0 * math.ceil(100 * max(shares, default=1.0) / 20 + 0.01))
+
+
+def lettered(text: str) -> str:
+    """Return a text as matplotlib draws it letter by letter: without formulas, and without what XML cannot hold."""
+    shown = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return shown.replace("$", r"\$")
 
 
 def svg(made: Any, name: str) -> str:

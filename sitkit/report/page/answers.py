@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sitkit.report.answers_table import Chunk
+from sitkit.report.arms import BOTH
 from sitkit.report.page.html import Html, data, el, join
 from sitkit.report.page.parts import section
 from sitkit.types import Json
@@ -42,12 +43,15 @@ def pack(chunks: Iterable[Chunk], most: int = MOST_BYTES) -> Packed:
 
 
 def answers(index: Json, packed: Packed, missing: dict[str, str]) -> Html:
-    """Return the section; ``missing`` says what could not be had, and why."""
+    """Return the section; ``missing`` says what could not be had, and why. It starts with the fullest training."""
+    start = max(range(len(index)), key=lambda at: (index[at]["method"] == BOTH, index[at]["fraction"], -at), default=0)
     if not any(arm["test"] for arm in index):
         return section(
-            "answers", "The answers", el("p", "These results name no stored answers: run the recipe again to have them.")
+            "answers",
+            "The answers",
+            el("p", "These results name no stored answers: run the recipe again to have them."),
         )
-    content = {"arms": index, "files": packed.files, "leftOut": packed.left_out}
+    content = {"arms": index, "start": start, "files": packed.files, "leftOut": packed.left_out}
     gone = [f"{what}: {why}" for what, why in missing.items()]
     return section(
         "answers",

@@ -9,6 +9,7 @@ from sitkit.paper.names import family
 from sitkit.report.arms import BOTH, INSTRUCT, REFINE, Arm, by_setting, describe, is_low_resource, rows_of
 from sitkit.report.figures.bars import Bar, bars
 from sitkit.report.figures.curves import Curve, Point, low_resource, training
+from sitkit.report.figures.style import end_of_axis
 from sitkit.report.page.html import Html, el
 from sitkit.report.page.parts import scrolled, section
 from sitkit.report.page.shelf import Shelf
@@ -17,10 +18,11 @@ from sitkit.report.summary import CellSummary, summarise
 from sitkit.types import Json
 
 _MOST_PANELS = 12
-_SERIES = {
-    ("baseline", "direct"): "baseline", ("baseline", "cot"): "baseline, CoT",
-    ("instruct", "cot"): "instructed, CoT", ("refine", "cot"): "refined, CoT",
+_WITH = {
+    ("baseline", "direct"): "baseline, direct", ("baseline", "cot"): "baseline",
+    ("instruct", "cot"): "instructed", ("refine", "cot"): "refined",
 }  # fmt: skip
+_WITHOUT = {("baseline", "direct"): "baseline", ("instruct", "direct"): "instructed", ("refine", "direct"): "refined"}
 
 
 def phases(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
@@ -30,7 +32,10 @@ def phases(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
     shown = wanted[:_MOST_PANELS]
     if not shown:
         return None
-    panels = [_bars(results, arm, found, shelf, number) for number, arm in enumerate(shown)]
+    highest = _highest(results, shown)
+    panels = [_bars(results, arm, found, shelf, f"phases-{number}", _WITH, highest) for number, arm in enumerate(shown)]
+    if len(shown) == 1:
+        panels.append(_bars(results, shown[0], found, shelf, "phases-direct", _WITHOUT, highest))
     left = f" {len(wanted) - len(shown)} more are left to the tables." if len(shown) < len(wanted) else ""
     several = len({(arm.teacher, arm.student) for arm in found}) > 1
     kin = " Families are told by the models’ names." if several else ""
@@ -38,23 +43,37 @@ def phases(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
     return section("phases", "Phase by phase", el("p", note, class_="note"), el("div", *panels, class_="panels"))
 
 
-def _bars(results: Json, arm: Arm, found: Sequence[Arm], shelf: Shelf, number: int) -> Html:
+def _bars(
+    results: Json,
+    arm: Arm,
+    found: Sequence[Arm],
+    shelf: Shelf,
+    name: str,
+    wanted: Mapping[tuple[str, str], str],
+    highest: float,
+) -> Html:
     values: dict[str, dict[str, Bar]] = {}
     for one in summarise(rows_of(arm, results["scores"])):
-        series = _SERIES.get((one.phase, one.prompting))
+        series = wanted.get((one.phase, one.prompting))
         if series is not None:
             values.setdefault(one.benchmark, {})[series] = Bar(one.value, _whisker(one))
+    prompting = "cot" if wanted is _WITH else "direct"
     teacher = {
         str(row["benchmark"]): float(row["value"])
         for row in results.get("teacher_accuracy", ())
-        if row["teacher"] == arm.teacher and row["split"] == "test" and row["prompting"] == "cot"
+        if row["teacher"] == arm.teacher and row["split"] == "test" and row["prompting"] == prompting
     }
     teacher = {name: value for name, value in teacher.items() if name in values}
     caption = describe(arm, found)
     if len({(one.teacher, one.student) for one in found}) > 1:
         caption += _kin(arm)
-    name = f"phases-{number}"
-    return shelf.picture(name, caption, lambda: bars(values, list(values), teacher, name=name))
+    caption += ", with the trigger (CoT)" if prompting == "cot" else ", without the trigger (direct)"
+    return shelf.picture(name, caption, bars(values, list(values), teacher, highest=highest, name=name))
+
+
+def _highest(results: Json, shown: Sequence[Arm]) -> float:
+    cells = [cell for arm in shown for cell in summarise(rows_of(arm, results["scores"]))]
+    return end_of_axis(cell.value + _whisker(cell) for cell in cells)
 
 
 def _kin(arm: Arm) -> str:
@@ -71,7 +90,7 @@ def _whisker(cell: CellSummary) -> float:
 
 def low(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
     """Return a panel of curves for each benchmark, where the share of demonstrations or the phases differ."""
-    panels = []
+    panels: list[Html] = []
     for setting, group in by_setting(found).items():
         by_tasks: dict[tuple[str, ...], list[Arm]] = {}
         for arm in group:
@@ -87,7 +106,9 @@ def low(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
         "Accuracy with the trigger against the share of the teacher’s demonstrations (nested random subsets)."
         " Whiskers: standard error over questions, or deviation over seeds where that is larger."
     )
-    return section("low", "With fewer demonstrations", el("p", note, class_="note"), el("div", *panels, class_="panels"))
+    return section(
+        "low", "With fewer demonstrations", el("p", note, class_="note"), el("div", *panels, class_="panels")
+    )
 
 
 def _curves(results: Json, alike: Sequence[Arm], shelf: Shelf, heading: str, first: int) -> list[Html]:
@@ -104,14 +125,12 @@ def _curves(results: Json, alike: Sequence[Arm], shelf: Shelf, heading: str, fir
                 point = Point(arm.fraction, one.value, _whisker(one))
                 points.setdefault(one.benchmark, {}).setdefault(method, {})[arm.fraction] = point
     panels = []
+    highest = _highest(results, alike)
     for number, (benchmark, methods) in enumerate(points.items(), first):
-        name = f"demonstrations-{number}"
+        name, caption = f"demonstrations-{number}", f"{heading}{benchmark}"
         drawn = {method: list(at.values()) for method, at in methods.items()}
-
-        def make(benchmark: str = benchmark, drawn: Mapping[str, list[Point]] = drawn, name: str = name) -> str:
-            return low_resource(drawn, baseline.get(benchmark), benchmark=benchmark, name=name)
-
-        panels.append(shelf.picture(name, f"{heading}{benchmark}", make))
+        made = low_resource(drawn, baseline.get(benchmark), heading=caption, highest=highest, name=name)
+        panels.append(shelf.picture(name, caption, made, titled=True))
     return panels
 
 
@@ -142,12 +161,9 @@ def curves(results: Json, stored: Stored, shelf: Shelf) -> Html:
         found = [curve for own, log in logs.values() if own == stage for curve in _logged(log, series)]
         if found:
             name = f"training-{number}"
-
-            def make(heading: str = heading, unit: str = unit, found: list[Curve] = found, name: str = name) -> str:
-                return training(found, heading=heading, unit=unit, name=name)
-
+            made = training(found, heading=heading, unit=unit, name=name)
             lines = len({key for key, (own, _) in logs.items() if own == stage})
-            panels.append(shelf.picture(name, f"{heading} ({lines} training {'run' if lines == 1 else 'runs'})", make))
+            panels.append(shelf.picture(name, f"{heading}, {lines} training {'run' if lines == 1 else 'runs'}", made))
     return section("training", "Training", el("div", *panels, class_="panels"), _steps(results))
 
 
@@ -166,7 +182,10 @@ def _steps(results: Json) -> Html:
     top = el(
         "tr",
         el("th", "training", scope="col"),
-        *(el("th", one, scope="col", class_="n") for one in ("examples", "steps", *(re.sub("_", " ", name) for name in names))),
+        *(
+            el("th", one, scope="col", class_="n")
+            for one in ("examples", "steps", *(re.sub("_", " ", name) for name in names))
+        ),
         el("th", "log", scope="col"),
     )
     rows = [

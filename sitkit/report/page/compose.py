@@ -80,7 +80,7 @@ def _gains(results: Json, found: Sequence[Arm]) -> Html | None:
     if len(found) != 1 or found[0].method != "both":
         return None
     tables = plain_table(gain_table(results), "gain"), plain_table(worked_table(results), "worked")
-    return section("gains", "What gains are made of", *tables)
+    return section("gains", "What gains are made of", el("div", *tables, class_="side"))
 
 
 def _paper(results: Json) -> Html | None:

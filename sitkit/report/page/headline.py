@@ -80,7 +80,11 @@ def _glance(results: Json, found: Sequence[Arm]) -> Html | None:
         cells = {(one.phase, one.prompting, one.benchmark): one for one in summarise(rows_of(arm, results["scores"]))}
         for (phase, prompting, benchmark), cell in cells.items():
             if phase == "refine" and prompting == "cot":
-                values = {name: cells[name, "cot", benchmark].value for name in PHASES if (name, "cot", benchmark) in cells}
+                values = {
+                    str(name): cells[name, "cot", benchmark].value
+                    for name in PHASES
+                    if (name, "cot", benchmark) in cells
+                }
                 groups.setdefault(cell.transfer, []).append(values)
     tiles = [_tile(_TRANSFERS[name], groups[name]) for name in _TRANSFERS if name in groups]
     return el("div", *tiles, class_="tiles") if tiles else None
@@ -113,9 +117,7 @@ def _tile(title: str, cells: Sequence[Mapping[str, float]]) -> Html:
 
 def _arm(results: Json, arm: Arm, comparisons: Comparisons, found: Sequence[Arm]) -> Html:
     rows = rows_of(arm, results["scores"])
-    cells: dict[_Key, CellSummary] = {
-        (one.phase, one.prompting, one.benchmark): one for one in summarise(rows)
-    }
+    cells: dict[_Key, CellSummary] = {(one.phase, one.prompting, one.benchmark): one for one in summarise(rows)}
     places: dict[_Key, list[str]] = {}
     for row in rows:
         if row.get("key"):

@@ -20,11 +20,11 @@ _FULL_RANGE = 0.3
 
 @dataclass(frozen=True)
 class Square:
-    """One cell of a heat map: its value and error, how its task relates to the training, and where it comes from."""
+    """One cell of a heat map: its value and error, how column and row relate, and where it comes from."""
 
     value: float
     stderr: float
-    transfer: str
+    relation: str
     link: str
     files: tuple[str, ...]
 
@@ -44,10 +44,11 @@ def matrix(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
     if not blocks:
         return None
     note = (
-        "Percent right with the trigger; the row is the task trained on, the column the task tested on. The darker, the"
-        f" higher. {_MARKS['trained']} trained on this task (the diagonal), {_MARKS['in-domain']} another task of the same"
-        " domain, no mark: out of domain. Lines part the domains. Cross: instructed on the row’s task, refined on the"
-        " column’s, tested on the column’s."
+        "Percent right with the trigger; the row is the task trained on, the column the task tested on."
+        f" {_MARKS['trained']} the same task (the diagonal), {_MARKS['in-domain']} another task of the same domain, no"
+        " mark: out of domain; lines part the domains. The stronger the colour, the higher, from 0 to the highest of the"
+        " maps. Cross: instructed on the row’s task, refined on the column’s, tested on the column’s. A number links to"
+        " the answers behind it."
     )
     return section("matrix", "From task to task", el("p", note, class_="note"), *blocks)
 
@@ -62,10 +63,15 @@ def _maps(results: Json, whole: Sequence[Arm], found: Sequence[Arm], shelf: Shel
     trained += [arm.train_on[0] for arm in whole if arm.train_on[0] not in trained]
     trained = list(dict.fromkeys(trained))
 
+    def relation(row: str, column: str) -> str:
+        if row == column:
+            return "trained"
+        return "in-domain" if domains.get(row) == domains.get(column) else "out-of-domain"
+
     def squares(arms: Mapping[tuple[str, str], Arm], phase: Phase) -> dict[tuple[str, str], Square]:
         summaries = {id(arm): _summaries(rows_of(arm, rows), phase) for arm in arms.values()}
         return {
-            cell: _square(summaries[id(arm)][cell[1]], arm, phase, rows, found)
+            cell: _square(summaries[id(arm)][cell[1]], arm, phase, rows, found, relation(*cell))
             for cell, arm in arms.items()
             if cell[1] in summaries[id(arm)]
         }
@@ -75,13 +81,14 @@ def _maps(results: Json, whole: Sequence[Arm], found: Sequence[Arm], shelf: Shel
     instructed = squares({(task, column): anyone[task] for task in trained for column in columns}, "instruct")
     refined, cross = squares(each, "refine"), squares(crossed, "refine")
     before = squares({("baseline", column): whole[0] for column in columns}, "baseline")
-    draw = _Drawer(columns, domains)
+    highest = max((one.value for grid in (instructed, refined, cross, before) for one in grid.values()), default=1.0)
+    draw = _Drawer(columns, domains, highest or 1.0)
     panels = [
         draw.heat("Instructed", instructed, trained, baseline=before),
         draw.heat("Self-refined", refined, trained),
         draw.heat("Cross self-refined", cross, trained) if cross else None,
         draw.gains("Self-refined less instructed, in points", refined, instructed, trained),
-        draw.gains("Cross less self-refined on the row’s task, in points", cross, refined, trained) if cross else None,
+        draw.gains("Cross less self-refined, in points", cross, refined, trained) if cross else None,
     ]
     for title, grid in (("instructed", instructed), ("self-refined", refined), ("cross-self-refined", cross)):
         if grid:
@@ -94,7 +101,7 @@ def _summaries(rows: Sequence[Mapping[str, Json]], phase: Phase) -> dict[str, Ce
 
 
 def _square(
-    cell: CellSummary, arm: Arm, phase: Phase, rows: Sequence[Mapping[str, Json]], found: Sequence[Arm]
+    cell: CellSummary, arm: Arm, phase: Phase, rows: Sequence[Mapping[str, Json]], found: Sequence[Arm], relation: str
 ) -> Square:
     keys = [
         row["key"]
@@ -102,17 +109,15 @@ def _square(
         if row.get("key") and (row["phase"], row["prompting"], row["benchmark"]) == (phase, "cot", cell.benchmark)
     ]
     link = answers_link(arm=found.index(arm), benchmark=cell.benchmark, prompting="cot", phase=phase)
-    return Square(cell.value, cell.stderr, cell.transfer, link, tuple(place("evaluate", key) for key in keys))
+    return Square(cell.value, cell.stderr, relation, link, tuple(place("evaluate", key) for key in keys))
 
 
-def _draw_file(
-    grid: Grid, rows: Sequence[str], columns: Sequence[str], title: str, shelf: Shelf, name: str
-) -> None:
-    shelf.draw(
+def _draw_file(grid: Grid, rows: Sequence[str], columns: Sequence[str], title: str, shelf: Shelf, name: str) -> None:
+    shelf.keep(
         name,
-        lambda: heatmap(
+        heatmap(
             {cell: one.value for cell, one in grid.items()},
-            {cell: one.transfer for cell, one in grid.items()},
+            {cell: one.relation for cell, one in grid.items()},
             rows,
             columns,
             heading=title,
@@ -124,12 +129,12 @@ def _draw_file(
 class _Drawer:
     """Draws heat maps that share their columns."""
 
-    def __init__(self, columns: Sequence[str], domains: Mapping[str, str]) -> None:
-        self._columns, self._domains = columns, domains
+    def __init__(self, columns: Sequence[str], domains: Mapping[str, str], highest: float) -> None:
+        self._columns, self._domains, self._highest = columns, domains, highest
 
     def heat(self, title: str, grid: Grid, rows: Sequence[str], baseline: Grid | None = None) -> Html:
         def cell(one: Square) -> tuple[str, float]:
-            return f"{100 * one.value:.1f}", one.value
+            return f"{100 * one.value:.1f}", one.value / self._highest
 
         extra = self._row("baseline", baseline or {}, cell, kind="heat", marked=False) if baseline else None
         return self._table(title, [self._row(row, grid, cell, kind="heat", above=above) for row, above in
@@ -178,13 +183,13 @@ class _Drawer:
                 continue
             text, level = cell(one)
             level = max(-1.0, min(1.0, level))
-            title = f"{text} ± {100 * one.stderr:.1f}\n{one.transfer}\n" + "\n".join(one.files)
-            mark = _MARKS.get(one.transfer, "") if marked else ""
+            title = f"{text} ± {100 * one.stderr:.1f}\n{one.relation}\n" + "\n".join(one.files)
+            mark = _MARKS.get(one.relation, "") if marked else ""
             sign = "down" if level < 0 else "up"
             content = el("a", text, el("sup", mark, aria_hidden="true") if mark else None, href=one.link, title=title)
             cells.append(
-                el("td", content, el("span", f", {one.transfer}", class_="sr") if marked else None,
-                   class_=f"{kind} {sign} {one.transfer if marked else ''} {border}", style=f"--v:{abs(level):.3f}")
+                el("td", content, el("span", f", {one.relation}", class_="sr") if marked else None,
+                   class_=f"{kind} {sign} {one.relation if marked else ''} {border}", style=f"--v:{abs(level):.3f}")
             )  # fmt: skip
         return el("tr", el("th", row, scope="row"), join(cells), class_="parted" if above else None)
 

@@ -9,7 +9,7 @@ if (place && source) start(JSON.parse(source.textContent));
 watchSections();
 
 function start(index) {
-  const state = {arm: 0, split: 'test', benchmark: '', prompting: 'cot', compare: '', change: '', search: '', page: 0, open: ''};
+  const state = {arm: index.start, split: 'test', benchmark: '', prompting: 'cot', compare: '', change: '', search: '', page: 0, open: ''};
   let rows = [], shown = [], turn = 0, loaded = '';
 
   const status = make('p', {role: 'status', 'aria-live': 'polite'}, '');

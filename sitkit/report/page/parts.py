@@ -15,12 +15,13 @@ MINUS = "\N{MINUS SIGN}"
 
 def points(value: float) -> str:
     """Return a difference of shares in percentage points with its sign."""
-    return f"{100 * value:+.1f}".replace("-", MINUS)
+    # Adding 0 makes a rounded -0.0 a plain 0.
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", MINUS)
 
 
 def probability(p: float) -> str:
     """Return a p-value as it is printed."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}" if p < 0.995 else "1"
 
 
 def section(name: str, title: str, *content: object) -> Html:
@@ -70,7 +71,7 @@ def tests(found: Comparison | None) -> Html:
         return join([el("td", "–", class_="n"), el("td", "–", class_="n")])
     several = len(found.p) > 1
     said = "seeds: " + ", ".join(probability(p) for p in found.p) if several else None
-    text = ("≤ " if several and max(found.p) >= 0.001 else "") + probability(max(found.p))
+    text = ("≤ " if several and 0.001 <= max(found.p) < 0.995 else "") + probability(max(found.p))
     changed = join([el("span", f"+{found.gained}", class_="g"), " ", el("span", f"{MINUS}{found.lost}", class_="l")])
     return join([el("td", changed, class_="n"), el("td", text, class_="n", title=said)])
 
@@ -110,12 +111,12 @@ def plain_table(table: Table, name: str, level: str = "h3") -> Html:
     )
 
 
-def picture(drawn: str, caption: str, file: str) -> Html:
-    """Return a figure with its caption and the name of its file."""
+def picture(drawn: str, caption: str, file: str, *, titled: bool) -> Html:
+    """Return a figure with its caption, unless its own title says the same, and the name of its file."""
     return el(
         "figure",
         el("div", Html(drawn), class_="svg", role="img", aria_label=caption),
-        el("figcaption", caption, " ", el("span", file, class_="file")),
+        el("figcaption", None if titled else caption, " ", el("span", file, class_="file")),
     )
 
 

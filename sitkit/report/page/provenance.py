@@ -25,8 +25,12 @@ def pairs(results: Json) -> Html:
         "pairs",
         "Where the pairs came from",
         _pair_table(listed, found) if listed else el("p", "No student was refined, so there are no pairs."),
-        *(plain_table(table, f"teacher-{number}") for number, table in enumerate(teacher_tables(results))),
-        plain_table(demonstration_table(results), "demonstrations"),
+        el(
+            "div",
+            plain_table(demonstration_table(results), "demonstrations"),
+            *(plain_table(table, f"teacher-{number}") for number, table in enumerate(teacher_tables(results))),
+            class_="side",
+        ),
     )
 
 
@@ -57,7 +61,12 @@ def _pair_table(listed: Sequence[Mapping[str, Json]], found: Sequence[Arm]) -> H
 def _pair_row(row: Mapping[str, Json], origins: Sequence[tuple[str, str, str]], name: str) -> Html:
     questions = int(row["questions"]) or 1
     parts = [
-        el("i", class_=f"{tone}", style=f"width:{100 * int(row[field]) / questions:.2f}%", title=f"{row[field]}: {label}")
+        el(
+            "i",
+            class_=f"{tone}",
+            style=f"width:{100 * int(row[field]) / questions:.2f}%",
+            title=f"{row[field]}: {label}",
+        )
         for field, label, tone in origins
         if row.get(field)
     ]
@@ -84,14 +93,16 @@ def _name(row: Mapping[str, Json], found: Sequence[Arm]) -> str:
             break
         tasks = (tuple(row["train_on"]), tuple(row["refine_on"]))
         if tasks == (arm.train_on, arm.refine_on) and all(row[field] == getattr(arm, field) for field in fields):
-            return f"{describe(arm, found)}, seed {row['seed']}"
+            return (f"{describe(arm, found)}, " if len(found) > 1 else "") + f"seed {row['seed']}"
     return f"seed {row.get('seed', 0)}"
 
 
 def provenance(results: Json, recipe_yaml: str) -> Html:
     """Return stages, recipe, versions, and the table that traces each score to its file."""
     versions = el(
-        "dl", *(join([el("dt", name), el("dd", value)]) for name, value in results["versions"].items()), class_="versions"
+        "dl",
+        *(join([el("dt", name), el("dd", value)]) for name, value in results["versions"].items()),
+        class_="versions",
     )
     return section(
         "made",
@@ -137,7 +148,10 @@ def _files(scores: Sequence[Mapping[str, Json]]) -> Html | None:
             "tr",
             el("th", f"{row['phase']}, {row['prompting']}", scope="row"),
             el("td", row["benchmark"]),
-            el("td", "; ".join(filter(None, (", ".join(row.get("train_on") or ()), ", ".join(row.get("refine_on") or ()))))),
+            el(
+                "td",
+                "; ".join(filter(None, (", ".join(row.get("train_on") or ()), ", ".join(row.get("refine_on") or ())))),
+            ),
             el("td", row["seed"], class_="n"),
             el("td", f"{100 * row['value']:.2f}", class_="n"),
             el("td", row["n"], class_="n"),

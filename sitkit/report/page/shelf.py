@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,14 +19,14 @@ class Shelf:
 
     drawn: dict[str, str] = field(default_factory=dict)
 
-    def draw(self, name: str, make: Callable[[], str]) -> str:
-        """Draw a figure and keep it."""
-        self.drawn[name] = make()
-        return self.drawn[name]
+    def keep(self, name: str, drawn: str) -> str:
+        """Keep a figure and return it."""
+        self.drawn[name] = drawn
+        return drawn
 
-    def picture(self, name: str, caption: str, make: Callable[[], str]) -> Html:
-        """Draw a figure, keep it, and return it for the page."""
-        return picture(self.draw(name, make), caption, f"{FIGURES}/{name}.svg")
+    def picture(self, name: str, caption: str, drawn: str, *, titled: bool = False) -> Html:
+        """Keep a figure and return it for the page; ``titled``: it has its caption as its title."""
+        return picture(self.keep(name, drawn), caption, f"{FIGURES}/{name}.svg", titled=titled)
 
     def write(self, folder: Path) -> None:
         """Write every figure as a file and remove those of an earlier page that are no more."""

@@ -1,0 +1,80 @@
+"""Both engines start from the same tokens: the rule is written twice, because plugins do not import each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sitkit.errors import ModelError
+from sitkit.spec import Spec, parse_spec
+from sitkit_hf.loading import Models
+from sitkit_hf.options import parse_options
+from sitkit_hf.prompts import Prompts as HfPrompts
+from sitkit_hf.prompts import end_tokens
+from sitkit_vllm.options import Options, read
+from sitkit_vllm.prompts import Prompts, load_prompts
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+
+
+def both(folder: Path, **options: str) -> tuple[HfPrompts, Prompts]:
+    models = Models(parse_options(Spec("hf", str(folder), {"device": "cpu", **options})))
+    hf = HfPrompts(models.tokenizer(), models.options, end_tokens(models.base()))
+    _, engine = read(Spec("vllm", str(folder), options), lambda spec: spec)
+    return hf, load_prompts(engine)
+
+
+@pytest.fixture(scope="module")
+def pairs(model: Path, chatty: Path) -> Any:
+    return [both(model), both(chatty), both(chatty, chat_template="off"), both(chatty, system="Be brief.")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=TEXT)
+def test_the_tokens_are_those_of_the_student_hf(pairs: Any, text: str) -> None:
+    for hf, engine in pairs:
+        assert engine.tokens(text) == hf.prompt(text)
+
+
+def test_the_kinds_of_prompts_differ(pairs: Any) -> None:
+    assert len({tuple(engine.tokens("Hi")) for _, engine in pairs[1:]}) == 3
+
+
+def test_a_template_that_thinks_is_told_not_to_and_a_closing_tokenizer_does_not_end_the_prompt(
+    model: Path, chatty: Path
+) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    hf, engine = both(chatty)
+    hf.tokenizer.chat_template = engine._tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is false %}<think></think>{% endif %}"
+    )
+    assert engine.tokens("Hi") == hf.prompt("Hi") == list(b"Hi<think></think>") or engine.tokens("Hi") == hf.prompt(
+        "Hi"
+    )
+    assert engine._tokenizer.decode(engine.tokens("Hi")).endswith("<think></think>")
+    hf, engine = both(model)
+    for tokenizer in (hf.tokenizer, engine._tokenizer):
+        tokenizer._tokenizer.post_processor = TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+        )
+    assert engine.tokens("Hi") == hf.prompt("Hi")
+    assert 2 not in engine.tokens("Hi")
+
+
+def test_what_cannot_be_is_one_line(model: Path, chatty: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="chat_template=on"):
+        load_prompts(Options(model=str(model), chat_template="on"))
+    with pytest.raises(ModelError, match="system="):
+        load_prompts(Options(model=str(model), system="Be brief."))
+    with pytest.raises(ModelError, match="cannot load the tokenizer"):
+        load_prompts(Options(model=str(tmp_path)))
+    prompts = load_prompts(Options(model=str(chatty)))
+    prompts._tokenizer.chat_template = "{{ raise_exception('no user role') }}"
+    with pytest.raises(ModelError, match="no user role"):
+        prompts.tokens("Hi")
+    assert parse_spec
