@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from sitkit.pipeline import run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry, plugin_manager
-from sitkit.report.write import write_run
+from sitkit.report.results import RESULTS, make_results
 from sitkit.store import Store
 
 EXAMPLE = Path(__file__).parent / "example_plugin" / "src"
@@ -41,10 +42,11 @@ def example_registry() -> Iterator[Registry]:
 
 
 def make_run(registry: Registry, workspace: Path, name: str, **changes: Any) -> tuple[Path, int]:
-    """Run a recipe; return the run's folder and how many stages were made anew."""
+    """Run a recipe; return the run's folder, which holds its results alone, and how many stages were made anew."""
     plan = build_plan(Recipe(**{**PARTS, **changes}), registry)
     outcome = run_plan(plan, Store(workspace), registry, lambda event: None)
     plan.close()
     folder = workspace / "runs" / name
-    write_run(folder, plan, outcome)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RESULTS).write_text(json.dumps(make_results(plan, outcome)), encoding="utf-8")
     return folder, sum(not record.reused for record in outcome.stages)

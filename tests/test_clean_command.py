@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,13 +28,13 @@ WEEKS = 30 * 86400
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with two runs that share what comes before refining."""
     workspace = tmp_path_factory.mktemp("clean") / "w"
     with example_registry() as registry:
         make_run(registry, workspace, "first")
         make_run(registry, workspace, "second", settings=OTHER)
-    yield workspace
+    return workspace
 
 
 @pytest.fixture
@@ -155,9 +154,10 @@ def test_a_dry_run_says_it_all_and_removes_nothing(workspace: Path, capsys: pyte
 def test_without_a_terminal_it_asks_for_yes(
     workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", Path(os.devnull).open())
     before = _files(workspace)
-    assert _clean(workspace, "second") == 2
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        assert _clean(workspace, "second") == 2
     assert "--yes" in capsys.readouterr().err
     assert _files(workspace) == before
 
@@ -278,9 +278,7 @@ def test_a_store_that_is_a_link_is_left_alone(workspace: Path, tmp_path: Path) -
     assert _files(tmp_path / "elsewhere") == before
 
 
-def test_a_run_that_is_a_link_is_refused(
-    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_is_a_link_is_refused(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.move(workspace / "runs" / "second", tmp_path / "elsewhere")
     (workspace / "runs" / "second").symlink_to(tmp_path / "elsewhere")
     before = _files(tmp_path)

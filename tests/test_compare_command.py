@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from tests.example_runs import example_registry, make_run
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a run, one on less data, one with a shorter test, one of two seeds, one with two teachers."""
     workspace = tmp_path_factory.mktemp("compare") / "w"
     with example_registry() as registry:
@@ -30,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         make_run(registry, workspace, "seeds", limit=3, seeds=(0, 1))
         make_run(registry, workspace, "late", limit=3, seeds=(7, 8))
         make_run(registry, workspace, "teachers", teacher=("speller,slips=5", "speller,slips=2"))
-    yield workspace
+    return workspace
 
 
 @pytest.fixture
@@ -114,9 +113,7 @@ def test_the_same_stage_is_said_to_be_the_same(workspace: Path, capsys: pytest.C
     assert again["recipe"] == []
 
 
-def test_seeds_are_paired_with_their_own_or_in_their_order(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_seeds_are_paired_with_their_own_or_in_their_order(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for other, tests in (("seeds", 1), ("late", 1)):
         cell = _cell(_compared(workspace, capsys, "whole", other), "refine", "cot")
         assert len(cell["paired"]["p"]) == tests

@@ -38,7 +38,7 @@ def finished(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a run of the example's parts."""
     workspace = tmp_path_factory.mktemp("finished") / "w"
     parts = ["--teacher", "speller", "--student", "counter", "--strategy", "spelled-first", "--train-on", "letters"]
-    done = sitkit("run", *parts, "--workspace", str(workspace), "--name", "r", path=site)
+    done = sitkit("run", *parts, "--eval-teacher", "--workspace", str(workspace), "--name", "r", path=site)
     assert done.returncode == 0, done.stderr
     return workspace
 
@@ -216,6 +216,28 @@ def test_two_judges_of_a_run_lie_side_by_side(judging: Judging) -> None:
     shown = json.loads(judging("--json", "--phase", "refine", "--phase", "baseline").stdout)
     assert shown["phases"] == ["baseline", "refine"]
     assert {(row["from"], row["to"]) for row in shown["differences"]} == {("baseline", "refine")}
+
+
+def test_the_teacher_and_the_targets_are_rated_on_the_same_questions(judging: Judging) -> None:
+    phases = [argument for one in ("refine", "teacher", "target") for argument in ("--phase", one)]
+    judging(*phases, "--sample", "5", "--quiet")
+    judgement = judging.judgement()
+    # The teacher spells every word out, as the refined student does; a target is the number alone.
+    assert _means(judgement) == {"refine": 3.0, "teacher": 3.0}
+    assert _means(judgement, "direct") == {"refine": 1.0, "teacher": 3.0, "target": 1.0}
+    items = [json.loads(line) for line in judging.files()[".jsonl"].splitlines()]
+    asked = {phase: {one["question_id"] for one in items if one["phase"] == phase} for phase in judgement["phases"]}
+    assert len(asked["target"]) == 5
+    assert asked["refine"] == asked["teacher"] == asked["target"]
+    assert judgement["differences"] == []
+
+
+def test_a_run_without_the_teachers_answers_says_how_to_get_them(judging: Judging) -> None:
+    path = judging.workspace / "runs" / "r" / "results.json"
+    results = json.loads(path.read_text())
+    del results["teacher_accuracy"]
+    path.write_text(json.dumps(results))
+    assert "--eval-teacher`" in judging("--phase", "teacher", code=2).stderr
 
 
 def test_a_copied_run_is_judged_by_its_folder(judging: Judging, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from tests.example_runs import example_registry, make_run
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with two runs that share what comes before refining."""
     workspace = tmp_path_factory.mktemp("runs") / "w"
     with example_registry() as registry:
         for index, (name, beta) in enumerate((("first", 0.1), ("second", 0.5))):
             folder, _ = make_run(registry, workspace, name, settings={"refine": {"beta": beta}})
             os.utime(folder / "results.json", (1_700_000_000 + index, 1_700_000_000 + index))
-    yield workspace
+    return workspace
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ from tests.example_runs import example_registry, make_run
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a run of one arm and one of two seeds."""
     workspace = tmp_path_factory.mktemp("trackers") / "w"
     with example_registry() as registry:
         make_run(registry, workspace, "one")
         make_run(registry, workspace, "two", seeds=(0, 1))
-    yield workspace
+    return workspace
 
 
 def _log(workspace: Path, name: str) -> tuple[Any, dict[str, Any]]:

@@ -18,6 +18,7 @@ from sitkit_hf.disk import disk_errors
 from sitkit_hf.loading import Models
 from sitkit_hf.memory import free_memory, out_of_memory
 from sitkit_hf.telling import MemoryRanOutError
+from sitkit_hf.trackers import finish, keep_files, tracking
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ class Job:
             "use_cpu": device == "cpu",
             "bf16": device != "cpu" and dtype == "torch.bfloat16",
             "fp16": device != "cpu" and dtype == "torch.float16",
-            "report_to": "none",
+            **tracking(self.stage, settings, self.out),
             "disable_tqdm": True,
             "dataloader_pin_memory": False,
         }
@@ -188,6 +189,7 @@ def train(
     # Several visible GPUs would make the trainer split each batch over copies of the model.
     trainer.args._n_gpu = min(1, trainer.args.n_gpu)
     trainer.remove_callback(PrinterCallback)
+    keep_files(trainer)
     trainer.add_callback(
         watcher(
             job.stage,
@@ -198,7 +200,10 @@ def train(
         )
     )
     checkpoint = checkpoints.newest(job.scratch, job.settings.processes)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        finish(job.settings)
 
 
 def trainable_copy(model: Any) -> dict[str, Any]:

@@ -28,9 +28,7 @@ def split_reasoning(text: str) -> tuple[str, str]:
     The opening tag may be missing: some templates write it into the prompt. Without a closing one there is no answer.
     """
     opened = text.lstrip().startswith(_OPEN)
-    if not opened and _CLOSE not in text:
-        return "", text.strip()
-    if opened:
-        text = text.lstrip().removeprefix(_OPEN)
-    reasoning, _, answer = text.partition(_CLOSE)
-    return reasoning.strip(), answer.strip()
+    thought, closed, answer = text.lstrip().removeprefix(_OPEN).partition(_CLOSE)
+    if opened or (closed and _OPEN not in thought):
+        return thought.strip(), answer.strip()
+    return "", text.strip()

@@ -127,11 +127,11 @@ class Run:
         asked = body(self.options, ask, generation)
         worst = self.ledger.worst(bound(self.options, ask.text), generation.max_new_tokens)
         into = out = counted = tries = 0
+        since = time.monotonic()
         while True:
-            while not self.room():
-                await asyncio.sleep(0.01)
-            since = time.monotonic()
             async with self.pace.slot() as started:
+                while not self.room():
+                    await asyncio.sleep(0.01)
                 if not await self._afford(worst):
                     return None
                 verdict = await self._call(client, asked, worst)
@@ -143,6 +143,7 @@ class Run:
                 break
             # While others are answered, a rate limit says nothing against this prompt.
             counted += verdict.outcome != outcomes.RATE_LIMIT or self._last_answer < since
+            since = time.monotonic()
             if counted > self.options.retries:
                 self._given_up(verdict)
                 break

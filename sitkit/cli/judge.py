@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 @click.option("--judge", metavar="SPEC", required=True, help="Who rates: openai:MODEL, hf:MODEL, …")
 @click.option("--sample", type=click.IntRange(1), default=50, show_default=True, help="Questions of each benchmark.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample.")
-@click.option("--phase", type=click.Choice(PHASES), multiple=True, help="Judge this phase; may be given again.")
+@click.option(
+    "--phase",
+    type=click.Choice([*PHASES, "teacher", "target"]),
+    multiple=True,
+    help="Judge this; may be given again.  [default: baseline, instruct, refine]",
+)
 @click.option(
     "--prompting",
     type=click.Choice(["cot", "direct", "both"]),
@@ -54,14 +59,16 @@ def judge(registry: Registry, /, run: str, prompting: str, eval_on: str | None, 
 
     A judge, which is a teacher that completes any prompt, reads the question and a student's answer in the prompt of
     Table 12. The same questions are judged in every phase, so that phases are compared question by question. Every
-    reply is kept as it comes: the same command again asks only for what is missing.
+    reply is kept as it comes: the same command again asks only for what is missing. The teacher's answers to test
+    questions can be judged where the run had --eval-teacher, and the targets as if they were answers.
     """
+    from sitkit.judging.cells import JUDGED
     from sitkit.judging.run import Request, prepare
 
     max_cost, max_failures, dry_run, as_json, quiet, named = (
         given.pop(name) for name in ("max_cost", "max_failures", "dry_run", "as_json", "quiet", "phase")
     )
-    phases = tuple(phase for phase in PHASES if phase in named) or PHASES
+    phases = tuple(phase for phase in JUDGED if phase in named) or PHASES
     promptings = tuple(one for one in PROMPTINGS if prompting in (one, "both"))
     benchmarks = None if eval_on is None else tuple(one.strip() for one in eval_on.split(",") if one.strip())
     run_folder = find_run(run, workspace.absolute())

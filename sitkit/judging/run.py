@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sitkit.errors import RecipeError
 from sitkit.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
-from sitkit.judging.cells import Choice, find_cells, find_questions
+from sitkit.judging.cells import Choice, Judged, RunAnswers
 from sitkit.judging.items import Item, draw, make_items
 from sitkit.judging.judge import Judge
 from sitkit.judging.judgement import file_stem, item_rows, make_judgement, notices, rate
@@ -21,7 +21,7 @@ from sitkit.report.questions import TestQuestions
 from sitkit.report.results import load_results
 from sitkit.report.stored import Stored
 from sitkit.store import Store, disk_errors, make_key, write_atomically
-from sitkit.types import Generation, Json, Phase, Prompting, Remote, StageInfo
+from sitkit.types import Generation, Json, Prompting, Remote, StageInfo
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Request:
 
     run: Path
     judge: str
-    phases: Sequence[Phase]
+    phases: Sequence[Judged]
     promptings: Sequence[Prompting]
     benchmarks: Sequence[str] | None
     run_seed: int | None
@@ -79,11 +79,12 @@ def prepare(request: Request, registry: Registry) -> Prepared:
     judge = Judge(Parts(registry, data_dir, drop_duplicates=False).teacher(request.judge), generation, store)
     run_seed = recipe["seeds"][0] if request.run_seed is None else request.run_seed
     choice = Choice(request.phases, request.promptings, request.benchmarks, run_seed)
-    cells = find_cells(results, request.run, store, choice)
+    answers = RunAnswers(results, request.run, store, choice)
+    questions = answers.questions(TestQuestions(results, Stored(workspace), registry))
+    cells = answers.cells(questions)
     drawn = draw(cells, request.sample, request.seed)
     if not any(drawn.values()):
         raise RecipeError(f"{request.run.name}: no question was answered in every phase that is to be judged")
-    questions = find_questions(cells, TestQuestions(results, Stored(workspace), registry))
     asked = {
         "run": request.run.name,
         "run_seed": run_seed,

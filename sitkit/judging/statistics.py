@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from sitkit.judging.cells import Cell
+from sitkit.judging.cells import JUDGED, Cell
 from sitkit.judging.items import Item
 from sitkit.types import PHASES, PROMPTINGS, Json
 
@@ -105,7 +105,7 @@ def _groups(rated: Sequence[Rated]) -> list[list[Rated]]:
     for one in rated:
         cell = one.item.cell
         groups.setdefault((cell.phase, cell.prompting, *map(str, cell.about.values())), []).append(one)
-    return sorted(groups.values(), key=lambda group: PHASES.index(group[0].item.cell.phase))
+    return sorted(groups.values(), key=lambda group: JUDGED.index(group[0].item.cell.phase))
 
 
 def _by_benchmark(group: Sequence[Rated]) -> Iterator[tuple[str | None, list[Rated]]]:
@@ -121,7 +121,9 @@ def _question(one: Rated) -> tuple[str, str]:
 
 def _follows(later: Cell, earlier: Cell) -> bool:
     """Whether the one is the same student as the other, further on; a baseline is everybody's of its student."""
-    if later.prompting != earlier.prompting or PHASES.index(later.phase) <= PHASES.index(earlier.phase):
+    if later.phase not in PHASES or later.prompting != earlier.prompting:
+        return False
+    if JUDGED.index(later.phase) <= JUDGED.index(earlier.phase):
         return False
     same: tuple[str, ...] = ("student", "seed")
     if earlier.phase != PHASES[0]:

@@ -83,8 +83,7 @@ def chunks(results: Json, stored: Stored, questions: TestQuestions) -> Iterator[
     """Yield each chunk once, in the order in which a reader will ask for them: arm by arm."""
     seen: set[str] = set()
     for arm in arms(results):
-        for chunk in _chunks_of(arm, results["scores"], stored, questions, seen):
-            yield chunk
+        yield from _chunks_of(arm, results["scores"], stored, questions, seen)
 
 
 def _chunks_of(

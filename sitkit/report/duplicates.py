@@ -23,17 +23,20 @@ class Identifying(Protocol):
 def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
     """Count, for each benchmark both trained and tested on, the test questions that are training questions too.
 
-    Reads the questions of both splits. Every split a run draws (one a seed or fraction) counts.
+    Every draw of a split (one a seed or fraction) counts. Reads the questions, and raises what reading them raises;
+    `PluginError` for a benchmark that cannot say when two are the same.
     """
     trained: dict[str, set[Identity]] = {}
     tested: dict[str, dict[str, Identity]] = {}
     for one in sets:
         name, made = one.benchmark.spec, one.benchmark.made
         identity = made.identity if isinstance(made, Identifying) else plain_identity
-        if one.split == "train":
-            trained.setdefault(name, set()).update(identity(question) for question in one.questions)
-        else:
-            tested.setdefault(name, {}).update((question.id, identity(question)) for question in one.questions)
+        questions = one.questions
+        with one.benchmark.calling("identity"):
+            if one.split == "train":
+                trained.setdefault(name, set()).update(identity(question) for question in questions)
+            else:
+                tested.setdefault(name, {}).update((question.id, identity(question)) for question in questions)
     return [
         {"benchmark": name, "n": len(asked), "in_train": sum(one in trained[name] for one in asked.values())}
         for name, asked in tested.items()

@@ -1,4 +1,4 @@
-"""What judges said of a run: where it lies, how it is read, and its tables, beside the paper's Table 14."""
+"""What judges said of a run: where it lies, how it is read, and its tables, beside the paper's Tables 13 and 14."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sitkit.errors import ArtifactError
 from sitkit.paper.figures import Role, paper
-from sitkit.paper.names import match_student
+from sitkit.paper.names import match_student, match_teacher
 from sitkit.report.tables import Table
-from sitkit.types import Json
+from sitkit.types import PHASES, Json
 
 JUDGEMENTS = "judgements"
 """The folder of a run that holds a NAME.json a judge, and its items beside it as NAME.jsonl."""
@@ -53,7 +53,7 @@ def judgement_tables(judgement: Json) -> Sequence[Table]:
 def judgement_table(judgement: Json) -> Table:
     """Mean rating per phase and benchmark and for all, with its standard error.
 
-    The paper's Table 14 stands beside it where one of the paper's tasks was judged.
+    The paper's Tables 13 and 14 stand beside it where one of the paper's tasks was judged.
     """
     rows: dict[tuple[str, ...], dict[str | None, Row]] = {}
     whose = _Whose(judgement["ratings"])
@@ -73,11 +73,11 @@ def judgement_table(judgement: Json) -> Table:
         " 12; the same questions in every row. unread: replies without a rating; failed: no reply."
     )
     if comparable:
-        headings = (*headings, "Table 14")
-        students = dict.fromkeys(str(row["student"]) for row in judgement["ratings"])
+        headings = (*headings, "paper")
         note += (
-            f" Table 14: of arXiv 2405.00402, by {paper().judged.judge}: {'; '.join(map(_compared, students))};"
-            f" in: taught by its own family, out: by {paper().judged.out_family_teacher}."
+            f" paper: Tables 13 and 14 of arXiv 2405.00402, rated by {paper().judged.judge}:"
+            f" {_compared(judgement['ratings'])}; in: taught by its own family, out: by"
+            f" {paper().judged.out_family_teacher}."
         )
     return Table(f"Ratings by {judgement['judge']}", headings, tuple(drawn), note)
 
@@ -143,15 +143,21 @@ def _mean(row: Row | None) -> str:
 
 
 def _printed(row: Row) -> str:
-    role = _ROLES.get((str(row["phase"]), str(row["prompting"])))
+    phase, prompting, judged = str(row["phase"]), str(row["prompting"]), paper().judged
+    if phase in ("teacher", "target"):
+        what = "target" if phase == "target" else prompting
+        return f"{judged.teachers[match_teacher(str(row['teacher'])).name, what]:.2f}"
+    role = _ROLES.get((phase, prompting))
     if role is None:
         return ""
-    name, printed = match_student(str(row["student"])).name, paper().judged.students
-    if (name, role, "") in printed:
-        return f"{printed[name, role, '']:.2f}"
-    return f"{printed[name, role, 'in-family']:.2f} in, {printed[name, role, 'out-family']:.2f} out"
+    name = match_student(str(row["student"])).name
+    if (name, role, "") in judged.students:
+        return f"{judged.students[name, role, '']:.2f}"
+    return f"{judged.students[name, role, 'in-family']:.2f} in, {judged.students[name, role, 'out-family']:.2f} out"
 
 
-def _compared(spec: str) -> str:
-    match = match_student(spec)
-    return f"{match.name} for {spec}" + (f" ({match.why})" if match.why else "")
+def _compared(rows: Sequence[Row]) -> str:
+    students = dict.fromkeys(str(row["student"]) for row in rows if row["phase"] in PHASES)
+    teachers = dict.fromkeys(str(row["teacher"]) for row in rows if row["phase"] == "teacher")
+    matches = [(one, match_student(one)) for one in students] + [(one, match_teacher(one)) for one in teachers]
+    return "; ".join(f"{match.name} for {one}" + (f" ({match.why})" if match.why else "") for one, match in matches)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from sitkit.report.paper import claim_table, claims, paper_tables
 from sitkit.report.remarks import remarks
 from sitkit.report.tables import Table, all_tables
 from sitkit.types import Json
@@ -16,7 +17,7 @@ def markdown(results: Json, name: str) -> str:
     said = remarks(results)
     if said:
         parts += ["## To know first", "", *(f"- {_escape(text)}" for text in said), ""]
-    for table in all_tables(results):
+    for table in (*all_tables(results), *_beside_the_paper(results)):
         parts += _table(table)
     parts += [
         "## Repeat it",
@@ -28,6 +29,11 @@ def markdown(results: Json, name: str) -> str:
         *_plain_lm_eval(results, name),
     ]
     return "\n".join(parts)
+
+
+def _beside_the_paper(results: Json) -> list[Table]:
+    tables = list(paper_tables(results))
+    return [*tables, claim_table(claims(results))] if tables else []
 
 
 def _plain_lm_eval(results: Json, name: str) -> list[str]:

@@ -15,6 +15,7 @@ from sitkit.errors import RunNotFoundError
 from sitkit.parts import Part
 from sitkit.pipeline import Outcome
 from sitkit.plan import Arm, Cell, Plan
+from sitkit.report.duplicates import duplicates
 from sitkit.stages import Annotate, Evaluate
 from sitkit.types import Json
 
@@ -28,8 +29,11 @@ _STUDENT_FIELDS = ("phase", *_ARM_FIELDS, "stage", "key")
 _PACKAGES = ("sitkit", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "lm_eval", "math-verify")
 
 
-def make_results(plan: Plan, outcome: Outcome) -> dict[str, Json]:
-    """Return the content of results.json; its recipe is the full one, every setting resolved."""
+def make_results(plan: Plan, outcome: Outcome, before: Json = None) -> dict[str, Json]:
+    """Return the content of results.json; its recipe is the full one, every setting resolved.
+
+    ``before`` is the same run's earlier content, if any: what it says of questions that are the same now is taken over.
+    """
     recipe = plan.full_recipe()
     return {
         "recipe": recipe.as_mapping(),
@@ -49,6 +53,7 @@ def make_results(plan: Plan, outcome: Outcome) -> dict[str, Json]:
         "teacher_accuracy": _teacher_accuracy(plan, outcome),
         "tasks": _tasks(plan),
         "usage": _usage(plan, outcome),
+        "duplicates": _duplicates(plan, outcome, before),
         "demonstrations": _demonstrations(plan, outcome),
         "pairs": _pairs(plan, outcome),
         "training": _training(outcome),
@@ -161,6 +166,7 @@ def _scores(plan: Plan, cell: Cell, outcome: Outcome) -> list[dict[str, Json]]:
                 "transfer": _transfer(cell.benchmark, trained, domains),
                 "worked": worked["worked"],
                 "worked_correct": worked["worked_correct"],
+                "characters": worked["characters"],
                 "seed": cell.seed,
                 "fraction": cell.fraction,
                 "method": cell.method,
@@ -182,6 +188,15 @@ def _demonstrations(plan: Plan, outcome: Outcome) -> list[dict[str, Json]]:
         if isinstance(one.stage, Annotate) and one.stage.demonstrates:
             found.append({"label": one.stage.label(), "key": one.key, **outcome.artifacts[one.key].info})
     return found
+
+
+def _duplicates(plan: Plan, outcome: Outcome, before: Json) -> list[dict[str, Json]]:
+    # Counting them takes every question, which a run that has nothing to do need not read again.
+    if isinstance(before, dict) and all(record.reused for record in outcome.stages):
+        keys = [record.key for record in outcome.stages]
+        if "duplicates" in before and [one["key"] for one in before["stages"]] == keys:
+            return list(before["duplicates"])
+    return duplicates(plan.question_sets)
 
 
 def _usage(plan: Plan, outcome: Outcome) -> dict[str, Json]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
+from sitkit.errors import RunNotFoundError
 from sitkit.pipeline import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import recipe_yaml
-from sitkit.report.markdown import markdown
 from sitkit.registry import Registry
+from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
-from sitkit.report.results import RECIPE, REPORT, RESULTS, make_results
+from sitkit.report.results import RECIPE, REPORT, RESULTS, load_results, make_results
 from sitkit.store import disk_errors, write_atomically
 from sitkit.types import Json
 
@@ -19,7 +21,10 @@ from sitkit.types import Json
 def write_run(folder: Path, plan: Plan, outcome: Outcome, workspace: Path, registry: Registry) -> dict[str, Json]:
     """Write the files and return the results. Raises `StoreError` if the folder cannot be written."""
     recipe = plan.full_recipe()
-    results = make_results(plan, outcome)
+    before = None
+    with contextlib.suppress(RunNotFoundError):
+        before = load_results(folder)
+    results = make_results(plan, outcome, before)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RECIPE, recipe_yaml(recipe))

@@ -26,7 +26,7 @@ class Evaluate:
     """The scores of one phase on one benchmark. ``learnt`` is None for the baseline."""
 
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     student: Part[Student]
     phase: Phase
@@ -151,9 +151,12 @@ def _worked(predictions: list[Prediction]) -> dict[str, dict[str, int]]:
     """How many answers are worked (more than one sentence), and how many of those and of the others are right."""
     counts: dict[str, dict[str, int]] = {}
     for one in predictions:
-        count = counts.setdefault(one.prompting, {"n": 0, "worked": 0, "worked_correct": 0, "other_correct": 0})
+        count = counts.setdefault(
+            one.prompting, {"n": 0, "characters": 0, "worked": 0, "worked_correct": 0, "other_correct": 0}
+        )
         worked = is_worked(one.completion)
         count["n"] += 1
+        count["characters"] += len(one.completion)
         count["worked"] += worked
         count["worked_correct" if worked else "other_correct"] += one.correct
     return counts

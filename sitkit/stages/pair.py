@@ -26,7 +26,7 @@ class Pair:
     """The preference pairs of one student on the tasks refined on."""
 
     name: ClassVar[str] = "pair"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     strategy: Part[Strategy]
     sampled: tuple[Node, ...]
@@ -123,6 +123,8 @@ def pair_counts(
         "chosen_from_student": origins["student"],
         "chosen_from_teacher": origins["teacher"],
         "chosen_from_target": origins["target"],
+        "chosen_characters": sum(len(pair.chosen) for pair in pairs),
+        "rejected_characters": sum(len(pair.rejected) for pair in pairs),
         "rejected_correct": sum(pair.rejected_correct for pair in pairs),
         "left_out": len(left_out),
         "left_out_reasons": dict(sorted(Counter(item.reason for item in left_out).items())),

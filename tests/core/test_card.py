@@ -177,7 +177,10 @@ def test_a_rooted_path_is_cut_down_to_its_last_part(parts: list[str], root: str)
     assert Private([]).text(f"see {path}, please") == f"see {parts[-1]}, please"
 
 
-@given(st.lists(st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=3), min_size=2))
+NAME = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=3)
+
+
+@given(st.lists(NAME, min_size=2))
 def test_a_known_folder_is_found_whatever_its_name_holds(parts: list[str]) -> None:
     folder = Path("/root-of-it", *(part for part in parts if part.strip(".")))
     assert str(folder) not in Private([folder]).text(f"x {folder}/file y")

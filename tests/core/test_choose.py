@@ -60,7 +60,7 @@ def test_a_value_that_is_not_there_is_answered_with_those_that_are() -> None:
 
 
 def test_a_run_without_such_a_phase_says_so() -> None:
-    results = {"arms": [_arm(["a"], [], refine=None, method="instruct")]}
+    results = {"arms": [_arm(["a"], []) | {"refine": None, "method": "instruct"}]}
     with pytest.raises(RunNotFoundError, match="no student of the phase refine"):
         choose(results, "refine", {}, "run")
     with pytest.raises(RunNotFoundError):

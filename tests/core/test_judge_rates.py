@@ -25,7 +25,7 @@ RATINGS: dict[Phase, list[int | None]] = {"baseline": [1, 2], "instruct": [2, 2]
 
 
 def _cell(phase: Phase, answers: Mapping[str, str], benchmark: str = "b", **about: Any) -> Cell:
-    return Cell({**ABOUT, **about}, phase, "cot", benchmark, f"key-{phase}", answers)
+    return Cell({**ABOUT, **about}, phase, "cot", benchmark, answers)
 
 
 def _rated(
@@ -163,7 +163,7 @@ def test_the_tables_stand_beside_the_papers() -> None:
     rated = [one for phase, ratings in RATINGS.items() for one in _rated(phase, ratings, "gsm8k")]
     judgement = {"judge": "openai:j", "ratings": rating_rows(rated), "differences": difference_rows(rated)}
     table = judgement_table(judgement)
-    assert table.headings == ("phase", "prompting", "gsm8k", "all", "n", "unread", "failed", "Table 14")
+    assert table.headings == ("phase", "prompting", "gsm8k", "all", "n", "unread", "failed", "paper")
     assert "Llama-2-7 for hf:Llama-2-7b;" in table.note
     assert table.rows[0] == ("baseline", "cot", "1.50 ± 0.50", "1.50 ± 0.50", "2", "0", "0", "1.47")
     assert table.rows[2] == ("refine", "cot", "3.00", "3.00", "1", "1", "0", "2.75 in, 2.86 out")

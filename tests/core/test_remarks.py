@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sitkit.parts import Part
 from sitkit.report.cells import before, collect, floored, signed
 from sitkit.report.duplicates import duplicates
 from sitkit.report.power import detectable, independent_discordance, needed
@@ -218,24 +219,22 @@ class _Identifying(_Made):
         return question.question[0], frozenset()
 
 
-class _Part:
-    def __init__(self, spec: str, made: object) -> None:
-        self.spec, self.made = spec, made
-
-
 class _Set:
-    def __init__(self, benchmark: _Part, split: str, texts: list[str]) -> None:
+    def __init__(self, benchmark: Part[Any], split: str, texts: list[str]) -> None:
         self.benchmark, self.split = benchmark, split
         self.questions = [Question(f"{split}-{text}", "b", "choice", "i", text, ("x", "y"), "A") for text in texts]
 
 
 def test_test_questions_among_the_training_ones_are_counted() -> None:
-    plain, other = _Part("plain", _Made()), _Part("other", _Identifying())
+    def part(name: str, made: Any) -> Part[Any]:
+        return Part("benchmark", name, made, {"distribution": "d", "version": "1"})
+
+    plain, other = part("plain", _Made()), part("other", _Identifying())
     sets: list[Any] = [
         _Set(plain, "train", ["How  far?", "one"]), _Set(plain, "train", ["two"]),
         _Set(plain, "test", ["how far?", "three", "Two"]), _Set(plain, "test", ["three"]),
         _Set(other, "train", ["abc"]), _Set(other, "test", ["axx", "bxx"]),
-        _Set(_Part("tested only", _Made()), "test", ["one"]),
+        _Set(part("tested only", _Made()), "test", ["one"]),
     ]  # fmt: skip
     assert duplicates(sets) == [
         {"benchmark": "plain", "n": 3, "in_train": 2},

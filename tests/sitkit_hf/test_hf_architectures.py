@@ -1,10 +1,9 @@
-"""Each architecture of the presets, tiny and random: it is instructed, refined and asked, and stops at its turn's end."""
+"""Each architecture of the presets, tiny and random, is instructed, refined and asked."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

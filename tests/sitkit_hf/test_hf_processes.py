@@ -41,33 +41,40 @@ def losses(report: Any, key: str) -> list[float]:
     return [row[key] for row in report.log if key in row]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fresh(tiny: Path, make_student: Callable[..., Any]) -> Iterator[Any]:
     student = make_student(tiny)
     yield student
     student.close()
 
 
-def test_two_processes_instruct_as_one_does(
-    fresh: Any, demonstrations: Sequence[Demonstration], tmp_path: Path
-) -> None:
-    done: list[tuple[int, int]] = []
-    reports = {
-        count: fresh.instruct(
+@pytest.fixture(scope="module")
+def instructed(fresh: Any, demonstrations: Sequence[Demonstration], tmp_path_factory: Any) -> dict[int, Any]:
+    """Number of processes -> report, the folder of the adapter, and the progress told."""
+
+    def run(count: int) -> Any:
+        folder, told = tmp_path_factory.mktemp(f"processes-{count}"), list[tuple[int, int]]()
+        report = fresh.instruct(
             demonstrations,
             replace(INSTRUCT, processes=count),
-            out=tmp_path / f"{count}",
-            scratch=tmp_path / f"scratch-{count}",
+            out=folder / "out",
+            scratch=folder / "scratch",
             seed=1,
-            progress=lambda *at: done.append(at),
+            progress=lambda *at: told.append(at),
         )
-        for count in (1, 2)
-    }
-    assert reports[2].steps == reports[1].steps == 9
-    assert losses(reports[2], "loss") == pytest.approx(losses(reports[1], "loss"), abs=1e-4)
-    assert_close(tmp_path / "1", tmp_path / "2")
-    assert done[-1] == (9, 9)
-    assert reports[2].metrics.keys() == reports[1].metrics.keys()
+        return report, folder / "out", told
+
+    return {count: run(count) for count in (1, 2)}
+
+
+def test_two_processes_instruct_as_one_does(instructed: dict[int, Any]) -> None:
+    (one, one_out, _), (two, two_out, told) = instructed[1], instructed[2]
+    assert two.steps == one.steps == 9
+    assert losses(two, "loss") == pytest.approx(losses(one, "loss"), abs=1e-4)
+    assert_close(one_out, two_out)
+    assert told[-1] == (9, 9)
+    assert two.metrics.keys() == one.metrics.keys()
+    assert [row.keys() for row in two.log] == [row.keys() for row in one.log]
 
 
 def test_two_processes_refine_as_one_does(
@@ -91,3 +98,111 @@ def test_two_processes_refine_as_one_does(
     for key, value in reports[1].metrics.items():
         assert reports[2].metrics[key] == pytest.approx(value, abs=1e-4), key
     assert_close(tmp_path / "1", tmp_path / "2")
+
+
+KILLED = """
+import json, sys
+from pathlib import Path
+from sitkit.spec import Spec
+from sitkit.types import Context
+import sitkit_hf
+from sitkit_hf.job import read_job
+
+job = read_job(Path(sys.argv[1]))
+student = sitkit_hf.hf_student(Spec("hf", str(job.options.folder)), Context())
+student.instruct(job.rows, job.settings, out=job.out, scratch=job.scratch, seed=job.seed,
+                 progress=lambda done, total: print(done, flush=True))
+"""
+
+
+def processes_of(scratch: Path) -> list[int]:
+    """The processes that were started with this scratch folder on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and f"{scratch}/".encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def assert_nobody_is_left(scratch: Path, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := processes_of(scratch)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at /proc")
+
+
+@needs_proc
+def test_a_killed_parent_leaves_nobody_behind_and_the_next_run_ends_with_the_same_bytes(
+    fresh: Any,
+    instructed: dict[int, Any],
+    demonstrations: Sequence[Demonstration],
+    tmp_path: Path,
+    read_adapter: Callable[[Path], bytes],
+) -> None:
+    from sitkit_hf.job import TrainingJob, write_job
+
+    settings, scratch = replace(INSTRUCT, processes=2, save_steps=2), tmp_path / "scratch"
+    job = TrainingJob(
+        stage="instruct",
+        options=fresh.options,
+        settings=settings,
+        rows=tuple(demonstrations),
+        out=tmp_path / "out",
+        scratch=scratch,
+        seed=1,
+    )
+    write_job(job, tmp_path / "given.json")
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "given.json")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        while (line := parent.stdout.readline()) and int(line) < 4:
+            pass
+        assert len(processes_of(scratch)) >= 3
+        parent.send_signal(signal.SIGKILL)
+    assert_nobody_is_left(scratch, 15)
+    assert any(scratch.glob("checkpoint-*"))
+    first: list[int] = []
+    fresh.instruct(
+        demonstrations, settings, out=job.out, scratch=scratch, seed=1, progress=lambda done, _: first.append(done)
+    )
+    assert 2 <= first[0] <= 8
+    assert read_adapter(job.out) == read_adapter(instructed[2][1])
+
+
+@needs_proc
+def test_an_interrupt_ends_the_processes(fresh: Any, demonstrations: Sequence[Demonstration], tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fresh.instruct(
+            demonstrations,
+            replace(INSTRUCT, processes=2),
+            out=tmp_path / "out",
+            scratch=tmp_path / "scratch",
+            seed=1,
+            progress=interrupt,
+        )
+    assert_nobody_is_left(tmp_path / "scratch", 0)
+
+
+@needs_proc
+def test_an_error_in_the_processes_comes_back_as_itself(
+    fresh: Any, pairs: Sequence[PreferencePair], tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"nowhere is no adapter folder: it has no adapter_config\.json$"):
+        fresh.refine(
+            tmp_path / "nowhere",
+            pairs,
+            Objective(),
+            replace(REFINE, processes=2),
+            out=tmp_path / "out",
+            scratch=tmp_path / "scratch",
+            seed=1,
+            progress=lambda *_: None,
+        )
+    assert_nobody_is_left(tmp_path / "scratch", 0)

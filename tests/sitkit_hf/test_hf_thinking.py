@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def test_students_are_told_that_thinking_is_for_teachers(chatty: Path) -> None:
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Ask a teacher whose model writes the given texts: no random model thinks on demand."""
 
     def given(folder: Path, texts: dict[str, str], tokens: int = 60, **options: str) -> dict[str, Reply]:
@@ -85,7 +84,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         asked = [Prompt(one, "?") for one in texts]
         return {reply.id: reply for reply in teacher.complete(asked, Generation(tokens))}
 
-    yield given
+    return given
 
 
 def test_thoughts_are_kept_apart_and_what_does_not_end_is_truncated(ask: Any, thinker: Any) -> None:

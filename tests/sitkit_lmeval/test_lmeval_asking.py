@@ -203,6 +203,7 @@ def test_closing_lets_go_and_asking_again_loads_again(
         ("2 and 2</think>The answer is 4.", ("2 and 2", "The answer is 4.")),
         ("<think>2 and", ("2 and", "")),
         ("I write <think> often.", ("", "I write <think> often.")),
+        ("It is <think>2</think> 4.", ("", "It is <think>2</think> 4.")),
     ],
 )
 def test_thinking_is_kept_apart(text: str, parts: tuple[str, str]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.errors import ModelError
-from sitkit.spec import Spec, parse_spec
+from sitkit.spec import Spec
 from sitkit_hf.loading import Models
 from sitkit_hf.options import parse_options
 from sitkit_hf.prompts import Prompts as HfPrompts
@@ -53,9 +53,7 @@ def test_a_template_that_thinks_is_told_not_to_and_a_closing_tokenizer_does_not_
     hf.tokenizer.chat_template = engine._tokenizer.chat_template = (
         "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is false %}<think></think>{% endif %}"
     )
-    assert engine.tokens("Hi") == hf.prompt("Hi") == list(b"Hi<think></think>") or engine.tokens("Hi") == hf.prompt(
-        "Hi"
-    )
+    assert engine.tokens("Hi") == hf.prompt("Hi")
     assert engine._tokenizer.decode(engine.tokens("Hi")).endswith("<think></think>")
     hf, engine = both(model)
     for tokenizer in (hf.tokenizer, engine._tokenizer):
@@ -77,4 +75,3 @@ def test_what_cannot_be_is_one_line(model: Path, chatty: Path, tmp_path: Path) -
     prompts._tokenizer.chat_template = "{{ raise_exception('no user role') }}"
     with pytest.raises(ModelError, match="no user role"):
         prompts.tokens("Hi")
-    assert parse_spec

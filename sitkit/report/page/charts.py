@@ -143,9 +143,10 @@ def _method(arm: Arm, phase: str) -> str | None:
     return None
 
 
+_HELD_OUT = ("eval_loss", "held out", "other")
 _CURVES = (
-    ("instruct", "Instruction-tuning: loss", "loss", (("loss", "training", "instruct"), ("eval_loss", "held out", "other"))),
-    ("refine", "Refining: loss", "loss", (("loss", "training", "refine"), ("eval_loss", "held out", "other"))),
+    ("instruct", "Instruction-tuning: loss", "loss", (("loss", "training", "instruct"), _HELD_OUT)),
+    ("refine", "Refining: loss", "loss", (("loss", "training", "refine"), _HELD_OUT)),
     ("refine", "Refining: implicit reward", "reward",
      (("rewards/chosen", "chosen", "instruct"), ("rewards/rejected", "rejected", "refine"))),
     ("refine", "Refining: log-probability", "nats",

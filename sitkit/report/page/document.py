@@ -7,11 +7,13 @@ import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 
-from sitkit.report.page.html import Html, el, join
+from sitkit.report.page.html import Html, el
 
 SCRIPTS = ("chunks.js", "rows.js", "answers.js", "page.js")
 STYLE = "page.css"
 MARK = "sitkit-page"
+
+_NOWHERE = "base-uri 'none'; form-action 'none'"
 
 
 def document(name: str, digest: str, lead: Html, sections: Sequence[tuple[str, str, Html]]) -> str:
@@ -22,7 +24,7 @@ def document(name: str, digest: str, lead: Html, sections: Sequence[tuple[str, s
     """
     script = "(() => {\n'use strict';\n" + "\n".join(_own(one) for one in SCRIPTS) + "\n})();\n"
     allowed = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; {_NOWHERE}"
     links = [el("li", el("a", title, href=f"#{anchor}")) for anchor, title, _ in sections]
     head = el(
         "head",
@@ -33,7 +35,6 @@ def document(name: str, digest: str, lead: Html, sections: Sequence[tuple[str, s
         el("meta", name="color-scheme", content="light dark"),
         el("meta", name="referrer", content="no-referrer"),
         el("title", f"{name} · sitkit"),
-        # An empty icon: without one a browser asks the server for it.
         el("style", Html("\n" + _own(STYLE))),
     )
     body = el(

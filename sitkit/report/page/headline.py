@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from sitkit.report.arms import BOTH, Arm, describe, rows_of
 from sitkit.report.comparisons import Cell, Comparisons
@@ -33,34 +34,20 @@ _Key = tuple[str, str, str]
 
 def headline(results: Json, found: Sequence[Arm], comparisons: Comparisons) -> Html:
     """Return the section: a few large numbers, then a table for each arm, the later ones folded away."""
-    blocks = [_arm(results, arm, comparisons, found) for arm in found]
-    folded = len(found) > _OPEN_ARMS
-    return section(
-        "results",
-        "Accuracy",
-        _glance(results, found),
-        _note(found),
-        *(
-            el("div", el("h3", describe(arm, found)) if len(found) > 1 else None, block, class_="block")
-            for arm, block in zip(found, blocks, strict=True)
-        )
-        if not folded
-        else [
-            details(
-                f"All {len(found)} arms, each with its tests",
-                *(
-                    el("div", el("h3", describe(arm, found)), block, class_="block")
-                    for arm, block in zip(found, blocks, strict=True)
-                ),
-            )
-        ],
-    )
+    several = len(found) > 1
+    blocks = [
+        el("div", el("h3", describe(arm, found)) if several else None, _arm(results, arm, comparisons, found), class_="block")
+        for arm in found
+    ]
+    if len(blocks) > _OPEN_ARMS:
+        blocks = [details(f"All {len(found)} arms, each with its tests", *blocks)]
+    return section("results", "Accuracy", _glance(results, found), _note(found), *blocks)
 
 
 def _note(found: Sequence[Arm]) -> Html:
     seeds = max(len(arm.seeds) for arm in found) if found else 1
     over = f"; mean of {seeds} seeds, in brackets the standard deviation over them" if seeds > 1 else ""
-    each = "; p is the largest of the seeds'" if seeds > 1 else ""
+    each = "; p is the largest of the seeds’" if seeds > 1 else ""
     return el(
         "p",
         f"Percent right ± standard error over questions{over}. Differences are in points between answers to the same"
@@ -146,7 +133,7 @@ class _Grid:
         phases: list[Phase] = [phase for phase in PHASES if any(key[:2] == (phase, prompting) for key in self._cells)]
         if not phases:
             return None
-        steps = list(zip(phases, phases[1:], strict=False))
+        steps = list(pairwise(phases))
         plain = prompting == "cot" and any(key[:2] == ("baseline", "direct") for key in self._cells)
         benchmarks = list(dict.fromkeys(benchmark for _, _, benchmark in self._cells))
         columns: list[tuple[Phase, Prompting]] = [("baseline", "direct")] if plain else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sitkit.report.arms import BOTH, Arm, by_setting, is_matrix, rows_of
 from sitkit.report.figures.heatmap import heatmap
 from sitkit.report.page.html import Html, el, join
-from sitkit.report.page.parts import MINUS, answers_link, points, scrolled, section
+from sitkit.report.page.parts import answers_link, points, scrolled, section
 from sitkit.report.page.shelf import Shelf
 from sitkit.report.stored import place
 from sitkit.report.summary import CellSummary, summarise
@@ -46,9 +46,9 @@ def matrix(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
     note = (
         "Percent right with the trigger; the row is the task trained on, the column the task tested on."
         f" {_MARKS['trained']} the same task (the diagonal), {_MARKS['in-domain']} another task of the same domain, no"
-        " mark: out of domain; lines part the domains. The stronger the colour, the higher, from 0 to the highest of the"
-        " maps. Cross: instructed on the row’s task, refined on the column’s, tested on the column’s. A number links to"
-        " the answers behind it."
+        " mark: out of domain; lines part the domains. The stronger the colour, the higher, from 0 to the highest of"
+        " the maps. Cross: instructed on the row’s task, refined on the column’s, tested on the column’s. A number links"
+        " to the answers behind it."
     )
     return section("matrix", "From task to task", el("p", note, class_="note"), *blocks)
 

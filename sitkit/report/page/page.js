@@ -161,7 +161,7 @@ function start(index) {
       body.hidden = !open;
       body.replaceChildren(...(open ? inside(row, now).filter(Boolean) : []));
     }
-    if (row.id === state.open) { toggle(); queueMicrotask(() => button.scrollIntoView({block: 'center'})); }
+    if (row.id === state.open) { toggle(); queueMicrotask(() => button.scrollIntoView({block: 'center', behavior: 'instant'})); }
     return make('li', {}, button, body);
   }
 
@@ -195,7 +195,7 @@ function start(index) {
       benchmark: asked.get('benchmark') ?? '', prompting: asked.get('prompting') === 'direct' ? 'direct' : 'cot',
       compare: asked.get('compare') ?? comparedTo(asked.get('phase')), change: asked.get('change') ?? '',
       search: asked.get('search') ?? '', open: asked.get('open') ?? ''});
-    show().then(() => { if (!state.open) document.getElementById('answers').scrollIntoView(); });
+    show().then(() => { if (!shown.some(row => row.id === state.open)) document.getElementById('answers').scrollIntoView({behavior: 'instant'}); });
     return true;
   }
 

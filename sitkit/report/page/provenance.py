@@ -161,8 +161,8 @@ def _files(scores: Sequence[Mapping[str, Json]]) -> Html | None:
         for row in named
     ]
     headings = (
-        ("phase", None), ("benchmark", None), ("instructed on; refined on", None), ("seed", "n"), ("percent right", "n"),
-        ("n", "n"), ("no answer read", "n"), ("file", None),
+        ("phase", None), ("benchmark", None), ("instructed on; refined on", None), ("seed", "n"),
+        ("percent right", "n"), ("n", "n"), ("no answer read", "n"), ("file", None),
     )  # fmt: skip
     top = el("tr", *(el("th", text, scope="col", class_=kind) for text, kind in headings))
     return details("The file behind each score", scrolled(el("table", el("thead", top), el("tbody", *rows)), "Files"))

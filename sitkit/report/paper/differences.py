@@ -100,7 +100,7 @@ def _among(cells: str, trained: Tasks, evaluated: str, domains: Mapping[str, str
         return True
     domain, taught = domains.get(evaluated), {domains.get(name) for name in trained}
     if evaluated in trained:
-        return cells == "diagonal" or (cells.startswith("diagonal_") and cells == f"diagonal_{domain}")
+        return cells in ("diagonal", f"diagonal_{domain}")
     if cells == "off_diagonal":
         return True
     if domain is None or None in taught:

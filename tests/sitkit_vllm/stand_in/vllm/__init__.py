@@ -6,6 +6,7 @@ memory allows, and writes each call as a line of JSON to the file that VLLM_STAN
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vllm.lora.request import LoRARequest
@@ -16,7 +17,7 @@ _alive: list["LLM"] = []
 
 
 def _log(**call: Any) -> None:
-    with open(os.environ["VLLM_STAND_IN_LOG"], "a", encoding="utf-8") as file:
+    with Path(os.environ["VLLM_STAND_IN_LOG"]).open("a", encoding="utf-8") as file:
         file.write(json.dumps(call) + "\n")
 
 
@@ -99,11 +100,11 @@ class LLM:
         max_loras: int = 1,
         max_lora_rank: int = 16,
     ) -> None:
+        if os.environ.get("VLLM_STAND_IN_FAILS"):
+            raise RuntimeError("Engine core initialization failed.\nSee root cause above.")
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        if os.environ.get("VLLM_STAND_IN_FAILS"):
-            raise RuntimeError("Engine core initialization failed.\nSee root cause above.")
         if _alive:
             raise ValueError("Free memory on device is less than desired GPU memory utilization")
         if dtype not in ("auto", "half", "float16", "bfloat16", "float", "float32"):
@@ -156,8 +157,7 @@ class LLM:
         ]
 
     def _load(self, request: LoRARequest) -> None:
-        with open(f"{request.lora_path}/adapter_config.json", encoding="utf-8") as file:
-            rank = json.load(file)["r"]
+        rank = json.loads(Path(request.lora_path, "adapter_config.json").read_text(encoding="utf-8"))["r"]
         if not self.lora_rank:
             raise ValueError(f"Got lora_request {request} but LoRA is not enabled!")
         if rank > self.lora_rank:

@@ -1,0 +1,69 @@
+"""Bare loops: the least that the same shapes cost, forward and backward, with nothing around them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+ROWS = 256
+
+
+def generation(model: Any, lengths: Sequence[tuple[int, int]]) -> float:
+    """Return the seconds of bare forward passes that write so many tokens behind prompts of such lengths.
+
+    ``lengths`` holds (prompt tokens, written tokens). Rows leave with their last token, which only a loop that knows
+    the lengths beforehand can do; nothing is picked, checked or decoded.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    rows = sorted(lengths, reverse=True)
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for first in range(0, len(rows), ROWS):
+            # Those that write longest come first, so that leaving is a slice.
+            batch = sorted(rows[first : first + ROWS], key=lambda row: -row[1])
+            width = max(prompt for prompt, _ in batch)
+            cache = DynamicCache(config=model.config)
+            ids = torch.ones(len(batch), width, dtype=torch.long)
+            for step in range(batch[0][1]):
+                alive = sum(written > step for _, written in batch)
+                if alive < len(ids) * 7 / 8:
+                    cache.batch_select_indices(torch.arange(alive))
+                    ids = ids[:alive]
+                model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                ids = ids[:, :1]
+    return time.perf_counter() - started
+
+
+def training(model: Any, batches: Sequence[Sequence[tuple[int, int]]], rank: int) -> float:
+    """Return the seconds of bare forward and backward passes with LoRA over every linear layer.
+
+    ``batches`` holds, for each optimiser step, (positions, positions with a loss) of each row. Each batch runs in eight
+    groups of like length, without a mask, the output layer over positions with a loss alone, and one AdamW step.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(model, LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"))
+    weights = [weight for weight in adapted.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1e-5)
+    base = adapted.get_base_model()
+    head = base.get_output_embeddings()
+    adapted.train()
+    started = time.perf_counter()
+    for batch in batches:
+        rows = sorted(batch)
+        size = max(1, len(rows) // 8)
+        for first in range(0, len(rows), size):
+            group = rows[first : first + size]
+            longest, scored = group[-1][0], max(1, sum(one[1] for one in group) // len(group))
+            hidden = base.base_model(input_ids=torch.ones(len(group), longest, dtype=torch.long), use_cache=False)
+            logits = head(hidden.last_hidden_state[:, -scored:].reshape(-1, hidden.last_hidden_state.shape[-1]))
+            torch.nn.functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    seconds = time.perf_counter() - started
+    adapted.unload()
+    return seconds

@@ -1,0 +1,74 @@
+"""Preference optimisation on ragged lengths, against stock DPOTrainer with precomputed reference log-probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import floors
+from benchmarks.measure import Options, Row, in_turn, medians
+from benchmarks.training import (
+    RANK,
+    Trained,
+    furthest,
+    instruct,
+    instruct_settings,
+    refine,
+    refine_settings,
+    stock_dpo,
+)
+from benchmarks.work import EMBEDDED, LLAMA, Work, embedded, llama
+
+
+def measure(options: Options) -> list[Row]:
+    """Train both works from an adapter."""
+    rows = []
+    if options.wanted(EMBEDDED):
+        rows.append(_row(embedded(600), 32, 4 if options.quick else 24, options))
+    if options.wanted(LLAMA):
+        rows.append(_row(llama(64, options.folder, options.data), 16, 2 if options.quick else 4, options))
+    return rows
+
+
+def _row(work: Work, batch: int, steps: int, options: Options) -> Row:
+    settings = refine_settings(batch, steps)
+    student = work.student()
+    start = options.folder / f"start-{work.name}"
+    instruct(work, student, instruct_settings(batch, 2), start)
+    curves: dict[str, Trained] = {}
+
+    def ours() -> float:
+        curves["sitkit"] = refine(work, student, start, settings)
+        return curves["sitkit"].seconds
+
+    def theirs() -> float:
+        curves["peer"] = stock_dpo(work, start, settings)
+        return curves["peer"].seconds
+
+    in_turn(1, {"sitkit": ours, "peer": theirs})
+    taken = in_turn(options.pairs, {"sitkit": ours, "peer": theirs})
+    middle = medians(taken)
+    pairs = batch * steps
+    return Row(
+        "refine",
+        work.name,
+        "pairs/s",
+        pairs / middle["sitkit"],
+        pairs / middle["peer"],
+        goal=1.3,
+        floor=pairs / _floor(work, student, start, batch, steps),
+        higher=True,
+        note=f"loss curves differ by at most {furthest(curves['sitkit'].losses, curves['peer'].losses):.1g};"
+        " reference pass included",
+        samples=taken,
+    )
+
+
+def _floor(work: Work, student: object, start: Path, batch: int, steps: int) -> float:
+    tokenizer = student.models.tokenizer()  # type: ignore[attr-defined]
+    lengths = []
+    for one in work.pairs():
+        prompt, chosen, rejected = (len(tokenizer(text)["input_ids"]) for text in (one.prompt, one.chosen, one.rejected))
+        lengths.append((prompt + chosen + rejected, chosen + rejected))
+    lengths *= -(-batch * steps // len(lengths))
+    batches = [lengths[first * batch : (first + 1) * batch] for first in range(steps)]
+    return floors.training(student.models.for_training(), batches, RANK)  # type: ignore[attr-defined]

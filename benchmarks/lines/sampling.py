@@ -1,0 +1,105 @@
+"""Both answers to training questions, against lm-eval's hf model at its best batch size."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks import floors
+from benchmarks.measure import Options, Row, in_turn, tell
+from benchmarks.peers import BATCHES, Harness
+from benchmarks.work import EMBEDDED, LLAMA, Work, embedded, llama
+from sitkit.types import Generation, Prompt
+
+
+def measure(options: Options) -> list[Row]:
+    """Sample from each model; tokens a second, since a draw of one's own gives answers of another length."""
+    rows = []
+    if options.wanted(EMBEDDED):
+        rows.append(_row(embedded(100 if options.quick else 600), options))
+    if options.wanted(LLAMA):
+        rows.append(_row(llama(32 if options.quick else 128, options.folder, options.data), options))
+    return rows
+
+
+def _row(work: Work, options: Options) -> Row:
+    prompts = work.prompts()
+    student = work.student()
+    tokenizer = student.models.tokenizer()
+    tokens: dict[str, list[float]] = {"sitkit": [], "peer": []}
+    lengths: list[tuple[int, int]] = []
+
+    def ours() -> float:
+        started = time.perf_counter()
+        written = counted(student, prompts, Generation(work.max_new_tokens, work.temperature))
+        seconds = time.perf_counter() - started
+        lengths[:] = [(len(tokenizer(prompt.text)["input_ids"]), written[prompt.id]) for prompt in prompts]
+        tokens["sitkit"].append(sum(written.values()) / seconds)
+        return seconds
+
+    texts = [prompt.text for prompt in prompts]
+    arguments = {
+        "until": ["\nQuestion:"],
+        "max_gen_toks": work.max_new_tokens,
+        "temperature": work.temperature,
+        "do_sample": True,
+    }
+    harness = best(work, texts, arguments)
+
+    def theirs() -> float:
+        before, started = harness.tokens, time.perf_counter()
+        harness.answer(texts, arguments)
+        seconds = time.perf_counter() - started
+        tokens["peer"].append((harness.tokens - before) / seconds)
+        return seconds
+
+    ours()
+    tokens["sitkit"].clear()
+    in_turn(options.pairs, {"sitkit": ours, "peer": theirs})
+    floor = min(floors.generation(student.models.generator(None), lengths) for _ in range(2))
+    middle = {name: statistics.median(values) for name, values in tokens.items()}
+    return Row(
+        "sampling",
+        work.name,
+        "tokens/s",
+        middle["sitkit"],
+        middle["peer"],
+        goal=2.0,
+        floor=sum(written for _, written in lengths) / floor,
+        higher=True,
+        note=f"{len(prompts)} prompts; peer at batch {harness.lm.batch_size}",
+        samples=tokens,
+    )
+
+
+def counted(student: Any, prompts: Sequence[Prompt], generation: Generation) -> dict[str, int]:
+    """Complete the prompts as a stage does, and return prompt id -> tokens written before the end."""
+    from sitkit_hf.stopping import Stops
+
+    last = {"tokens": 0}
+    text = Stops.text
+
+    def watched(self: Stops, tokens: Sequence[int]) -> str:
+        last["tokens"] = len(tokens)
+        return text(self, tokens)
+
+    Stops.text = watched  # type: ignore[method-assign]
+    try:
+        return {prompt_id: last["tokens"] for prompt_id, _ in student.complete(None, prompts, generation)}
+    finally:
+        Stops.text = text  # type: ignore[method-assign]
+
+
+def best(work: Work, texts: list[str], arguments: dict[str, object]) -> Harness:
+    """Return lm-eval's hf model at the batch size that answers a part of the texts fastest."""
+    part = texts[: max(BATCHES)]
+    found = []
+    for size in BATCHES:
+        harness = Harness(work.model, size)
+        started = time.perf_counter()
+        harness.answer(part, arguments)
+        found.append((harness.tokens / (time.perf_counter() - started), size))
+        tell(f"  lm-eval at batch {size}: {found[-1][0]:.0f} tokens/s")
+    return Harness(work.model, max(found)[1])

@@ -1,0 +1,170 @@
+"""Stock TRL, as a user would write it, and sitkit's student on the same examples with the same settings."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.work import Work
+from sitkit.settings import InstructSettings, RefineSettings
+from sitkit.types import Objective
+
+RANK = 16
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Seconds a training took, and its losses, step by step."""
+
+    seconds: float
+    losses: Sequence[float]
+
+
+def instruct_settings(batch: int, steps: int) -> InstructSettings:
+    """Return settings that both sides train with."""
+    return InstructSettings(
+        learning_rate=2.5e-4, batch_size=batch, max_steps=steps, epochs=50, lora_r=RANK, lora_alpha=32, lora_dropout=0.0
+    )
+
+
+def refine_settings(batch: int, steps: int) -> RefineSettings:
+    """Return settings that both sides train with; nothing is held out."""
+    return RefineSettings(
+        learning_rate=1.5e-4, batch_size=batch, max_steps=steps, epochs=50, warmup=2.0, validation=0.0
+    )
+
+
+def instruct(work: Work, student: Any, settings: InstructSettings, out: Path | None = None) -> Trained:
+    """Instruct sitkit's student."""
+    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
+        started = time.perf_counter()
+        report = student.instruct(
+            work.demonstrations(),
+            settings,
+            out=out or Path(folder) / "out",
+            scratch=Path(folder) / "scratch",
+            seed=0,
+            progress=lambda *_: None,
+        )
+        seconds = time.perf_counter() - started
+    return Trained(seconds, [row["loss"] for row in report.log if "loss" in row])
+
+
+def refine(work: Work, student: Any, start: Path, settings: RefineSettings) -> Trained:
+    """Refine sitkit's student from an adapter."""
+    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
+        started = time.perf_counter()
+        report = student.refine(
+            start,
+            work.pairs(),
+            Objective(),
+            settings,
+            out=Path(folder) / "out",
+            scratch=Path(folder) / "scratch",
+            seed=0,
+            progress=lambda *_: None,
+        )
+        seconds = time.perf_counter() - started
+    return Trained(seconds, [row["loss"] for row in report.log if "loss" in row])
+
+
+def stock_sft(work: Work, settings: InstructSettings, *, sampling: str = "random") -> Trained:
+    """Train with stock SFTTrainer on prompt and completion columns; ``sampling`` is how it draws its batches."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    rows = [{"prompt": one.prompt, "completion": f" {one.completion}"} for one in work.demonstrations()]
+    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
+        started = time.perf_counter()
+        trainer = SFTTrainer(
+            model=AutoModelForCausalLM.from_pretrained(work.model),
+            args=SFTConfig(
+                **_common(folder, settings),
+                train_sampling_strategy=sampling,
+                completion_only_loss=True,
+            ),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=AutoTokenizer.from_pretrained(work.model),
+            peft_config=LoraConfig(
+                r=RANK, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+            ),
+        )
+        trainer.train()
+        seconds = time.perf_counter() - started
+    return Trained(seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row])
+
+
+def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model: bool = False) -> Trained:
+    """Train with stock DPOTrainer from an adapter.
+
+    The reference's log-probabilities are taken once, before; or, with ``second_model``, from a second model at every
+    step, into which the adapter was merged.
+    """
+    from datasets import Dataset
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import DPOConfig, DPOTrainer
+
+    rows = [
+        {"prompt": one.prompt, "chosen": f" {one.chosen}", "rejected": f" {one.rejected}"} for one in work.pairs()
+    ]
+
+    def adapted(*, trainable: bool) -> Any:
+        return PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(work.model), str(start), is_trainable=trainable
+        )
+
+    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
+        started = time.perf_counter()
+        trainer = DPOTrainer(
+            model=adapted(trainable=True),
+            ref_model=adapted(trainable=False).merge_and_unload() if second_model else None,
+            args=DPOConfig(**_common(folder, settings), beta=0.1, precompute_ref_log_probs=not second_model),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=AutoTokenizer.from_pretrained(work.model),
+        )
+        trainer.train()
+        seconds = time.perf_counter() - started
+    return Trained(seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row])
+
+
+def _common(folder: str, settings: InstructSettings | RefineSettings) -> dict[str, Any]:
+    return {
+        "output_dir": folder,
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "lr_scheduler_type": settings.scheduler,
+        "warmup_steps": settings.warmup,
+        "max_steps": settings.max_steps,
+        "max_length": settings.max_length,
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "seed": 0,
+        "data_seed": 0,
+    }
+
+
+@contextlib.contextmanager
+def _silent() -> Any:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def furthest(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the largest difference between two loss curves."""
+    return max(abs(one - other) for one, other in zip(ours, theirs, strict=True))
