@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described
-from benchmarks.measure import Options, Row, tell
+from benchmarks.measure import CPU_CLOCK, Options, Row, tell
 from benchmarks.table import table
 
 LINES = {
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=int, default=3, help="pairs of runs a line (default 3)")
     parser.add_argument("--quick", action="store_true", help="less work, for a look")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch, for both sides (default 1)")
+    parser.add_argument("--cpu", action="store_true", help="count CPU seconds, for a look at a busy machine")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with gsm8k/train.jsonl.gz")
     parser.add_argument("--out", type=Path, help="write the rows as JSON, into what is there already by line and work")
     parser.add_argument("--inner", nargs=2, metavar=("LINE", "FILE"), help=argparse.SUPPRESS)
@@ -77,22 +78,23 @@ def _measured(line: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         command += ["--quick"] if options.quick else []
         for work in options.work:
             command += ["--work", work]
-        done = subprocess.run(command, env=_environment(options.threads, Path(folder)), check=False)
+        done = subprocess.run(command, env=_environment(options, Path(folder)), check=False)
         if done.returncode:
             raise RuntimeError(f"exit code {done.returncode}")
         rows: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
         return rows
 
 
-def _environment(threads: int, folder: Path) -> dict[str, str]:
+def _environment(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
-        "OMP_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(options.threads),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "LM_HARNESS_CACHE_PATH": str(folder / "lm-eval"),
         "HF_DATASETS_CACHE": str(folder / "datasets"),
         "LMEVAL_LOG_LEVEL": "ERROR",
+        CPU_CLOCK: "1" if options.cpu else "",
     }
 
 
@@ -100,9 +102,7 @@ def _inner(options: argparse.Namespace) -> int:
     line, result = options.inner[0], Path(options.inner[1])
     module = importlib.import_module(f"benchmarks.lines.{line.replace('-', '_')}")
     data = options.data if (options.data / "gsm8k" / "train.jsonl.gz").is_file() else None
-    asked = Options(
-        options.pairs, options.quick, options.threads, result.parent.absolute(), data, tuple(options.work)
-    )
+    asked = Options(options.pairs, options.quick, options.threads, result.parent.absolute(), data, tuple(options.work))
     rows: list[Row] = module.measure(asked)
     result.write_text(json.dumps([dataclasses.asdict(row) for row in rows]), encoding="utf-8")
     return 0

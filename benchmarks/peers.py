@@ -36,9 +36,7 @@ class Harness:
         """Complete the texts."""
         from lm_eval.api.instance import Instance
 
-        requests = [
-            Instance("generate_until", {}, (text, dict(arguments)), index) for index, text in enumerate(texts)
-        ]
+        requests = [Instance("generate_until", {}, (text, dict(arguments)), index) for index, text in enumerate(texts)]
         with contextlib.redirect_stderr(io.StringIO()):
             answers: list[str] = self.lm.generate_until(requests, disable_tqdm=True)
         return answers

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import clock
 from benchmarks.work import Work
 from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Objective
@@ -43,7 +43,7 @@ def refine_settings(batch: int, steps: int) -> RefineSettings:
 def instruct(work: Work, student: Any, settings: InstructSettings, out: Path | None = None) -> Trained:
     """Instruct sitkit's student."""
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
-        started = time.perf_counter()
+        started = clock()
         report = student.instruct(
             work.demonstrations(),
             settings,
@@ -52,14 +52,14 @@ def instruct(work: Work, student: Any, settings: InstructSettings, out: Path | N
             seed=0,
             progress=lambda *_: None,
         )
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
     return Trained(seconds, [row["loss"] for row in report.log if "loss" in row])
 
 
 def refine(work: Work, student: Any, start: Path, settings: RefineSettings) -> Trained:
     """Refine sitkit's student from an adapter."""
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
-        started = time.perf_counter()
+        started = clock()
         report = student.refine(
             start,
             work.pairs(),
@@ -70,7 +70,7 @@ def refine(work: Work, student: Any, start: Path, settings: RefineSettings) -> T
             seed=0,
             progress=lambda *_: None,
         )
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
     return Trained(seconds, [row["loss"] for row in report.log if "loss" in row])
 
 
@@ -83,7 +83,7 @@ def stock_sft(work: Work, settings: InstructSettings, *, sampling: str = "random
 
     rows = [{"prompt": one.prompt, "completion": f" {one.completion}"} for one in work.demonstrations()]
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
-        started = time.perf_counter()
+        started = clock()
         trainer = SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(work.model),
             args=SFTConfig(
@@ -98,7 +98,7 @@ def stock_sft(work: Work, settings: InstructSettings, *, sampling: str = "random
             ),
         )
         trainer.train()
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
     return Trained(seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row])
 
 
@@ -113,9 +113,7 @@ def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    rows = [
-        {"prompt": one.prompt, "chosen": f" {one.chosen}", "rejected": f" {one.rejected}"} for one in work.pairs()
-    ]
+    rows = [{"prompt": one.prompt, "chosen": f" {one.chosen}", "rejected": f" {one.rejected}"} for one in work.pairs()]
 
     def adapted(*, trainable: bool) -> Any:
         return PeftModel.from_pretrained(
@@ -123,7 +121,7 @@ def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model
         )
 
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
-        started = time.perf_counter()
+        started = clock()
         trainer = DPOTrainer(
             model=adapted(trainable=True),
             ref_model=adapted(trainable=False).merge_and_unload() if second_model else None,
@@ -132,7 +130,7 @@ def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model
             processing_class=AutoTokenizer.from_pretrained(work.model),
         )
         trainer.train()
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
     return Trained(seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row])
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 from sitkit.types import Demonstration, Generation, PreferencePair, Prompt, Question
 
-EMBEDDED, LLAMA, SEVEN = "embedded", "llama", "llama-7b"
+EMBEDDED, LLAMA, MIDDLE, SEVEN = "embedded", "llama", "llama-98m", "llama-7b"
 
 SHAPES: dict[str, dict[str, int]] = {
     LLAMA: {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8},
+    MIDDLE: {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12},
     # Llama-2-7b's shape, for a GPU.
     SEVEN: {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
 }
-VOCABULARY = {LLAMA: 8192, SEVEN: 32000}
+VOCABULARY = {LLAMA: 8192, MIDDLE: 8192, SEVEN: 32000}
 ENDING = 1 / 50
 """The chance that a random model's next token ends the answer: as lengths of answers are, some are short, few long."""
 

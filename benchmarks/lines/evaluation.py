@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import floors
 from benchmarks.lines.sampling import counted
-from benchmarks.measure import Options, Row, in_turn, medians, tell
+from benchmarks.measure import Options, Row, clock, in_turn, medians, tell
 from benchmarks.peers import BATCHES, Harness
 from sitkit.types import Generation, Prompt
 
@@ -36,9 +35,9 @@ def measure(options: Options) -> list[Row]:
 
     def theirs() -> float:
         harness = Harness(STUDENT, size)
-        started = time.perf_counter()
+        started = clock()
         scores["peer"] = _evaluated(harness, manager, limit)
-        return time.perf_counter() - started
+        return clock() - started
 
     in_turn(1, {"sitkit": ours, "peer": theirs})
     taken = in_turn(options.pairs, {"sitkit": ours, "peer": theirs})
@@ -107,9 +106,9 @@ def _best(model: Path, manager: Any) -> int:
     found = []
     for size in BATCHES:
         harness = Harness(model, size)
-        started = time.perf_counter()
+        started = clock()
         _evaluated(harness, manager, max(BATCHES) // len(_tasks()))
-        found.append((time.perf_counter() - started, size))
+        found.append((clock() - started, size))
         tell(f"  lm-eval at batch {size}: {found[-1][0]:.2f} s")
     return min(found)[1]
 

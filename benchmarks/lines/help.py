@@ -25,7 +25,5 @@ def measure(options: Options) -> list[Row]:
         in_turn(1, sides)
         taken = in_turn(pairs, sides)
         middle = medians(taken)
-        rows.append(
-            Row("help", f"{ours} against {theirs}", "s", middle["sitkit"], middle["peer"], goal, samples=taken)
-        )
+        rows.append(Row("help", f"{ours} against {theirs}", "s", middle["sitkit"], middle["peer"], goal, samples=taken))
     return rows

@@ -67,7 +67,9 @@ def _floor(work: Work, student: object, start: Path, batch: int, steps: int) -> 
     tokenizer = student.models.tokenizer()  # type: ignore[attr-defined]
     lengths = []
     for one in work.pairs():
-        prompt, chosen, rejected = (len(tokenizer(text)["input_ids"]) for text in (one.prompt, one.chosen, one.rejected))
+        prompt, chosen, rejected = (
+            len(tokenizer(text)["input_ids"]) for text in (one.prompt, one.chosen, one.rejected)
+        )
         lengths.append((prompt + chosen + rejected, chosen + rejected))
     lengths *= -(-batch * steps // len(lengths))
     batches = [lengths[first * batch : (first + 1) * batch] for first in range(steps)]

@@ -20,7 +20,13 @@ if code or heavy:
 
 def measure(options: Options) -> list[Row]:
     """Run once, then again and again; which stages there are does not depend on their size, so a small run will do."""
-    command = [program("sitkit"), "run", "--workspace", str(options.folder / "rerun"), *(SMALL if options.quick else [])]
+    command = [
+        program("sitkit"),
+        "run",
+        "--workspace",
+        str(options.folder / "rerun"),
+        *(SMALL if options.quick else []),
+    ]
     log = options.folder / "rerun.log"
     tell("  the run itself")
     run(command, log)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import floors
-from benchmarks.measure import Options, Row, in_turn, tell
+from benchmarks.measure import Options, Row, clock, in_turn, tell
 from benchmarks.peers import BATCHES, Harness
 from benchmarks.work import EMBEDDED, LLAMA, Work, embedded, llama
 from sitkit.types import Generation, Prompt
@@ -20,7 +19,7 @@ def measure(options: Options) -> list[Row]:
     if options.wanted(EMBEDDED):
         rows.append(_row(embedded(100 if options.quick else 600), options))
     if options.wanted(LLAMA):
-        rows.append(_row(llama(32 if options.quick else 128, options.folder, options.data), options))
+        rows.append(_row(llama(16 if options.quick else 96, options.folder, options.data), options))
     return rows
 
 
@@ -32,9 +31,9 @@ def _row(work: Work, options: Options) -> Row:
     lengths: list[tuple[int, int]] = []
 
     def ours() -> float:
-        started = time.perf_counter()
+        started = clock()
         written = counted(student, prompts, Generation(work.max_new_tokens, work.temperature))
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
         lengths[:] = [(len(tokenizer(prompt.text)["input_ids"]), written[prompt.id]) for prompt in prompts]
         tokens["sitkit"].append(sum(written.values()) / seconds)
         return seconds
@@ -49,9 +48,9 @@ def _row(work: Work, options: Options) -> Row:
     harness = best(work, texts, arguments)
 
     def theirs() -> float:
-        before, started = harness.tokens, time.perf_counter()
+        before, started = harness.tokens, clock()
         harness.answer(texts, arguments)
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
         tokens["peer"].append((harness.tokens - before) / seconds)
         return seconds
 
@@ -98,8 +97,8 @@ def best(work: Work, texts: list[str], arguments: dict[str, object]) -> Harness:
     found = []
     for size in BATCHES:
         harness = Harness(work.model, size)
-        started = time.perf_counter()
+        started = clock()
         harness.answer(part, arguments)
-        found.append((harness.tokens / (time.perf_counter() - started), size))
+        found.append((harness.tokens / (clock() - started), size))
         tell(f"  lm-eval at batch {size}: {found[-1][0]:.0f} tokens/s")
     return Harness(work.model, max(found)[1])

@@ -9,10 +9,9 @@ from importlib.util import find_spec
 def vllm_version() -> str | None:
     """Return the version of the vLLM that can be imported here, or None if there is none.
 
-    A folder that happens to be called vllm is none: it has no file to import and no distribution.
+    A folder that happens to be called vllm is none: it belongs to no distribution.
     """
-    found = find_spec("vllm")
-    if found is None or found.origin is None:
+    if find_spec("vllm") is None:
         return None
     try:
         return version("vllm")

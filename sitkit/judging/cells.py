@@ -40,12 +40,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Cell:
-    """One party's answers under one prompting to one benchmark: question id -> completion."""
+    """One party's answers under one prompting to one benchmark: question id -> completion.
+
+    ``key`` is that of the stage that holds them, empty for targets.
+    """
 
     about: Mapping[str, Json]
     phase: Judged
     prompting: Prompting
     benchmark: str
+    key: str
     answers: Mapping[str, str]
 
 
@@ -99,25 +103,27 @@ class RunAnswers:
     def _students(self) -> Iterator[Cell]:
         for row in self._scored:
             if row["phase"] in self.choice.phases and row["prompting"] in self.choice.promptings:
-                predictions = self._rows(Evaluate.name, _key(row, self._again()), Prediction)
+                key = _key(row, self._again())
+                predictions = self._rows(Evaluate.name, key, Prediction)
                 answers = {one.question_id: one.completion for one in predictions if one.prompting == row["prompting"]}
                 about = {name: row[name] for name in ABOUT if name in row}
-                yield Cell(about, row["phase"], row["prompting"], row["benchmark"], answers)
+                yield Cell(about, row["phase"], row["prompting"], row["benchmark"], key, answers)
 
     def _teachers(self) -> Iterator[Cell]:
         for row in self.results.get("teacher_accuracy", ()):
             wanted = row["benchmark"] in self._first() and row["prompting"] in self.choice.promptings
             if wanted and row["split"] == "test":
-                given = self._rows(Annotate.name, str(row["key"]), Demonstration)
+                key = str(row["key"])
+                given = self._rows(Annotate.name, key, Demonstration)
                 about = {"student": "", "teacher": row["teacher"], "seed": self.choice.run_seed}
                 answers = {one.question_id: one.completion for one in given}
-                yield Cell(about, "teacher", row["prompting"], row["benchmark"], answers)
+                yield Cell(about, "teacher", row["prompting"], row["benchmark"], key, answers)
 
     def _targets(self, questions: Mapping[str, Mapping[str, Question]]) -> Iterator[Cell]:
         about = {"student": "", "teacher": "", "seed": self.choice.run_seed}
         for name, asked in questions.items():
             answers = {one: question.target_text for one, question in asked.items()}
-            yield Cell(about, "target", "direct", name, answers)
+            yield Cell(about, "target", "direct", name, "", answers)
 
     def _first(self) -> dict[str, Row]:
         return {str(row["benchmark"]): row for row in reversed(self._scored)}

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from sitkit.errors import RecipeError
+from sitkit.errors import RecipeError, TeacherError
 from sitkit.judging.items import Item
 from sitkit.parts import Part
 from sitkit.stages import Asking, Budget, journal_path, read_replies
@@ -25,11 +25,7 @@ class Judge:
     store: Store
 
     def __post_init__(self) -> None:
-        if not isinstance(self.part.made, Completing):
-            raise RecipeError(
-                f"{self.part.spec} cannot judge: it answers a benchmark's questions only, while a judge completes any"
-                " prompt (as openai:MODEL and hf:MODEL do)"
-            )
+        _ = self._completing
         # Errors should name it as what it is here.
         object.__setattr__(self, "part", replace(self.part, kind="judge"))
 
@@ -66,6 +62,10 @@ class Judge:
         ``waiting`` is called once if another process is asking the same judge. Raises `TeacherError` once more than
         the share ``max_failures`` failed or ``max_cost`` US dollars would be passed; what was replied is kept.
         """
+        if max_cost is not None and not isinstance(self.part.made, Remote):
+            raise TeacherError(
+                f"{self.part.spec} does not tell what it costs, so --max-cost cannot be kept: leave it out"
+            )
         prompts = _prompts(items)
         with self._journal(waiting) as journal:
             asking = Asking(
@@ -77,16 +77,23 @@ class Judge:
                 budget=Budget(max_cost),
                 max_failures=max_failures,
                 progress=progress,
+                limit="--max-failures",
             )
             asking.ask("complete", lambda ids: self._complete([one for one in prompts.values() if one.id in ids]))
         return asking
 
     def _complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[str, str] | Reply]:
-        made = self.part.made
-        if not isinstance(made, Completing):
-            raise TypeError(f"{self.part} stopped being one that completes prompts")
         with self.part.calling("complete"):
-            return iter(made.complete(prompts, self.generation))
+            return iter(self._completing.complete(prompts, self.generation))
+
+    @property
+    def _completing(self) -> Completing:
+        if not isinstance(self.part.made, Completing):
+            raise RecipeError(
+                f"{self.part.spec} cannot judge: it answers a benchmark's questions only, while a judge completes any"
+                " prompt (as openai:MODEL and hf:MODEL do)"
+            )
+        return self.part.made
 
     @property
     def _path(self) -> Path:

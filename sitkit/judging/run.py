@@ -71,7 +71,7 @@ def prepare(request: Request, registry: Registry) -> Prepared:
     """Find the answers of a run and draw from them. Raises a `SitkitError` saying what is missing and what to do."""
     results = load_results(request.run)
     # A run's folder lies in its workspace, whichever workspace is the default here.
-    workspace = request.run.parents[1]
+    workspace = request.run.parent.parent
     store = Store(workspace)
     recipe = results["recipe"]
     data_dir = None if recipe.get("data_dir") is None else Path(recipe["data_dir"])
@@ -93,6 +93,7 @@ def prepare(request: Request, registry: Registry) -> Prepared:
         "phases": list(request.phases),
         "promptings": list(request.promptings),
         "questions": {benchmark: len(ids) for benchmark, ids in drawn.items()},
+        "stages": sorted({cell.key for cell in cells if cell.key}),
     }
     return Prepared(request.run, store, judge, list(make_items(cells, drawn, questions)), asked)
 

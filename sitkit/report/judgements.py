@@ -9,6 +9,7 @@ from pathlib import Path
 from sitkit.errors import ArtifactError
 from sitkit.paper.figures import Role, paper
 from sitkit.paper.names import match_student, match_teacher
+from sitkit.report.results import load_results
 from sitkit.report.tables import Table
 from sitkit.types import PHASES, Json
 
@@ -28,20 +29,25 @@ Row = Mapping[str, Json]
 
 
 def load_judgements(run: Path) -> list[dict[str, Json]]:
-    """Return every judge's judgements of a run, by file name; none is no error.
+    """Return what each judge said of a run, by file name; none is no error.
 
-    Raises `ArtifactError` for a file that cannot be read as judgements.
+    Judgements of answers that the run's results no longer name, because another recipe was run under its name, are
+    left out. Raises `ArtifactError` for a file that cannot be read as judgements, `RunNotFoundError` without results.
     """
-    found = []
+    results = load_results(run)
+    rows = (*results["scores"], *results.get("teacher_accuracy", ()))
+    named, found = {row.get("key") for row in rows}, list[dict[str, Json]]()
     for path in sorted((run / JUDGEMENTS).glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if not all(isinstance(row, dict) for name in _LISTS for row in content[name]):
                 raise TypeError("its rows are no objects")
-            str(content["judge"]), dict(content["usage"])
+            current = str(content["judge"]) and named.issuperset(content["stages"])
+            _ = dict(content["usage"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} cannot be read as judgements: {error}; remove it or judge again") from error
-        found.append(dict(content))
+        if current:
+            found.append(dict(content))
     return found
 
 

@@ -47,7 +47,7 @@ class Asking:
     """One teacher asked for the answers to some ids, through a journal.
 
     ``what`` names it in messages; ``folder`` is where a teacher behind an endpoint keeps what it has under way;
-    ``max_failures`` is the share of ``ids`` that may fail.
+    ``max_failures`` is the share of ``ids`` that may fail, and ``limit`` what the user calls it.
     """
 
     part: Part[Teacher]
@@ -58,6 +58,7 @@ class Asking:
     budget: Budget
     max_failures: float
     progress: Progress
+    limit: str = "annotate.max_failures"
     replies: dict[str, Reply] = field(default_factory=dict)
 
     def ask(self, method: str, call: Callable[[frozenset[str]], Iterable[Any]]) -> dict[str, Reply]:
@@ -84,7 +85,7 @@ class Asking:
                 if failed > self.max_failures * len(wanted):
                     raise TeacherError(
                         f"{self.what}: {failed} of {len(wanted)} replies failed ({self.reasons()}), more than"
-                        f" annotate.max_failures={self.max_failures:g} allows; what was answered is kept:"
+                        f" {self.limit}={self.max_failures:g} allows; what was answered is kept:"
                         " the same command asks only for the rest"
                     )
         return self.replies

@@ -228,4 +228,5 @@ def test_the_opposite_of_what_holds_never_holds_too(cells: list[tuple[float, flo
     if rule in ("every", "most", "mean"):
         assert {here.verdict, there.verdict} != {"holds"}
         if here.verdict == "holds":
-            assert there.verdict == "fails"
+            # A claim about every cell fails only at a level that their number makes stricter.
+            assert there.verdict == "fails" or (rule == "every" and there.verdict == "cannot be said")

@@ -25,7 +25,7 @@ RATINGS: dict[Phase, list[int | None]] = {"baseline": [1, 2], "instruct": [2, 2]
 
 
 def _cell(phase: Phase, answers: Mapping[str, str], benchmark: str = "b", **about: Any) -> Cell:
-    return Cell({**ABOUT, **about}, phase, "cot", benchmark, answers)
+    return Cell({**ABOUT, **about}, phase, "cot", benchmark, f"key-{phase}", answers)
 
 
 def _rated(
@@ -137,7 +137,7 @@ def test_replies_are_rated_counted_and_told() -> None:
     question = Question("1", "b", "number", "Solve.", "1 + 1?", None, "2")
     items = list(make_items([cell], {"b": list(cell.answers)}, {"b": dict.fromkeys(cell.answers, question)}))
     given_replies = [
-        Reply("", "Fine. Rating: [[2]]"), Reply("", "Hm."), Reply("", outcome="time-out", detail="60 s"),
+        Reply("", "Fine. Rating: [[2]]"), Reply("", "Hm \ud800."), Reply("", outcome="time-out", detail="60 s"),
         Reply("", "It rates itself. Rating: [[1]]"), Reply("", "On and on. Rating: [[2]]", outcome=TRUNCATED),
     ]  # fmt: skip
     replies = {item.prompt.id: reply for item, reply in zip(items, given_replies, strict=False)}

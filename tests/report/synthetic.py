@@ -9,7 +9,7 @@ from typing import Any
 
 from sitkit.parts import Part, QuestionSet
 from sitkit.registry import load_plugins
-from sitkit.rows import write_rows
+from sitkit.rows import to_row
 from sitkit.store import Store, make_key
 from sitkit.types import PROMPTINGS, Answers, Demonstration, LeftOut, Prediction, PreferencePair, Question
 
@@ -38,7 +38,11 @@ def say_by_turns(phase: str, prompting: str, question: Question) -> tuple[str, s
     right = {"baseline": place == 0, "instruct": place in (0, 1), "refine": place in (0, 2)}[phase]
     if phase == "refine" and place == 3:
         return "I cannot say.", None, False
-    return f"{phase} {prompting} says {question.target if right else 'else'}.", question.target if right else "else", right
+    return (
+        f"{phase} {prompting} says {question.target if right else 'else'}.",
+        question.target if right else "else",
+        right,
+    )
 
 
 def write_workspace(
@@ -64,7 +68,9 @@ def write_workspace(
         folder = store.folder(stage, key)
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in files.items():
-            write_rows(folder / name, rows)
+            # In ASCII, which can hold any text a test comes up with.
+            lines = (json.dumps(to_row(row)) + "\n" for row in rows)
+            (folder / name).write_text("".join(lines), encoding="ascii")
         store.finish(stage, key, material or {}, {}, 1.0, made_from={})
         stages.append({"stage": stage, "label": str(what), "key": key, "seconds": 1.0, "reused": False})
         return key

@@ -53,7 +53,10 @@ def test_seeds_of_one_arm_are_together_and_other_students_are_not() -> None:
     first, other = arms({"arms": listed, "scores": []})
     assert first.seeds == (0, 1)
     assert [run["seed"] for run in first.runs] == [0, 1]
-    assert rows_of(other, [_row("baseline", [], []), _row("refine", ["a"], ["a"], student="other")])[0]["phase"] == "refine"
+    assert (
+        rows_of(other, [_row("baseline", [], []), _row("refine", ["a"], ["a"], student="other")])[0]["phase"]
+        == "refine"
+    )
 
 
 def test_results_that_list_no_arms_have_those_of_their_scores() -> None:

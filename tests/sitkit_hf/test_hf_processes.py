@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sitkit.errors import ModelError
 from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Demonstration, Objective, PreferencePair
 
@@ -175,9 +183,12 @@ def test_a_killed_parent_leaves_nobody_behind_and_the_next_run_ends_with_the_sam
 
 @needs_proc
 def test_an_interrupt_ends_the_processes(fresh: Any, demonstrations: Sequence[Demonstration], tmp_path: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
+    def press() -> None:
+        while len(processes_of(tmp_path / "scratch")) < 3:
+            time.sleep(0.1)
+        _thread.interrupt_main()
 
+    threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         fresh.instruct(
             demonstrations,
@@ -185,7 +196,7 @@ def test_an_interrupt_ends_the_processes(fresh: Any, demonstrations: Sequence[De
             out=tmp_path / "out",
             scratch=tmp_path / "scratch",
             seed=1,
-            progress=interrupt,
+            progress=lambda *_: None,
         )
     assert_nobody_is_left(tmp_path / "scratch", 0)
 

@@ -109,6 +109,9 @@ def _themed(drawn: str, name: str) -> str:
     for known, placeholder in _PLACEHOLDER.items():
         drawn = drawn.replace(placeholder, f"var(--{known},{COLOURS[known][0]})")
     drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
+    # Its rule for every element would hold for the whole page; what it says is inherited from the root as well.
+    drawn = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", "", drawn, flags=re.DOTALL)
+    drawn = drawn.replace("<svg ", '<svg style="stroke-linejoin:round;stroke-linecap:butt" ', 1)
     drawn = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "system-ui, 'DejaVu Sans', sans-serif", drawn)
     # Ids are known to the whole page: two figures must not share one.
     drawn = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', drawn)

@@ -99,9 +99,9 @@ function insideTest(row, view) {
     if (!found) return null;
     const own = found[view.prompting], beside = found[other];
     return make('div', {class: phase},
-      make('h4', {}, capital(NOUNS[phase]), own ? verdict(own, NOUNS[phase]) : null),
+      make('h3', {}, capital(NOUNS[phase]), own ? verdict(own, NOUNS[phase]) : null),
       own ? textBlock(own.text, view.term) : make('p', {class: 'where'}, 'not asked'),
-      beside ? make('h5', {}, other === 'direct' ? 'without the trigger' : 'with the trigger', verdict(beside, NOUNS[phase])) : null,
+      beside ? make('h4', {}, other === 'direct' ? 'without the trigger' : 'with the trigger', verdict(beside, NOUNS[phase])) : null,
       beside ? textBlock(beside.text, view.term, true) : null,
       where(found.file, view));
   });
@@ -112,19 +112,19 @@ function insideTrain(row, view) {
   const {teacher, student, pair} = row, blocks = [];
   if (teacher) {
     blocks.push(make('div', {class: 'teacher'},
-      make('h4', {}, 'Teacher’s demonstration', judged(teacher.right, '', 'demonstration'), ...badges(pair, 'teacher')),
+      make('h3', {}, 'Teacher’s demonstration', judged(teacher.right, '', 'demonstration'), ...badges(pair, 'teacher')),
       textBlock(teacher.text, view.term),
       teacher.thought ? make('details', {}, make('summary', {}, 'what it thought'), textBlock(teacher.thought, view.term, true)) : null,
       teacher.truncated ? make('p', {class: 'where'}, 'It ended at the length limit and is not trained on.') : null,
       where(teacher.file, view)));
   }
   if (student) for (const [source, title] of [['cot', 'Student, with the trigger'], ['direct', 'Student, without']]) {
-    blocks.push(make('div', {class: 'student'}, make('h4', {}, title, ...badges(pair, source)),
+    blocks.push(make('div', {class: 'student'}, make('h3', {}, title, ...badges(pair, source)),
       textBlock(student[source], view.term), where(student.file, view)));
   }
   for (const side of ['chosen', 'rejected']) {
     if (pair && typeof pair[side] === 'string') {
-      blocks.push(make('div', {class: 'pair'}, make('h4', {}, capital(side), badge(pair, side)), textBlock(pair[side], view.term)));
+      blocks.push(make('div', {class: 'pair'}, make('h3', {}, capital(side), badge(pair, side)), textBlock(pair[side], view.term)));
     }
   }
   const told = row.leftOut ? make('p', {class: 'note'}, `Left out of the pairs: ${row.leftOut}.`) : null;

@@ -36,7 +36,12 @@ def headline(results: Json, found: Sequence[Arm], comparisons: Comparisons) -> H
     """Return the section: a few large numbers, then a table for each arm, the later ones folded away."""
     several = len(found) > 1
     blocks = [
-        el("div", el("h3", describe(arm, found)) if several else None, _arm(results, arm, comparisons, found), class_="block")
+        el(
+            "div",
+            el("h3", describe(arm, found)) if several else None,
+            _arm(results, arm, comparisons, found),
+            class_="block",
+        )
         for arm in found
     ]
     if len(blocks) > _OPEN_ARMS:
@@ -105,13 +110,12 @@ def _tile(title: str, cells: Sequence[Mapping[str, float]]) -> Html:
 def _arm(results: Json, arm: Arm, comparisons: Comparisons, found: Sequence[Arm]) -> Html:
     rows = rows_of(arm, results["scores"])
     cells: dict[_Key, CellSummary] = {(one.phase, one.prompting, one.benchmark): one for one in summarise(rows)}
-    places: dict[_Key, list[str]] = {}
+    places: dict[_Key, dict[str, None]] = {}
     for row in rows:
         if row.get("key"):
-            places.setdefault((row["phase"], row["prompting"], row["benchmark"]), []).append(
-                place("evaluate", row["key"])
-            )
-    table = _Grid(arm, found.index(arm), cells, places, comparisons)
+            cell = (row["phase"], row["prompting"], row["benchmark"])
+            places.setdefault(cell, {})[place("evaluate", row["key"])] = None
+    table = _Grid(arm, found.index(arm), cells, {cell: tuple(own) for cell, own in places.items()}, comparisons)
     return join([table.draw("cot"), table.draw("direct")])
 
 
@@ -167,7 +171,7 @@ class _Grid:
         name = el(
             "th",
             benchmark,
-            el("small", f"{last.transfer}, n = {last.n}" if last is not None else ""),
+            el("small", f"{last.transfer}, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{last.n}" if last is not None else ""),
             scope="row",
         )
         values = [

@@ -47,8 +47,8 @@ def matrix(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
         "Percent right with the trigger; the row is the task trained on, the column the task tested on."
         f" {_MARKS['trained']} the same task (the diagonal), {_MARKS['in-domain']} another task of the same domain, no"
         " mark: out of domain; lines part the domains. The stronger the colour, the higher, from 0 to the highest of"
-        " the maps. Cross: instructed on the row’s task, refined on the column’s, tested on the column’s. A number links"
-        " to the answers behind it."
+        " the maps. Cross: instructed on the row’s task, refined on the column’s, tested on the column’s. A number"
+        " links to the answers behind it."
     )
     return section("matrix", "From task to task", el("p", note, class_="note"), *blocks)
 

@@ -1,0 +1,1 @@
+"""The chain of stock tools that `sitkit run` stands beside."""
