@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.cli.main import run
+from sitkit.errors import StoreError
 from sitkit.report.cleanup import Wish, carry_out, plan_cleanup
 from sitkit.store import Store, make_key
+from sitkit.store.removal import Trash
 from sitkit.store.usage import cleaning, in_use
 from tests.example_runs import example_registry, make_run
 
@@ -276,6 +278,20 @@ def test_a_store_that_is_a_link_is_left_alone(workspace: Path, tmp_path: Path) -
     assert _clean(workspace, "second", "--yes") == 0
     assert not (workspace / "runs" / "second").exists()
     assert _files(tmp_path / "elsewhere") == before
+
+
+def test_nothing_that_lies_behind_a_link_can_be_put_away(tmp_path: Path) -> None:
+    workspace, outside = tmp_path / "w", tmp_path / "outside"
+    workspace.mkdir()
+    (outside / "inner").mkdir(parents=True)
+    (workspace / "link").symlink_to(outside)
+    trash = Trash(workspace)
+    for path in (workspace / "link", workspace / "link" / "inner", outside, workspace / ".." / "outside", workspace):
+        with pytest.raises(StoreError, match="nothing outside"):
+            trash.put(path)
+    trash.empty()
+    assert (outside / "inner").is_dir()
+    assert (workspace / "link").is_symlink()
 
 
 def test_a_run_that_is_a_link_is_refused(workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,3 +128,42 @@ def test_a_template_that_refuses_is_one_line(chatty: Path) -> None:
     joined.tokenizer.chat_template = "{{ raise_exception('no system role') }}"
     with pytest.raises(ModelError, match="no system role"):
         joined.prompt("Hi")
+
+
+NO_SYSTEM = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role here') }}"
+    "{% endif %}<|{{ 'model' if m.role == 'assistant' else m.role }}|>{{ m.content | trim }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|model|>\n{% endif %}"
+)
+"""In the manner of Gemma's: it writes the first token itself and refuses a system message."""
+
+IN_BRACKETS = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token }}[INST] {{ m.content | trim }} [/INST]"
+    "{% elif m.role == 'assistant' %} {{ m.content | trim }} {{ eos_token }}{% endif %}{% endfor %}"
+)
+"""In the manner of Llama 2's and Mistral's: nothing marks the assistant's turn, a blank stands before and after it."""
+
+
+def with_template(folder: Path, template: str, **options: Any) -> Prompts:
+    tokens = tokenizer(folder)
+    tokens.chat_template = template
+    return Prompts(tokens, Options(model="m", **options))
+
+
+def test_a_template_that_writes_the_first_token_gets_no_second_one(tiny: Path) -> None:
+    joined = with_template(tiny, NO_SYSTEM)
+    head, tail = joined.joined("1+1?", "2")
+    assert joined.tokenizer.decode(head) == "<s><|user|>1+1?</s>\n<|model|>\n"
+    assert joined.tokenizer.decode(tail) == "2</s>"
+
+
+def test_a_template_without_a_system_role_refuses_one_in_one_line(tiny: Path) -> None:
+    with pytest.raises(ModelError, match="no system role here"):
+        with_template(tiny, NO_SYSTEM, system="Be brief.")
+
+
+def test_a_template_in_brackets_ends_the_turn_with_the_end_of_sequence(tiny: Path) -> None:
+    joined = with_template(tiny, IN_BRACKETS)
+    head, tail = joined.joined("1+1?", "2")
+    assert joined.tokenizer.decode(head) == "<s>[INST] 1+1? [/INST]"
+    assert joined.tokenizer.decode(tail) == " 2 </s>"
