@@ -21,6 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = tmp_path_factory.mktemp("export") / "w"
     with example_registry() as registry:
         make_run(registry, workspace, "several", teacher=SLIPS, seeds=(0, 1))
+        make_run(registry, workspace, "ways", methods=("both", "instruct"))
     return workspace
 
 
@@ -30,11 +31,11 @@ def workspace(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "w"))
 
 
-def _export(workspace: Path, out: Path, *arguments: str) -> None:
+def _export(workspace: Path, out: Path, *arguments: str, name: str = "several") -> None:
     from sitkit.cli.export import export
 
     with example_registry() as registry:
-        words = ["several", str(out), *arguments, "--workspace", str(workspace)]
+        words = [name, str(out), *arguments, "--workspace", str(workspace)]
         export.main(words, obj=registry, standalone_mode=False)
 
 
@@ -79,6 +80,23 @@ def test_the_student_that_was_chosen_is_written_with_its_own_scores(
     }
     assert f"**{100 * values.pop():.1f} ±" in text
     assert not values
+
+
+@pytest.mark.parametrize(
+    ("method", "phase", "has", "lacks"),
+    [
+        ("both", "refine", ["Instruction-tuning on", "Refinement on", "| instruct |"], ["without instruction-tuning"]),
+        ("instruct", "instruct", ["Instruction-tuning on", "| instruct |"], ["Refinement on", "| refine |"]),
+    ],
+)
+def test_a_card_tells_which_way_the_student_was_taught(
+    workspace: Path, tmp_path: Path, method: str, phase: str, has: list[str], lacks: list[str]
+) -> None:
+    _export(workspace, tmp_path / "out", "--method", method, "--phase", phase, name="ways")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert [part for part in has if part not in text] == []
+    assert [part for part in lacks if part in text] == []
+    assert f"- {method}" in text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sitkit.errors import SettingError
+from sitkit.errors import PluginError, SettingError
 from sitkit.report.trackers import TENSORBOARD, check_trackers, log_run
 from tests.example_runs import example_registry, make_run
 
@@ -119,3 +119,16 @@ def test_checking_imports_no_tracker() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_tracker_that_fails_does_not_look_like_a_lost_run(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Offline:
+        @staticmethod
+        def init(**_: Any) -> None:
+            raise RuntimeError("no network")
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "trackio", Offline)
+    results = json.loads((made / "runs" / "one" / "results.json").read_text())
+    with pytest.raises(PluginError, match="trackio failed with RuntimeError: no network; the run itself is complete"):
+        log_run(["trackio"], made / "runs" / "one", results, made)

@@ -20,6 +20,11 @@ FORWARD = 256
 _VOCABULARY_TILE = 32768
 """Logits are made for so many vocabulary entries at a time, as TRL does."""
 
+_EXACT, _HALF = 1e-3, 0.3
+"""Nats by which a token's log-probability may differ in float32 and in half precision; a wrong mask gives many."""
+
+_MARK = "takes_the_short_way"
+
 _KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head"}
 _SPECIAL_HEADS = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 
@@ -42,14 +47,19 @@ class Unit:
         return self.head + sum(end - self.head - 1 for end in self.ends)
 
 
-def speed_up(model: Any, *, pairs: bool, tolerance: float) -> None:
+def speed_up(model: Any, *, pairs: bool) -> None:
     """Let a trainer's model take log-probabilities the short way; ``pairs``: the batch is chosen, then rejected.
 
-    ``model`` is what TRL has added its fused output layer to, inside PEFT's wrapper. On the first batch a few rows are
-    computed both ways; should any log-probability differ by more than ``tolerance`` nats (an architecture that reads
-    positions or masks in its own way), TRL's own forward stays.
+    ``model`` is what TRL has added its fused output layer to, inside PEFT's wrapper; once is enough. On the first batch
+    a few rows are computed both ways; should a log-probability differ by more than rounding explains (an architecture
+    that reads positions or masks in its own way), TRL's own forward stays.
     """
+    import torch
+
+    tolerance = _EXACT if model.dtype == torch.float32 else _HALF
     config = model.config.get_text_config()
+    if getattr(model.forward, _MARK, False):
+        return
     if any(getattr(config, name, None) not in (None, 1.0) for name in _SPECIAL_HEADS):
         return
     if hasattr(config, "output_router_logits") or config._attn_implementation not in ("sdpa", "eager"):
@@ -67,6 +77,7 @@ def speed_up(model: Any, *, pairs: bool, tolerance: float) -> None:
             return theirs(**kwargs)
         return _fused(self, kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"], pairs=pairs)
 
+    setattr(forward, _MARK, True)
     model.forward = MethodType(forward, model)
 
 
@@ -75,7 +86,9 @@ def _agree(model: Any, theirs: Callable[..., Any], kwargs: dict[str, Any], *, pa
 
     count = len(kwargs["input_ids"])
     rows = sorted({0, count // 2 - 1, count // 2, count - 1} if pairs else {0, count - 1})
-    few = {key: value[rows] if isinstance(value, torch.Tensor) and value.dim() else value for key, value in kwargs.items()}
+    few = {
+        key: value[rows] if isinstance(value, torch.Tensor) and value.dim() else value for key, value in kwargs.items()
+    }
     training = model.training
     model.eval()
     try:
@@ -207,7 +220,7 @@ def _mask(units: Sequence[Unit], width: int, device: Any, model: Any) -> Any:
     query, key = steps[None, :, None], steps[None, None, :]
     seen = (key <= query) & ~((query >= turns) & (key >= begins) & (key < turns))
     seen = seen[:, None]
-    if model.config._attn_implementation == "eager":
+    if model.config.get_text_config()._attn_implementation == "eager":
         smallest = torch.finfo(model.dtype).min
         return torch.zeros(seen.shape, dtype=model.dtype, device=device).masked_fill(~seen, smallest)
     return seen

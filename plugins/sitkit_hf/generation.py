@@ -1,4 +1,4 @@
-"""Complete prompts in length-sorted batches that rows leave as they finish."""
+"""Complete prompts in length-sorted batches that rows leave as they finish, each beginning read once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from sitkit.errors import ModelError
 from sitkit.types import Generation, Prompt
-from sitkit_hf.memory import free_memory, generation_rows, out_of_memory
+from sitkit_hf.fast_prefill import families, read
+from sitkit_hf.memory import MOST_ROWS, free_memory, generation_rows, out_of_memory
 from sitkit_hf.prompts import Prompts
 from sitkit_hf.sampling import Greedy, GumbelRows, row_seed
 from sitkit_hf.stopping import Stops
@@ -33,21 +34,25 @@ class Row:
 def complete(
     model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, *, batch_size: int = 0
 ) -> Iterator[tuple[str, str]]:
-    """Yield (prompt id, completion) batch by batch, longest prompts first.
+    """Yield (prompt id, completion) as rows finish, in batches of the longest prompts first.
 
     A batch that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
     """
-    rows = _rows(model, prompts, wanted, generation)
-    if not rows:
+    waiting = in_order(_rows(model, prompts, wanted, generation))
+    if not waiting:
         return
     stops = Stops(prompts.tokenizer, generation.stop)
     most = batch_size
-    done = 0
-    while done < len(rows):
-        size = most or generation_rows(model, len(rows[done].tokens) + rows[done].limit)
-        batch = rows[done : done + size]
+    while waiting:
+        size = most or generation_rows(model, max(len(row.tokens) + row.limit for row in waiting[:MOST_ROWS]))
+        batch = waiting[:size]
+        done: set[str] = set()
         try:
-            written = decode(model, batch, prompts, stops, generation.temperature)
+            decoding = Decoding(model, batch, prompts, stops, generation.temperature)
+            while decoding.going:
+                for row, tokens in decoding.step():
+                    done.add(row.id)
+                    yield row.id, stops.text(tokens)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -57,10 +62,10 @@ def complete(
                 ) from error
             most = len(batch) // 2
         else:
-            done += len(batch)
-            for row, tokens in zip(batch, written, strict=True):
-                yield row.id, stops.text(tokens)
+            waiting = waiting[len(batch) :]
             continue
+        # What had finished is handed out already.
+        waiting = [row for row in batch if row.id not in done] + waiting[len(batch) :]
         free_memory(after_failure=True)
 
 
@@ -82,63 +87,89 @@ def _rows(model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Ge
         _LOG.warning(
             "%d of %d prompts are longer than the model's %d positions allow; cut on the left", cut, len(rows), longest
         )
-    return sorted(rows, key=lambda row: (-len(row.tokens) - row.limit, row.id))
+    return rows
 
 
-def decode(model: Any, rows: Sequence[Row], prompts: Prompts, stops: Stops, temperature: float) -> list[list[int]]:
-    """Return the token ids each row writes, end tokens left out; in float32 and greedy, those of ``model.generate``."""
-    import torch
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Return rows longest first, and those beside each other that share their beginning."""
+    ordered = sorted(rows, key=lambda row: (-len(row.tokens) - row.limit, row.id))
+    kin = families([row.tokens for row in ordered])
+    groups = [sorted(family.rows) for family in kin] or [[index] for index in range(len(ordered))]
+    return [ordered[index] for group in sorted(groups) for index in group]
 
-    with torch.inference_mode():
-        return _decode(model, rows, prompts, stops, temperature)
 
+class Decoding:
+    """A batch under way. In float32 and greedy, each row writes the tokens that ``model.generate`` writes for it."""
 
-def _decode(model: Any, rows: Sequence[Row], prompts: Prompts, stops: Stops, temperature: float) -> list[list[int]]:
-    import torch
-    from transformers import DynamicCache
+    def __init__(self, model: Any, rows: Sequence[Row], prompts: Prompts, stops: Stops, temperature: float) -> None:
+        """Read the prompts. Raises what the model raises where memory runs out."""
+        import torch
 
-    device = model.device
-    width = max(len(row.tokens) for row in rows)
-    pad = prompts.tokenizer.pad_token_id or 0
-    # On the left: with padding between prompt and answer, most answers come out wrong.
-    ids = torch.tensor([[pad] * (width - len(row.tokens)) + row.tokens for row in rows], device=device)
-    mask = torch.tensor([[0] * (width - len(row.tokens)) + [1] * len(row.tokens) for row in rows], device=device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    pick = GumbelRows([row.seed for row in rows], temperature, device) if temperature > 0 else Greedy()
-    cache = DynamicCache(config=model.config)
-    written: list[list[int]] = [[] for _ in rows]
-    alive = list(range(len(rows)))
-    finished = [False] * len(rows)
-    ends = frozenset(prompts.ends)
+        self.model = model
+        self.stops = stops
+        self.ends = frozenset(prompts.ends)
+        self.alive: list[tuple[Row, list[int]] | None] = [(row, []) for row in rows]
+        with torch.inference_mode():
+            self._read = read(model, [row.tokens for row in rows], prompts.tokenizer.pad_token_id or 0)
+        self._pick = GumbelRows([row.seed for row in rows], temperature, model.device) if temperature > 0 else Greedy()
 
-    while True:
-        logits = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
+    @property
+    def going(self) -> bool:
+        """Whether any row has still to write."""
+        return bool(self.alive)
+
+    def step(self) -> list[tuple[Row, list[int]]]:
+        """Write one token of every row, and return the rows that ended with it, end tokens left out."""
+        import torch
+
+        with torch.inference_mode():
+            chosen = self._pick.choose(self._read.logits)
+            ended = self._write(chosen.tolist())
+            going = [slot for slot, one in enumerate(self.alive) if one is not None]
+            if not going:
+                self.alive = []
+                return ended
+            if len(self.alive) - len(going) >= _COMPACT * len(self.alive):
+                chosen = self._keep(going, chosen)
+            self._forward(chosen)
+        return ended
+
+    def _write(self, tokens: Sequence[int]) -> list[tuple[Row, list[int]]]:
+        ended = []
+        for slot, (one, token) in enumerate(zip(self.alive, tokens, strict=True)):
+            if one is None:
+                continue
+            row, written = one
+            if token not in self.ends:
+                written.append(token)
+                if len(written) < row.limit and not self.stops.reached(written):
+                    continue
+            ended.append(one)
+            self.alive[slot] = None
+        return ended
+
+    def _keep(self, slots: Sequence[int], chosen: Any) -> Any:
+        import torch
+
+        kept = torch.tensor(slots, device=chosen.device)
+        state = self._read
+        state.cache.batch_select_indices(kept)
+        state.mask, state.last = state.mask[kept], state.last[kept]
+        self._pick.keep(kept)
+        self.alive = [self.alive[slot] for slot in slots]
+        return chosen[kept]
+
+    def _forward(self, chosen: Any) -> None:
+        import torch
+
+        state = self._read
+        state.mask = torch.cat([state.mask, state.mask.new_ones(len(chosen), 1)], dim=1)
+        state.last = state.last + 1
+        state.logits = self.model(
+            input_ids=chosen[:, None],
+            attention_mask=state.mask,
+            position_ids=state.last[:, None],
+            past_key_values=state.cache,
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        chosen = pick.choose(logits)
-        for row, token in zip(alive, chosen.tolist(), strict=True):
-            if finished[row]:
-                continue
-            if token in ends:
-                finished[row] = True
-                continue
-            written[row].append(token)
-            finished[row] = len(written[row]) >= rows[row].limit or stops.reached(written[row])
-        going = [slot for slot, row in enumerate(alive) if not finished[row]]
-        if not going:
-            return written
-        last = positions[:, -1]
-        if len(alive) - len(going) >= _COMPACT * len(alive):
-            kept = torch.tensor(going, device=device)
-            cache.batch_select_indices(kept)
-            pick.keep(kept)
-            mask, chosen, last = mask[kept], chosen[kept], last[kept]
-            alive = [alive[slot] for slot in going]
-        ids = chosen[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        positions = last[:, None] + 1

@@ -191,11 +191,12 @@ def keep_differentiable(model: Any) -> None:
 def merge(model: Any, adapter: Path) -> Any:
     """Return the model with the adapter merged into its weights, in place. Raises `ModelError` if it does not fit."""
     import torch
-    from peft import PeftModel
 
     try:
         # PEFT draws first weights before it loads the adapter's.
         with quiet(), torch.random.fork_rng():
+            from peft import PeftModel
+
             return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (ValueError, KeyError, OSError) as error:
         raise ModelError(f"cannot use the adapter in {adapter}: {str(error).splitlines()[0]}") from error

@@ -10,6 +10,14 @@ _DRAW = 1 << 15
 """Random numbers drawn at a time for a row. A constant, so that a row's stream does not depend on the batch."""
 
 
+_BRIEF = 8
+"""On a CPU the first draw is of so many steps only: many an answer is a few tokens, and noise is a third of the work.
+
+A CPU's generator gives the beginning of a longer draw the same numbers, so a row that goes on draws its first numbers
+again, with the rest of them, and its stream is the same.
+"""
+
+
 def row_seed(seed: int, prompt_id: str) -> int:
     """Return the seed of a row's stream, 63 bits of sha256 over the run's seed and the prompt's id."""
     digest = hashlib.sha256(f"{seed}\0{prompt_id}".encode()).digest()
@@ -26,15 +34,20 @@ class GumbelRows:
         import torch
 
         self.temperature = temperature
-        self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
+        self.generators = _generators(seeds, device)
+        self.seeds = list(seeds)
+        self.brief = _BRIEF if torch.device(device).type == "cpu" else 0
         self.step = 0
         self.noise: Any = None
 
     def choose(self, logits: Any) -> Any:
         """Return the next token of each row: shape (rows,) from logits of shape (rows, vocabulary)."""
         steps = max(1, _DRAW // logits.shape[1])
-        if self.step % steps == 0:
-            self.noise = self._draw(steps, logits.shape[1], logits.device)
+        brief = self.brief if self.brief < steps else 0
+        if self.step == 0 and brief:
+            self.noise = self._draw(_generators(self.seeds, logits.device), brief, logits)
+        elif self.step == brief or self.step % steps == 0:
+            self.noise = self._draw(self.generators, steps, logits)
         noise = self.noise[:, self.step % steps]
         self.step += 1
         return (logits.float() / self.temperature + noise).argmax(dim=-1)
@@ -42,15 +55,22 @@ class GumbelRows:
     def keep(self, rows: Any) -> None:
         """Go on with these rows only: indices as a tensor of shape (rows kept,)."""
         self.generators = [self.generators[row] for row in rows.tolist()]
+        self.seeds = [self.seeds[row] for row in rows.tolist()]
         self.noise = self.noise[rows]
 
-    def _draw(self, steps: int, vocabulary: int, device: Any) -> Any:
+    def _draw(self, generators: Sequence[Any], steps: int, logits: Any) -> Any:
         import torch
 
-        drawn = torch.empty(len(self.generators), steps, vocabulary, device=device)
-        for row, generator in zip(drawn, self.generators, strict=True):
+        drawn = torch.empty(len(generators), steps, logits.shape[1], device=logits.device)
+        for row, generator in zip(drawn, generators, strict=True):
             row.exponential_(generator=generator)
         return drawn.clamp_(min=torch.finfo(torch.float32).tiny).log_().neg_()
+
+
+def _generators(seeds: Sequence[int], device: Any) -> list[Any]:
+    import torch
+
+    return [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
 
 
 class Greedy:

@@ -11,6 +11,7 @@ from sitkit.settings import InstructSettings
 from sitkit.types import Demonstration, Progress, TrainingReport
 from sitkit_hf.borrowing import adapted, own_randomness
 from sitkit_hf.examples import Examples, completions
+from sitkit_hf.fast_logprobs import speed_up
 from sitkit_hf.loading import Models
 from sitkit_hf.prompts import Prompts, end_tokens
 from sitkit_hf.quiet import quiet
@@ -112,6 +113,7 @@ def fine_tune(
                 eval_dataset=Dataset.from_list(held_out.rows) if held_out.rows else None,
                 processing_class=job.models.tokenizer(),
             )
+            speed_up(model.get_base_model(), pairs=False)
             train(job, trainer, start)
             save_adapter(model, job.out, job.models.options.name)
             rows = curve(trainer)

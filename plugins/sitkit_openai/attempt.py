@@ -35,7 +35,7 @@ def judge_body(found: Json) -> Verdict:
     return judge(found)
 
 
-def judge_error(error: Exception) -> Verdict:
+def judge_error(error: Exception, model: str) -> Verdict:
     """Judge what the client raised. Nothing of the exception is kept, for it holds the request and its key."""
     import openai
 
@@ -45,7 +45,7 @@ def judge_error(error: Exception) -> Verdict:
     if isinstance(error, openai.APIStatusError):
         headers = {name.lower(): value for name, value in error.response.headers.items()}
         text = error.response.text
-        return refused(error.status_code, headers, text, error_of(_json(text)))
+        return refused(error.status_code, headers, text, error_of(_json(text)), model)
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__
         name = type(cause).__name__

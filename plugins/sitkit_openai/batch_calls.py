@@ -121,14 +121,14 @@ class BatchCalls:
             try:
                 return call()
             except Exception as error:
-                verdict = judge_error(error)
+                verdict = judge_error(error, self.options.model)
             self._wait_or_raise(verdict, attempt, what)
 
     def _once(self, call: Callable[[], Any]) -> Json | Verdict:
         try:
             return read_body(call().content)
         except Exception as error:
-            return judge_error(error)
+            return judge_error(error, self.options.model)
 
     def _wait_or_raise(self, verdict: Verdict, attempt: int, what: str) -> None:
         if not verdict.passing or attempt > self.options.retries:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 
 _STAGGER = 0.003
 """Seconds between the first calls. Calls that start together come back together from a steady server, and then wait
@@ -28,34 +25,27 @@ class Pace:
         self._halved = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[float]:
-        """Wait for a place, hold it, and yield the time at which the call starts."""
-        await self._enter()
-        try:
-            await self._spread()
-            yield _now()
-        finally:
-            self.flying -= 1
-            self._wake()
-
-    async def _enter(self) -> None:
+    async def enter(self) -> None:
+        """Wait for a place and take it; `leave` gives it back."""
+        await self._spread()
         while True:
-            pause = self._until - _now()
-            if pause > 0:
-                await asyncio.sleep(pause)
-            elif self.flying < int(self.limit):
+            await self.pause()
+            if self.flying < int(self.limit):
                 self.flying += 1
                 return
-            else:
-                turn = asyncio.get_running_loop().create_future()
-                self._waiting.append(turn)
-                try:
-                    await turn
-                except asyncio.CancelledError:
-                    # The turn may have come in the same moment: the next one in line must not miss it.
-                    self._wake()
-                    raise
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                # The turn may have come in the same moment: the next one in line must not miss it.
+                self._wake()
+                raise
+
+    async def pause(self) -> None:
+        """Wait for as long as the endpoint has asked for."""
+        while (rest := self._until - now()) > 0:
+            await asyncio.sleep(rest)
 
     async def _spread(self) -> None:
         if self._begun < self.most:
@@ -70,12 +60,17 @@ class Pace:
             if not turn.done():
                 turn.set_result(None)
 
+    def leave(self) -> None:
+        """Give a place back."""
+        self.flying -= 1
+        self._wake()
+
     def limited(self, started: float, wait: float | None) -> None:
         """Take note of a rate limit that met a call started at ``started``; calls of one burst halve only once."""
         if wait is not None:
-            self._until = max(self._until, _now() + wait)
+            self._until = max(self._until, now() + wait)
         if started > self._halved:
-            self._halved = _now()
+            self._halved = now()
             self.limit = max(1.0, self.limit / 2)
 
     def answered(self) -> None:
@@ -84,5 +79,6 @@ class Pace:
         self._wake()
 
 
-def _now() -> float:
+def now() -> float:
+    """Return the running loop's time."""
     return asyncio.get_running_loop().time()

@@ -22,6 +22,10 @@ _TOO_LONG = re.compile(
     r"|reduce the length|max_model_len|longer than the model",
     re.IGNORECASE,
 )
+_NOT_THERE = re.compile(
+    r"not found|does not exist|no such|unknown|invalid model|not a valid|unavailable|not supported|pinned to",
+    re.IGNORECASE,
+)
 _HINTS = {
     "seed": "leave it out with seed=off",
     "stop": "leave it out with stop=off",
@@ -34,8 +38,11 @@ _HINTS = {
 _DETAIL = 300
 
 
-def refused(status: int, headers: Mapping[str, str], text: str, error: Json) -> Verdict:
-    """Judge a reply by its HTTP status, its headers, its body's text and the ``error`` object found in it, if any."""
+def refused(status: int, headers: Mapping[str, str], text: str, error: Json, model: str = "") -> Verdict:
+    """Judge a reply by its HTTP status, its headers, its body's text and the ``error`` object found in it, if any.
+
+    ``model`` is the one asked for, by which an endpoint that has another is known.
+    """
     code, message, field = _parts(error)
     said = f"HTTP {status}" + (f": {message}" if message else _page(text))
     wait = retry_after(headers)
@@ -53,7 +60,7 @@ def refused(status: int, headers: Mapping[str, str], text: str, error: Json) -> 
         return _stop(f"the key was refused ({said})")
     if status == 403:
         return _stop(f"the key may not do this ({said})")
-    if status in (404, 405, 410) or code == "model_not_found":
+    if status in (404, 405, 410) or code == "model_not_found" or _no_such(model, message):
         return _stop(f"not found: is the model's name right, and base_url=? ({said})")
     if field in _HINTS and (code in _WRONG_FIELD or _names(field, message)):
         return _stop(f"the endpoint does not take {field} as it is: {_HINTS[field]} ({said})")
@@ -64,6 +71,11 @@ def refused(status: int, headers: Mapping[str, str], text: str, error: Json) -> 
 
 def _stop(why: str) -> Verdict:
     return Verdict(outcomes.BAD_REQUEST, why, fatal=why, billed=False)
+
+
+def _no_such(model: str, message: str) -> bool:
+    quoted = re.search(rf"['\"`]{re.escape(model)}['\"`]", message) if model else None
+    return quoted is not None and _NOT_THERE.search(message) is not None
 
 
 def _names(field: str, message: str) -> bool:

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from sitkit.errors import TeacherError
@@ -14,7 +16,7 @@ from sitkit_openai import outcomes
 from sitkit_openai.attempt import backoff, client_options, judge_content, judge_error, shown
 from sitkit_openai.money import Ledger
 from sitkit_openai.options import Options
-from sitkit_openai.pace import Pace
+from sitkit_openai.pace import Pace, now
 from sitkit_openai.requests import Ask, body
 from sitkit_openai.tokens import bound
 from sitkit_openai.verdict import Verdict
@@ -41,6 +43,24 @@ _BEARER = {"security": {"bearer_auth": True}}
 """Only the key for the API is sent, never one for administration."""
 
 _ENDPOINTS_FAULT = frozenset(outcomes.PASSING - {outcomes.EMPTY})
+
+
+class _StoppedError(Exception):
+    """No further call may start."""
+
+
+@dataclass(eq=False)
+class _Flight:
+    """One attempt: whether it has a place and money is held for it, when it started, and its time limit."""
+
+    worst: float
+    placed: bool = False
+    held: bool = False
+    started: float = 0.0
+    limit: asyncio.Timeout | None = None
+
+
+_FLIGHT: ContextVar[_Flight] = ContextVar("sitkit-openai-flight")
 
 
 class Run:
@@ -72,6 +92,7 @@ class Run:
         self._last_answer = float("-inf")
         self._reached = self._told = False
         self._hopeless = 0
+        self._told_until = 0.0
 
     async def everything(self, asks: Sequence[Ask], generation: Generation) -> None:
         """Ask everything. Raises `TeacherError`, once what is in flight has come back, if going on makes no sense."""
@@ -92,13 +113,18 @@ class Run:
             raise TeacherError(f"openai:{self.options.model} at {self.options.host}: {self.stopped}")
 
     def _client_options(self) -> dict[str, Any]:
+        import httpx2
         import openai
 
         settings = client_options(self.options, self.key)
         # Every call in flight keeps its connection, which the client's default does for a hundred.
         most = self.options.concurrency
-        limits = openai.DefaultAsyncHttpxClient(limits=_limits(most), timeout=settings["timeout"])
-        return {**settings, "http_client": limits}
+        http = openai.DefaultAsyncHttpxClient(
+            limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
+            timeout=settings["timeout"],
+            event_hooks={"request": [self._take_off]},
+        )
+        return {**settings, "http_client": http}
 
     async def _all(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         stop = asyncio.create_task(self._stop.wait())
@@ -129,16 +155,15 @@ class Run:
         into = out = counted = tries = 0
         since = time.monotonic()
         while True:
-            async with self.pace.slot() as started:
-                while not self.room():
-                    await asyncio.sleep(0.01)
-                if not await self._afford(worst):
-                    return None
-                verdict = await self._call(client, asked, worst)
+            flight = _Flight(worst)
+            try:
+                verdict = await self._call(client, asked, flight)
+            except _StoppedError:
+                return None
             tries += 1
             into += verdict.prompt_tokens or 0
             out += verdict.completion_tokens or 0
-            self._learn(verdict, started)
+            self._learn(verdict, flight.started)
             if not verdict.passing:
                 break
             # While others are answered, a rate limit says nothing against this prompt.
@@ -157,6 +182,56 @@ class Run:
             ask.id, verdict.completion, verdict.outcome, shown(detail, self.hidden), verdict.reasoning, into, out
         )
 
+    async def _call(self, client: Any, asked: Json, flight: _Flight) -> Verdict:
+        _FLIGHT.set(flight)
+        # A call that is cancelled, lost or garbled may have been billed in full.
+        spent = flight.worst
+        try:
+            verdict = await self._send(client, asked, flight)
+            spent = self._spent(verdict, flight.worst)
+            return verdict
+        finally:
+            if flight.placed:
+                self.pace.leave()
+            if flight.held:
+                self.ledger.settle(flight.worst, spent)
+                self._back.set()
+
+    async def _send(self, client: Any, asked: Json, flight: _Flight) -> Verdict:
+        import httpx2
+
+        try:
+            # The client's time-out is one of silence: a reply that drips in would never meet it.
+            async with asyncio.timeout(None) as flight.limit:
+                # What `chat.completions.create` does, without checking the body against OpenAI's own types, which
+                # other endpoints go beyond, and which takes longer than all the rest of a call.
+                reply = await client.post("/chat/completions", body=asked, cast_to=httpx2.Response, options=_BEARER)
+        except _StoppedError:
+            raise
+        except Exception as error:
+            return judge_error(error, self.options.model)
+        return judge_content(reply.content)
+
+    async def _take_off(self, request: object) -> None:
+        """Wait until a request, ready to be sent, may be: the client calls this between the two.
+
+        So that requests are made while others are in flight, and a place stands for nothing but a call in flight.
+        """
+        flight = _FLIGHT.get()
+        if flight.placed:  # a redirect
+            return
+        await self.pace.enter()
+        flight.placed = True
+        while not self.room():
+            await asyncio.sleep(0.01)
+        if not await self._afford(flight.worst):
+            raise _StoppedError
+        flight.held = True
+        await self.pace.pause()
+        flight.started = now()
+        if flight.limit is not None:
+            flight.limit.reschedule(flight.started + self.options.timeout)
+
     async def _afford(self, worst: float) -> bool:
         while self.stopped is None:
             if self.ledger.fits(worst):
@@ -168,30 +243,6 @@ class Run:
             self._back.clear()
             await self._back.wait()
         return False
-
-    async def _call(self, client: Any, asked: Json, worst: float) -> Verdict:
-        # A call that is cancelled, lost or garbled may have been billed in full.
-        spent = worst
-        try:
-            verdict = await self._send(client, asked)
-            spent = self._spent(verdict, worst)
-            return verdict
-        finally:
-            self.ledger.settle(worst, spent)
-            self._back.set()
-
-    async def _send(self, client: Any, asked: Json) -> Verdict:
-        import httpx2
-
-        try:
-            # The client's time-out is one of silence: a reply that drips in would never meet it.
-            async with asyncio.timeout(self.options.timeout):
-                # What `chat.completions.create` does, without checking the body against OpenAI's own types, which
-                # other endpoints go beyond, and which takes longer than all the rest of a call.
-                reply = await client.post("/chat/completions", body=asked, cast_to=httpx2.Response, options=_BEARER)
-        except Exception as error:
-            return judge_error(error)
-        return judge_content(reply.content)
 
     def _spent(self, verdict: Verdict, worst: float) -> float:
         if not verdict.billed:
@@ -220,8 +271,9 @@ class Run:
             return
         if wait > _LONGEST_WAIT:
             self._end(f"the endpoint asks to wait {wait / 3600:.0f} hours; the same command goes on later")
-        else:
-            until = time.strftime("%H:%M:%S", time.localtime(time.time() + wait))
+        elif time.time() + wait > self._told_until + _LONG_WAIT:
+            self._told_until = time.time() + wait
+            until = time.strftime("%H:%M:%S", time.localtime(self._told_until))
             _LOG.warning("openai:%s: the endpoint's rate limit holds until %s", self.options.model, until)
 
     def _given_up(self, verdict: Verdict) -> None:
@@ -244,9 +296,3 @@ def _checked(waiting: set[asyncio.Task[None]], done: set[asyncio.Task[Any]]) -> 
     for task in waiting & done:
         task.result()
     return waiting - done
-
-
-def _limits(most: int) -> Any:
-    import httpx2
-
-    return httpx2.Limits(max_connections=most, max_keepalive_connections=most)

@@ -10,7 +10,6 @@ import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
@@ -129,9 +128,10 @@ class Engine:
             return None
         from vllm.lora.request import LoRARequest
 
-        # vLLM knows an adapter by its number, so a folder that was written anew needs a new one.
+        # vLLM knows an adapter by its number, so a folder that was written anew needs a new one; a path that is not
+        # absolute might be taken for a hub id.
         number = self._adapters.setdefault(adapter.identity, len(self._adapters) + 1)
-        return LoRARequest(f"adapter-{number}", number, str(Path(adapter.folder)))
+        return LoRARequest(f"adapter-{number}", number, str(adapter.folder.absolute()))
 
 
 def _one_line(error: BaseException) -> str:

@@ -25,6 +25,7 @@ class Options:
     dtype: str = "bfloat16"
     chat_template: str = "auto"
     system: str | None = None
+    thinking: bool = False
     trust_remote_code: bool = False
     engine: Mapping[str, object] = field(default_factory=dict)
 
@@ -58,7 +59,18 @@ ENGINE: Mapping[str, Callable[[str], object]] = {
 
 
 HF: Mapping[str, Callable[[str], object]] = dict.fromkeys(
-    ("quantize", "dtype", "revision", "chat_template", "trust_remote_code", "device", "batch_size", "system"), str
+    (
+        "quantize",
+        "dtype",
+        "revision",
+        "chat_template",
+        "trust_remote_code",
+        "device",
+        "batch_size",
+        "system",
+        "thinking",
+    ),
+    str,
 )
 """Options that go to ``hf:`` as they are, which reads them. Those that change prompts or weights are followed here too,
 so an option that ``hf:`` gains later is refused until it is."""
@@ -80,6 +92,7 @@ def read(spec: Spec, make_hf: Callable[[Spec], T]) -> tuple[T, Options]:
         dtype="bfloat16" if dtype == "auto" else dtype,
         chat_template=plain.get("chat_template", "auto"),
         system=plain.get("system"),
+        thinking=boolean(plain.get("thinking", "no")),
         trust_remote_code=boolean(plain.get("trust_remote_code", "no")),
         engine={key: value for key, value in parsed.items() if key in ENGINE},
     )

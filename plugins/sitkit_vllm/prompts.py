@@ -1,24 +1,29 @@
 """From prompts to tokens by the rule of the student ``hf``, so that both engines start from the same ones.
 
-Plain: the prompt as it is. With a chat template: one user message after an optional system message, and a template
-that can think is told not to. docs/vllm.md states the rule; a test holds it to what ``hf`` does, token for token.
+Plain: the prompt as it is. With a chat template: one user message after an optional system message; a template that can
+think is told not to, unless ``thinking=true``. docs/vllm.md states the rule; a test holds it to what ``hf`` does, token
+for token.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from sitkit.answers.thinking import CLOSES, OPENS
 from sitkit.errors import ModelError
 from sitkit_vllm.options import Options
 
 
 class Prompts:
-    """A tokenizer and whether prompts go through its chat template."""
+    """A tokenizer and whether prompts go through its chat template.
+
+    ``opening`` is what the template has written of a thinking block already, where the model may think.
+    """
 
     def __init__(self, tokenizer: Any, options: Options, ends: frozenset[int] = frozenset()) -> None:
         """Take the tokenizer, and the token ids that end a sequence beside its own.
 
-        Raises `ModelError` where a chat template or a system prompt is asked for and there is no template.
+        Raises `ModelError` where a chat template, or what only one can do, is asked for and there is none.
         """
         self._tokenizer = tokenizer
         self._system = options.system
@@ -28,6 +33,10 @@ class Prompts:
         self._template = has_template and options.chat_template != "off"
         if self._system and not self._template:
             raise ModelError(f"system= needs a chat template, and the tokenizer of {options.name} has none")
+        self._thinking = options.thinking
+        if self._thinking and not self._template:
+            raise ModelError(f"thinking=true needs a chat template, and the tokenizer of {options.name} has none")
+        self.opening = OPENS if self._template and self._render("?").rstrip().endswith(OPENS) else ""
         self._ends = ends | ({int(tokenizer.eos_token_id)} if tokenizer.eos_token_id is not None else set())
 
     def tokens(self, text: str) -> list[int]:
@@ -45,10 +54,13 @@ class Prompts:
         messages.append({"role": "user", "content": text})
         try:
             rendered = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=self._thinking
             )
         except TemplateError as error:
             raise ModelError(f"the chat template refuses these messages: {error}") from error
+        if not self._thinking and rendered.rstrip().endswith(OPENS):
+            # Some templates begin to think whatever they are told.
+            return f"{rendered.rstrip()}\n\n{CLOSES}\n\n"
         return str(rendered)
 
     def _ids(self, text: str, *, special: bool) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sitkit.answers.thinking import apart
 from sitkit.errors import ModelError, TeacherError
 from sitkit.types import (
     ANSWERED,
@@ -22,7 +23,6 @@ from sitkit_vllm.fallback import Fallback
 from sitkit_vllm.installed import vllm_version
 from sitkit_vllm.options import Options
 from sitkit_vllm.student import engine_fingerprint
-from sitkit_vllm.thinking import split_reasoning
 
 
 class VllmTeacher:
@@ -78,18 +78,23 @@ class VllmTeacher:
         from sitkit_vllm.prompts import load_prompts
 
         try:
-            done = complete(self.engine, load_prompts(self.options), None, prompts, generation)
-            for name, (_, request, written) in zip(ids, done, strict=True):
-                yield reply(name, request, written)
+            asked = load_prompts(self.options)
+            for name, (_, request, written) in zip(
+                ids, complete(self.engine, asked, None, prompts, generation), strict=True
+            ):
+                yield reply(name, request, written, asked.opening)
         except ModelError as error:
             raise TeacherError(str(error)) from error
 
 
-def reply(name: str, request: Request, written: Written) -> Reply:
-    """Return what was written as a reply: a think-block apart, cut short at the limit, or no answer at all."""
-    reasoning, answer = split_reasoning(written.text)
+def reply(name: str, request: Request, written: Written, opening: str = "") -> Reply:
+    """Return what was written as a reply: what was thought apart, cut short at the limit, or no answer at all.
+
+    ``opening`` is what the prompt held of a thinking block already.
+    """
+    thought = apart(opening + written.text)
     outcome, detail = (TRUNCATED if written.truncated else ANSWERED), ""
-    if not answer:
-        outcome = "no answer after reasoning" if reasoning else "empty reply"
-        detail = f"{written.tokens} tokens were written" + (", up to the limit" if written.truncated else "")
-    return Reply(name, answer, outcome, detail, reasoning, len(request.tokens), written.tokens)
+    if not thought.answer and not written.truncated:
+        outcome = "empty reply"
+        detail = "there is reasoning but no answer" if thought.reasoning else f"{written.tokens} tokens without text"
+    return Reply(name, thought.answer, outcome, detail, thought.reasoning, len(request.tokens), written.tokens)

@@ -21,12 +21,14 @@ class Private:
     def __init__(self, folders: Iterable[Path]) -> None:
         roots = {str(form) for folder in folders for form in (folder, folder.absolute(), folder.resolve())}
         # The longest first, and nothing as short as "/" or ".", which stands in every text.
-        self._roots = sorted((root for root in roots if len(root) > 2), key=len, reverse=True)
+        known = sorted((root for root in roots if len(root) > 2), key=len, reverse=True)
+        # A name that only starts like a folder is another folder's: it is left for the rule for any rooted path.
+        self._roots = [re.compile(rf"{re.escape(root)}(?:([/\\])|(?![\w.-]))") for root in known]
 
     def text(self, text: str) -> str:
         """Return the text with each path cut down to its last part."""
         for root in self._roots:
-            text = text.replace(root, _ANYWHERE)
+            text = root.sub(lambda found: "/" if found[1] else _ANYWHERE, text)
         return _ROOTED.sub(lambda found: found[1], text)
 
     def spec(self, text: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sitkit.errors import SettingError, suggestion
+from sitkit.errors import PluginError, SettingError, SitkitError, suggestion
 from sitkit.report.one_arm import ARM, belongs
 from sitkit.report.stored import Stored
 from sitkit.store import disk_errors
@@ -58,12 +58,19 @@ def log_run(trackers: Sequence[str], run_folder: Path, results: Json, workspace:
     TensorBoard's event files lie in ``RUN/tensorboard``, written anew each time; wandb and trackio get one run of the
     run's name in the project WANDB_PROJECT or TRACKIO_PROJECT (else "sitkit"), at their own places. Accuracies stand
     at step 0 (baseline), 1 (instruct) and 2 (refine). Raises `SettingError` as `check_trackers` does, and
-    `StoreError` or `DiskFullError` if files cannot be written.
+    `StoreError` or `DiskFullError` if files cannot be written, and `PluginError` for whatever else a tracker raises.
     """
     check_trackers(trackers)
     series = [*scores(results), *counts(results), *curves(results, Stored(workspace))]
     for name in dict.fromkeys(trackers):
-        _LOGGERS[name](run_folder, results, series)
+        try:
+            _LOGGERS[name](run_folder, results, series)
+        except (SitkitError, OSError):
+            raise
+        except Exception as error:
+            # Other people's code, and often a network: what it raises must not look like a lost run.
+            told = f"{type(error).__name__}: {error}"
+            raise PluginError(f"the tracker {name} failed with {told}; the run itself is complete") from error
 
 
 def scores(results: Json) -> Iterator[Series]:

@@ -114,6 +114,20 @@ def test_the_phase_that_was_exported_is_the_last_one_shown(tmp_path: Path) -> No
     assert "50% of the training questions" in text
 
 
+def test_a_student_that_was_refined_untaught_says_so(tmp_path: Path) -> None:
+    results = _results()
+    results["arms"][0] |= {"train_on": [], "instruct": None, "method": "refine"}
+    results["scores"] = [
+        {**row, "train_on": [], "method": "refine"} for row in results["scores"] if row["phase"] != "instruct"
+    ]
+    card = _card(tmp_path, results)
+    assert "without instruction-tuning before" in card.text
+    assert "Instruction-tuning on" not in card.text
+    assert "sft" not in card.data.tags
+    assert "- refine\n" in card.text, "the recipe has the method"
+    assert "| instruct |" not in card.text
+
+
 def test_settings_are_those_that_determined_the_stages(tmp_path: Path) -> None:
     store = Store(tmp_path / "w")
     for stage, key, material in (
@@ -186,6 +200,10 @@ def test_a_known_folder_is_gone_whatever_its_name_holds(parts: list[tuple[str, s
     folder = Path("/rooted", *(between.join(part) for part in parts))
     text = Private([folder]).text(f"see {folder}/file in it")
     assert text == "see file in it"
+
+
+def test_a_folder_whose_name_starts_like_a_known_one_is_cut_too() -> None:
+    assert Private([Path("/root")]).text("in /root-of-it/a/b and /root and /root/c") == "in b and … and c"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,14 @@ INSTRUCT = InstructSettings(
     epochs=3, batch_size=8, micro_batch_size=2, learning_rate=5e-3, lora_r=4, lora_dropout=0.0, max_length=128
 )
 REFINE = RefineSettings(
-    max_steps=6, batch_size=4, micro_batch_size=2, learning_rate=2e-3, max_length=128, validation=0.34, eval_steps=2
+    max_steps=6,
+    batch_size=4,
+    micro_batch_size=2,
+    learning_rate=2e-3,
+    max_length=128,
+    validation=0.34,
+    eval_steps=2,
+    gradient_checkpointing=True,
 )
 
 

@@ -132,7 +132,7 @@ def test_a_template_that_refuses_is_one_line(chatty: Path) -> None:
 
 NO_SYSTEM = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role here') }}"
-    "{% endif %}<|{{ 'model' if m.role == 'assistant' else m.role }}|>{{ m.content | trim }}{{ eos_token }}\n{% endfor %}"
+    "{% endif %}<|{{ 'model' if m.role == 'assistant' else m.role }}|>{{ m.content }}{{ eos_token }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|model|>\n{% endif %}"
 )
 """In the manner of Gemma's: it writes the first token itself and refuses a system message."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sitkit.errors import TeacherError
 from sitkit.spec import Spec, parse_spec
 from sitkit.types import ANSWERED, Context, Generation, Prompt, Question, Reply
-from sitkit_lmeval.replies import reply, split_reasoning
+from sitkit_lmeval.replies import reply
 
 GREEDY = Generation(max_new_tokens=24)
 SAMPLED = Generation(max_new_tokens=12, temperature=1.0, seed=3)
@@ -44,8 +44,8 @@ def test_a_local_model_answers_as_it_does_without_lm_eval(
 ) -> None:
     import sitkit_hf
 
-    plain = sitkit_hf.hf_teacher(Spec("hf", str(world), {"device": "cpu", "dtype": "float32"}), Context())
-    expected = dict(plain.answer(questions, "cot", GREEDY))
+    plain = sitkit_hf.hf_student(Spec("hf", str(world), {"device": "cpu", "dtype": "float32"}), Context())
+    expected = dict(plain.complete(None, [Prompt(one.id, one.prompt("cot")) for one in questions], GREEDY))
     answers = told(local.answer(questions, "cot", GREEDY))
     assert answers == expected
     assert len(set(answers.values())) > 5
@@ -196,31 +196,29 @@ def test_closing_lets_go_and_asking_again_loads_again(
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
+    ("text", "reasoning", "answer"),
     [
-        ("The answer is 4.", ("", "The answer is 4.")),
-        ("<think>\n2 and 2\n</think>\n\nThe answer is 4.", ("2 and 2", "The answer is 4.")),
-        ("2 and 2</think>The answer is 4.", ("2 and 2", "The answer is 4.")),
-        ("<think>2 and", ("2 and", "")),
-        ("I write <think> often.", ("", "I write <think> often.")),
-        ("It is <think>2</think> 4.", ("", "It is <think>2</think> 4.")),
+        ("The answer is 4.", "", "The answer is 4."),
+        ("<think>\n2 and 2\n</think>\n\nThe answer is 4.", "2 and 2", "The answer is 4."),
+        ("2 and 2</think>The answer is 4.", "2 and 2", "The answer is 4."),
     ],
 )
-def test_thinking_is_kept_apart(text: str, parts: tuple[str, str]) -> None:
-    assert split_reasoning(text) == parts
+def test_thinking_is_kept_apart(text: str, reasoning: str, answer: str) -> None:
+    assert reply("p", text) == Reply("p", answer, reasoning=reasoning)
 
 
-def test_thinking_without_an_answer_is_no_answer() -> None:
-    assert reply("p", "<think>2 and").outcome == "no answer after reasoning"
-    assert reply("p", "<think>2 and 2</think>\n").failed
-    assert reply("p", "<think>2 and").reasoning == "2 and"
-
-
-@given(st.text(max_size=60))
-def test_every_text_is_an_answer_or_a_failure(text: str) -> None:
+@pytest.mark.parametrize(("text", "why"), [("<think>2 and", "never ends"), ("<think>2 and </think>\n", "no answer")])
+def test_thinking_without_an_answer_is_no_answer(text: str, why: str) -> None:
     found = reply("p", text)
+    assert found.outcome == "empty reply"
+    assert why in found.detail
+    assert found.reasoning == "2 and"
+
+
+@given(st.lists(st.one_of(st.text(max_size=20), st.sampled_from(["<think>", "</think>"])), max_size=6))
+def test_every_text_is_an_answer_or_a_failure(parts: list[str]) -> None:
+    found = reply("p", "".join(parts))
     assert found.failed == (not found.completion)
-    assert found.completion in text
     assert found.completion == found.completion.strip()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
@@ -56,3 +56,14 @@ def only(made: OpenAITeacher) -> Reply:
     """The reply to one prompt."""
     (reply,) = ask(made).values()
     return reply
+
+
+def until_it_ends(replies: Iterable[Reply]) -> tuple[list[Reply], BaseException | None]:
+    """Every reply that came, and what ended them early."""
+    got = list[Reply]()
+    try:
+        for reply in replies:
+            got.append(reply)
+    except BaseException as error:
+        return got, error
+    return got, None

@@ -132,4 +132,3 @@ def test_whatever_the_header_says_it_is_a_time_or_nothing(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf", "1e3", "٣", "9" * 400, "Mon, 99 Foo 2026 99:99:99"])
 def test_what_is_no_time_is_left_to_the_backoff(text: str) -> None:
     assert retry_after({"retry-after": text}) is None
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from sitkit.types import ANSWERED, TRUNCATED, Question
 from tests.sitkit_openai.conftest import GENERATION, ask, only, prompts, teacher
 from tests.sitkit_openai.endpoint import (
-    NO_MODEL,
     PASSING,
-    QUOTA,
     TOO_LONG,
     Endpoint,
     completion,
@@ -143,9 +140,7 @@ def test_a_slow_drip_is_an_answer_if_it_ends_in_time_and_a_time_out_if_not(endpo
         ),
     ],
 )
-def test_what_came_back_is_told_apart(
-    body: Any, outcome: str, text: str, reasoning: str, endpoint: Endpoint
-) -> None:
+def test_what_came_back_is_told_apart(body: Any, outcome: str, text: str, reasoning: str, endpoint: Endpoint) -> None:
     endpoint.behave = lambda call: reply(body)
     found = only(teacher(endpoint, retries=1))
     assert (found.outcome, found.completion, found.reasoning) == (outcome, text, reasoning)

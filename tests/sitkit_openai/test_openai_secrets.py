@@ -104,7 +104,9 @@ def test_other_text_stays(text: str) -> None:
     assert scrub(text, ("ZZZZ-1234-YYYY",)) == " ".join(text.split())
 
 
-@pytest.mark.parametrize("text", ["key sk-abcd1234efgh is wrong", "got abcd****wxyz", "Bearer abc.def", "gsk_abc123def"])
+@pytest.mark.parametrize(
+    "text", ["key sk-abcd1234efgh is wrong", "got abcd****wxyz", "Bearer abc.def", "gsk_abc123def"]
+)
 def test_what_looks_like_a_key_is_masked_though_it_is_not_ours(text: str) -> None:
     shown = scrub(text, ())
     assert "[secret]" in shown

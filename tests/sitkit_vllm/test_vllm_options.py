@@ -48,6 +48,8 @@ def test_what_hf_refuses_is_refused_at_once(tmp_path: Path) -> None:
     registry = load_plugins()
     with pytest.raises(SpecError, match="dtype=float8"):
         registry.student(parse_spec("vllm:org/name,dtype=float8"))
+    with pytest.raises(SpecError, match="thinking=true is for teachers"):
+        registry.student(parse_spec("vllm:org/name,thinking=true"))
     with pytest.raises(ModelError, match="has no config"):
         registry.teacher(parse_spec(f"vllm:{tmp_path}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,30 @@ def test_the_kinds_of_prompts_differ(pairs: Any) -> None:
     assert len({tuple(engine.tokens("Hi")) for _, engine in pairs[1:]}) == 3
 
 
-def test_a_template_that_thinks_is_told_not_to_and_a_closing_tokenizer_does_not_end_the_prompt(
-    model: Path, chatty: Path
+THINKERS = [
+    "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is false %}<think></think>{% endif %}",
+    "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}<think>\n{% endif %}",
+]
+
+
+@pytest.mark.parametrize("template", THINKERS)
+@pytest.mark.parametrize("thinking", ["yes", "no"])
+def test_templates_that_think_are_told_what_hf_tells_them(
+    chatty: Path, tmp_path: Path, template: str, thinking: str
 ) -> None:
+    shutil.copytree(chatty, tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(template, encoding="utf-8")
+    hf, engine = both(tmp_path / "model", thinking=thinking)
+    assert engine.tokens("Hi") == hf.prompt("Hi")
+    assert engine.opening == hf.opening
+    text = engine._tokenizer.decode(engine.tokens("Hi"))
+    assert ("</think>" in text) == (thinking == "no")
+    assert bool(engine.opening) == (thinking == "yes" and template == THINKERS[1])
+
+
+def test_a_tokenizer_that_closes_every_text_does_not_end_the_prompt(model: Path) -> None:
     from tokenizers.processors import TemplateProcessing
 
-    hf, engine = both(chatty)
-    hf.tokenizer.chat_template = engine._tokenizer.chat_template = (
-        "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is false %}<think></think>{% endif %}"
-    )
-    assert engine.tokens("Hi") == hf.prompt("Hi")
-    assert engine._tokenizer.decode(engine.tokens("Hi")).endswith("<think></think>")
     hf, engine = both(model)
     for tokenizer in (hf.tokenizer, engine._tokenizer):
         tokenizer._tokenizer.post_processor = TemplateProcessing(
@@ -69,6 +83,8 @@ def test_what_cannot_be_is_one_line(model: Path, chatty: Path, tmp_path: Path) -
         load_prompts(Options(model=str(model), chat_template="on"))
     with pytest.raises(ModelError, match="system="):
         load_prompts(Options(model=str(model), system="Be brief."))
+    with pytest.raises(ModelError, match="thinking=true needs"):
+        load_prompts(Options(model=str(model), thinking=True))
     with pytest.raises(ModelError, match="cannot load the tokenizer"):
         load_prompts(Options(model=str(tmp_path)))
     prompts = load_prompts(Options(model=str(chatty)))

@@ -150,7 +150,8 @@ def test_an_engine_that_is_there_but_fails_is_told_and_never_swapped(
         ("2 + 2 is 4", False, "answered"),
         ("2 + 2 is", True, "truncated"),
         ("<think>so</think> 4", False, "answered"),
-        ("<think>so", True, "no answer after reasoning"),
+        ("<think>so", True, "truncated"),
+        ("<think>so</think>", False, "empty reply"),
         (" \n", False, "empty reply"),
     ],
 )
@@ -160,6 +161,15 @@ def test_what_was_written_becomes_a_reply(text: str, truncated: bool, outcome: s
 
     found = reply("q", Request([1, 2, 3], 9, None), Written(text, 7, truncated))
     assert found.outcome == outcome
-    assert found.failed == (not found.completion)
+    assert bool(found.completion) == (outcome != "empty reply" and text != "<think>so")
     assert found.reasoning == ("so" if "think" in text else "")
     assert (found.prompt_tokens, found.completion_tokens) == (3, 7)
+
+
+def test_a_block_that_the_prompt_has_begun_is_thinking() -> None:
+    from sitkit_vllm.engine import Request, Written
+    from sitkit_vllm.teacher import reply
+
+    found = reply("q", Request([1], 9, None), Written("so</think>4", 7, False), "<think>")
+    assert (found.reasoning, found.completion) == ("so", "4")
+    assert reply("q", Request([1], 9, None), Written("so", 9, True), "<think>").completion == ""
