@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from benchmarks.measure import Options, Row, tell
+from benchmarks.table import table
 
 LATENCY = 0.05
 ROUNDS = 100
@@ -57,3 +60,8 @@ def measure(options: Options) -> list[Row]:
         finally:
             server.kill()
     return rows
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as empty:
+        sys.stdout.write(table(measure(Options(3, False, 1, Path(empty), None))) + "\n")

@@ -10,6 +10,7 @@ from sitkit.errors import ModelError
 from sitkit.types import Objective, TrainingReport
 from sitkit_hf.borrowing import adapted, own_randomness, switch_attention_dropout_off
 from sitkit_hf.examples import Examples
+from sitkit_hf.fast_logprobs import speed_up
 from sitkit_hf.quiet import quiet
 from sitkit_hf.reference import with_reference
 from sitkit_hf.training import (
@@ -86,6 +87,8 @@ def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objec
             return dataset
 
         def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+            # The first time that the model is asked; TRL has prepared it by now.
+            speed_up(self.model.get_base_model(), pairs=True)
             if self.accelerator.num_processes == 1:
                 return super()._precompute_ref_logps(dataset, name, batch_size)
             return with_reference(self, dataset, batch_size)

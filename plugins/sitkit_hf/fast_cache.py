@@ -33,6 +33,8 @@ def _layer_class() -> Any:
 
         def __init__(self) -> None:
             super().__init__()
+            self.keys: Any = None
+            self.values: Any = None
             self.key_room: Any = None
             self.value_room: Any = None
 

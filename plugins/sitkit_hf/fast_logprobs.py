@@ -107,11 +107,11 @@ def _fused(model: Any, ids: Any, mask: Any, labels: Any, *, pairs: bool) -> Any:
 
     wanted = labels[:, 1:] != -100
     units = _units(ids, mask, wanted, pairs=pairs)
-    hidden, where = [], list[int]()
+    hidden, where = list[Any](), list[int]()
     for group in grouped([unit.length for unit in units], FORWARD):
-        states, cells = _states(model, ids, wanted.shape[1], [units[index] for index in group])
+        states, found = _states(model, ids, wanted.shape[1], [units[index] for index in group])
         hidden.append(states)
-        where += cells
+        where += found
     head = model.get_output_embeddings()
     cells = torch.tensor(where, device=wanted.device)
     scored = ChunkedLogProbFunction.apply(
@@ -130,7 +130,7 @@ def _fused(model: Any, ids: Any, mask: Any, labels: Any, *, pairs: bool) -> Any:
         flat = values.new_zeros(wanted.numel())
         return flat.index_put((cells,), values).view(wanted.shape)
 
-    log_probs, entropy, _, mean_logits, is_top1 = (None if one is None else spread(one) for one in scored)
+    log_probs, entropy, mean_logits, is_top1 = (spread(scored[place]) for place in (0, 1, 3, 4))
     return FusedCausalLMOutput(
         loss=-log_probs.sum() / max(1, len(where)),
         log_probs=log_probs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +49,18 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
     from sitkit.cli.progress import listening
     from sitkit.cli.show import show_results
     from sitkit.report.write import write_run
+    from sitkit.store.usage import in_use
 
+    folder = workspace / "runs" / title
+    if "tensorboard" in trackers:
+        # Where transformers writes while it trains; the folder is rewritten from the store's curves afterwards.
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "tensorboard"))
     try:
-        with listening(quiet=quiet) as shown, interruptible(shown) as listener:
+        with in_use(store), listening(quiet=quiet) as shown, interruptible(shown) as listener:
             outcome = _run(executor)(plan, store, registry, listener)
+            results = write_run(folder, plan, outcome, workspace, registry)
     finally:
         plan.close()
-    folder = workspace / "runs" / title
-    results = write_run(folder, plan, outcome, workspace, registry)
     if trackers:
         from sitkit.report.trackers import log_run
 

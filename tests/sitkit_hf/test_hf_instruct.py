@@ -220,8 +220,17 @@ def test_what_cannot_be_is_said_before_training(
         student.instruct(demonstrations, InstructSettings(scheduler="cosin"), **work)
     with pytest.raises(ModelError, match="flash attention"):
         student.instruct(demonstrations, InstructSettings(packing=True), **work)
-    with pytest.raises(ModelError, match="no example is left"):
-        student.instruct([], InstructSettings(), **work)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_without_demonstrations_the_adapter_changes_nothing(
+    student: Any, work: dict[str, Any], processes: int
+) -> None:
+    report = student.instruct([], InstructSettings(lora_r=4, processes=processes), **work)
+    assert report.steps == 0
+    asked = [Prompt(f"{n}", f"{n}+1?") for n in range(4)]
+    generation = Generation(max_new_tokens=8)
+    assert dict(student.complete(work["out"], asked, generation)) == dict(student.complete(None, asked, generation))
 
 
 def test_a_loss_that_is_no_number_ends_the_training(

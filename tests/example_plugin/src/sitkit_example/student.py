@@ -54,7 +54,7 @@ class Counter:
         """Learn to spell words up to the middle of the lengths shown."""
         lengths = sorted(len(word(one.prompt)) for one in demonstrations)
         progress(len(lengths), len(lengths))
-        return _learn(out, lengths[len(lengths) // 2], steps=len(lengths))
+        return _learn(out, lengths[len(lengths) // 2] if lengths else 0, steps=len(lengths))
 
     def refine(
         self,
