@@ -29,6 +29,7 @@ LINES = {
     "matrix": "a 4 x 4 matrix against its cells one by one",
     "planning": "planning 10,000 stages, and one more task in a matrix",
     "answers": "reading answers out of text",
+    "calls": "calls to an endpoint against concurrency / latency",
 }
 
 

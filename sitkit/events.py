@@ -9,7 +9,8 @@ from typing import TypeAlias
 from sitkit.types import Json, StageInfo
 
 NOTICES = "sitkit.notices"
-"""The logger for what a part has to tell the user from deep inside: its warnings become notices of the stage."""
+"""The logger for what a part has to tell the user from deep inside: its warnings become notices of the stage, what it
+logs below that (INFO) is shown in passing and kept nowhere."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,19 @@ class StageWaiting:
 
 
 @dataclass(frozen=True)
+class Passing:
+    """What a stage is at just now, for whoever watches."""
+
+    stage: StageInfo
+    text: str
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something the user should know."""
 
     text: str
 
 
-Event: TypeAlias = StageStarted | StageProgress | StageFinished | StageWaiting | Notice
+Event: TypeAlias = StageStarted | StageProgress | StageFinished | StageWaiting | Passing | Notice
 Listener: TypeAlias = Callable[[Event], None]

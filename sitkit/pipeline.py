@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sitkit.errors import ArtifactError, SitkitError, TeacherError
-from sitkit.events import NOTICES, Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
+from sitkit.events import NOTICES, Listener, Notice, Passing, StageFinished, StageProgress, StageStarted, StageWaiting
 from sitkit.forecast import outdated
 from sitkit.plan import Plan
 from sitkit.registry import Registry
@@ -160,7 +160,7 @@ class Walk:
             data_dir=None if recipe.data_dir is None else Path(recipe.data_dir),
             task_folders=self._task_folders(),
         )
-        with _logged(notice):
+        with _logged(notice, lambda text: self.listener(Passing(info, text))):
             told = one.stage.run(work)
         seconds = round(clock.seconds(), 3)
         told = {**told, "warnings": notices}
@@ -223,22 +223,26 @@ class _Clock:
 
 
 @contextmanager
-def _logged(notice: Callable[[str], None]) -> Iterator[None]:
-    handler = _Handler(notice)
+def _logged(notice: Callable[[str], None], passing: Callable[[str], None]) -> Iterator[None]:
+    handler = _Handler(notice, passing)
     logger = logging.getLogger(NOTICES)
     logger.addHandler(handler)
     propagate, logger.propagate = logger.propagate, False
+    level = logger.level
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
+        logger.setLevel(level)
 
 
 class _Handler(logging.Handler):
-    def __init__(self, notice: Callable[[str], None]) -> None:
-        super().__init__(logging.WARNING)
+    def __init__(self, notice: Callable[[str], None], passing: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
         self._notice = notice
+        self._passing = passing
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._notice(record.getMessage())
+        (self._passing if record.levelno < logging.WARNING else self._notice)(record.getMessage())

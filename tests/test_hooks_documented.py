@@ -114,7 +114,7 @@ def test_the_examples_work_together(site: Path, tmp_path: Path) -> None:
     }
     assert (found["pairs"]["total"], found["pairs"]["chosen_from_student"], found["pairs"]["left_out"]) == (5, 5, 5)
     stages = [line.split("\t")[0] for line in diary.read_text(encoding="utf-8").splitlines()]
-    assert sorted(stages) == sorted(["annotate", "instruct", "sample", "pair", "refine", *["evaluate"] * 3])
+    assert sorted(stages) == sorted(["annotate", "annotate", "instruct", "sample", "pair", "refine", *["evaluate"] * 3])
     run(site, tmp_path, SITKIT_DIARY=str(diary))
     assert len(diary.read_text(encoding="utf-8").splitlines()) == len(stages), "reused stages must not be told of"
 

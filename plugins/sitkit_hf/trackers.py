@@ -47,7 +47,11 @@ def tracking(stage: str, settings: TrainSettings, out: Path) -> dict[str, Any]:
     names = trackers(settings.report_to)
     if not names:
         return {"report_to": "none"}
-    arguments = {"report_to": names, "run_name": f"{stage}-{out.parent.name[:12]}", "project": PROJECT}
+    arguments = {
+        "report_to": names,
+        "run_name": f"{stage}-{out.parent.name[:12]}",
+        "project": os.environ.get("TRACKIO_PROJECT") or PROJECT,
+    }
     # Left to itself, trackio may publish a page of the run on the hub.
     return arguments | ({"trackio_static_space_id": False} if "trackio" in names else {})
 

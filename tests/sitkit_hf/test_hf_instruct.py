@@ -223,9 +223,7 @@ def test_what_cannot_be_is_said_before_training(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_without_demonstrations_the_adapter_changes_nothing(
-    student: Any, work: dict[str, Any], processes: int
-) -> None:
+def test_without_demonstrations_the_adapter_changes_nothing(student: Any, work: dict[str, Any], processes: int) -> None:
     report = student.instruct([], InstructSettings(lora_r=4, processes=processes), **work)
     assert report.steps == 0
     asked = [Prompt(f"{n}", f"{n}+1?") for n in range(4)]

@@ -199,7 +199,8 @@ def test_an_interrupt_ends_the_processes(fresh: Any, demonstrations: Sequence[De
     with pytest.raises(KeyboardInterrupt):
         fresh.instruct(
             demonstrations,
-            replace(INSTRUCT, processes=2),
+            # More than they could finish by themselves.
+            replace(INSTRUCT, processes=2, epochs=1000),
             out=tmp_path / "out",
             scratch=tmp_path / "scratch",
             seed=1,
