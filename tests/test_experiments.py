@@ -1,4 +1,4 @@
-"""`sitkit matrix` and `sitkit lowresource` with the embedded student, small: killed and gone on with, and their pages."""
+"""`sitkit matrix` and `sitkit lowresource` with the embedded student, small: killed, gone on with, and reused."""
 
 import json
 import os

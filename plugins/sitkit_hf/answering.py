@@ -33,10 +33,12 @@ def replies(models: Models, prompts: Sequence[Prompt], generation: Generation) -
     model = models.generator(None)
     joined = Prompts(models.tokenizer(), models.options, end_tokens(model))
     texts = {prompt.id: prompt.text for prompt in prompts}
-    for prompt_id, text in complete(model, joined, prompts, generation, batch_size=models.options.batch_size):
+    limited: set[str] = set()
+    size = models.options.batch_size
+    for prompt_id, text in complete(model, joined, prompts, generation, batch_size=size, cut=limited.add):
         written = joined.count(text)
         thought = apart(joined.opening + text)
-        cut = not thought.closed or written >= generation.max_new_tokens
+        cut = not thought.closed or prompt_id in limited
         yield Reply(
             id=prompt_id,
             completion=thought.answer,

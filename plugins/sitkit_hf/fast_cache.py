@@ -8,6 +8,11 @@ ROOM = 32
 """Tokens that are made room for at a time."""
 
 
+def attends_to_all(model: Any) -> bool:
+    """Tell whether every layer attends to every position: no sliding windows, no linear attention."""
+    return make_cache(model)[1]
+
+
 def make_cache(model: Any) -> tuple[Any, bool]:
     """Return an empty cache for the model, and whether every layer keeps every position.
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
+from sitkit_hf.fast_cache import attends_to_all
+
 FORWARD = 256
 """What a forward and backward pass costs beside its tokens, in tokens: fewer, larger groups against more padding."""
 
@@ -57,6 +59,8 @@ def speed_up(model: Any, *, pairs: bool) -> None:
     import torch
 
     tolerance = _EXACT if model.dtype == torch.float32 else _HALF
+    # A mask of one's own takes the place of a sliding window.
+    pairs = pairs and attends_to_all(model)
     config = model.config.get_text_config()
     if getattr(model.forward, _MARK, False):
         return

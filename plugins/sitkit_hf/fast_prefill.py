@@ -67,7 +67,7 @@ def families(prompts: Sequence[Sequence[int]]) -> list[Family]:
                 continue
         # The last token of a prompt is always read by itself: its logits are the answer's first.
         found.append(Family((row,), len(prompts[row]) - 1))
-    return found if any(len(family.rows) > 1 for family in found) and all(one.length for one in found) else []
+    return found if any(len(family.rows) > 1 for family in found) else []
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

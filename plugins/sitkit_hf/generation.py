@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +32,18 @@ class Row:
 
 
 def complete(
-    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, *, batch_size: int = 0
+    model: Any,
+    prompts: Prompts,
+    wanted: Sequence[Prompt],
+    generation: Generation,
+    *,
+    batch_size: int = 0,
+    cut: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[str, str]]:
     """Yield (prompt id, completion) as rows finish, in batches of the longest prompts first.
 
-    A batch that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
+    ``cut`` is told the id of each that took all the tokens it may have, just before it is yielded. A batch
+    that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
     """
     waiting = in_order(_rows(model, prompts, wanted, generation))
     if not waiting:
@@ -52,6 +59,8 @@ def complete(
             while decoding.going:
                 for row, tokens in decoding.step():
                     done.add(row.id)
+                    if cut is not None and len(tokens) >= row.limit:
+                        cut(row.id)
                     yield row.id, stops.text(tokens)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):

@@ -9,6 +9,7 @@ from typing import Any
 
 from sitkit.errors import RecipeError, SettingError
 from sitkit.recipe import Recipe, load_recipe, recipe_from, seed_range
+from sitkit.settings import spread
 from sitkit.types import Json
 
 _FLAGS = "command line"
@@ -31,7 +32,7 @@ def make_recipe(
     folder = laid.get("data_dir", below.data_dir)
     if folder is not None:
         laid["data_dir"] = str(_existing(folder, _FLAGS if "data_dir" in laid else str(config)))
-    return replace(below, **laid, settings=_merge_settings(below.settings, parse_settings(settings)))
+    return replace(below, **laid, settings=_merge_settings(spread(below.settings), spread(parse_settings(settings))))
 
 
 def _existing(folder: str, where: str) -> Path:

@@ -55,6 +55,8 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
     if "tensorboard" in trackers:
         # Where transformers writes while it trains; the folder is rewritten from the store's curves afterwards.
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "tensorboard"))
+    if "wandb" in trackers:
+        os.environ.setdefault("WANDB_PROJECT", "sitkit")
     try:
         with in_use(store), listening(quiet=quiet) as shown, interruptible(shown) as listener:
             outcome = _run(executor)(plan, store, registry, listener)

@@ -122,6 +122,38 @@ def test_pairs_without_a_common_prompt_are_rows_of_their_own(patched: Callable[[
     assert theirs(**given).log_probs.sub(ours(**given).log_probs).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("pairs", [True, False])
+def test_a_sliding_window_stays(*, pairs: bool) -> None:
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    from sitkit_hf.fast_logprobs import speed_up
+
+    config = MistralConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=8,
+        initializer_range=0.3,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        theirs = MistralForCausalLM(config).eval()
+    ours = copy.deepcopy(theirs)
+    for model in (theirs, ours):
+        add_fused_lm_head(model, outputs=FIELDS)
+    speed_up(ours, pairs=pairs)
+    # The rows that are compared first are shorter than the window; those between them are not.
+    sizes = [2, 20, 2]
+    prompts = [tokens(n, size) for n, size in enumerate(sizes)]
+    given = batch([(prompt, tokens(10 * side + n, 3)) for side in (1, 2) for n, prompt in enumerate(prompts)])
+    assert theirs(**given).log_probs.sub(ours(**given).log_probs).abs().max() < 1e-4
+
+
 def test_a_model_that_reads_masks_in_its_own_way_keeps_trls_forward(patched: Callable[[], Any]) -> None:
     from sitkit_hf.fast_logprobs import speed_up
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sitkit.errors import ModelError
 from sitkit.types import Generation, Prompt
@@ -53,6 +55,80 @@ def test_no_answer_depends_on_batch_size_or_order(
     # As after a kill: what is left is asked alone.
     rest = dict(make_student(tiny).complete(None, asked[20:], generation))
     assert rest == {prompt.id: answers[0][prompt.id] for prompt in asked[20:]}
+
+
+def test_prompts_that_begin_alike_are_read_once_and_answered_as_alone(student: Any, start: Path) -> None:
+    questions = [f"Question: {'abcdefghij'[n % 7 :] * (2 + n % 3)} {n}?\nAnswer:" for n in range(7)]
+    texts = [text + trigger for text in questions for trigger in ("", " Let's think step by step", " Think")]
+    prompts = [Prompt(str(n), text) for n, text in enumerate([*texts, "something else", "x"])]
+    model = student.models.generator(start)
+    expected = generate(student, start, prompts, 12)
+    read: list[int] = []
+    hook = model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: read.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        assert dict(student.complete(start, prompts, Generation(12))) == expected
+    finally:
+        hook.remove()
+    assert len(set(expected.values())) > 5
+    width = max(len(student.models.tokenizer()(text)["input_ids"]) for text in texts)
+    assert read[0] + read[1] < 0.8 * len(prompts) * width
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), max_size=8))
+def test_families_share_what_they_say(prompts: list[list[int]]) -> None:
+    from sitkit_hf.fast_prefill import families
+
+    kin = families(prompts)
+    if kin:
+        assert sorted(row for family in kin for row in family.rows) == list(range(len(prompts)))
+    for family in kin:
+        heads = {tuple(prompts[row][: family.length]) for row in family.rows}
+        assert len(heads) == 1
+        assert all(0 <= family.length < len(prompts[row]) for row in family.rows)
+
+
+@pytest.mark.parametrize("vocabulary", [300, 5000, 40_000])
+def test_a_rows_noise_is_drawn_as_if_at_once(vocabulary: int) -> None:
+    import torch
+
+    from sitkit_hf.sampling import GumbelRows
+
+    rows, at_once = GumbelRows([7], 0.5, torch.device("cpu")), torch.Generator().manual_seed(7)
+    steps = max(1, (1 << 15) // vocabulary)
+    noise = [torch.empty(steps, vocabulary).exponential_(generator=at_once).log().neg() for _ in range(2)]
+    logits = torch.linspace(-1, 1, vocabulary)[None]
+    for step in range(2 * steps):
+        drawn = noise[step // steps][step % steps]
+        assert rows.choose(logits).item() == (logits[0] / 0.5 + drawn).argmax().item()
+
+
+def test_rows_are_handed_out_as_they_finish_and_memory_may_run_out_between(
+    tiny: Path, make_student: Callable[..., Any], asked: Sequence[Prompt]
+) -> None:
+    import torch
+
+    student = make_student(tiny)
+    warm = Generation(30, 1.0, seed=3)
+    expected = dict(student.complete(None, asked, warm))
+    model = student.models.base()
+    forward, calls = model.forward, []
+    first = student.complete(None, asked, warm)
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        calls.append(len(kwargs["input_ids"]))
+        if len(calls) == 25:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*args, **kwargs)
+
+    model.forward = failing
+    early = next(first)
+    assert len(calls) < 25
+    rest = list(first)
+    assert len(rest) == len(asked) - 1
+    assert dict([early, *rest]) == expected
+    assert calls[25] < calls[0]
 
 
 def test_sampling_follows_seed_and_id_and_the_softmax(student: Any, asked: Sequence[Prompt]) -> None:
