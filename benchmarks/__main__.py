@@ -36,6 +36,11 @@ LINES = {
 def main() -> int:
     """Measure the lines asked for, each in a process of its own."""
     options = _parser().parse_args()
+    if options.show:
+        kept = json.loads(options.show.read_text(encoding="utf-8"))["rows"]
+        fields = {field.name for field in dataclasses.fields(Row)}
+        sys.stdout.write(table([Row(**{key: row[key] for key in fields}) for row in kept]) + "\n")
+        return 0
     if options.inner:
         return _inner(options)
     chosen = options.only or list(LINES)
@@ -67,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cpu", action="store_true", help="count CPU seconds, for a look at a busy machine")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with gsm8k/train.jsonl.gz")
     parser.add_argument("--out", type=Path, help="write the rows as JSON, into what is there already by line and work")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="print the table of rows written before, and stop")
     parser.add_argument("--inner", nargs=2, metavar=("LINE", "FILE"), help=argparse.SUPPRESS)
     return parser
 
@@ -119,6 +125,7 @@ def _write(path: Path, rows: list[dict[str, Any]], machine: dict[str, Any]) -> N
         told = {"ratio": made.ratio, "share_of_floor": made.share, "reached": made.reached}
         kept[f"{row['line']} {row['work']}"] = {**row, **told, "command": command, "machine": machine}
     order = list(LINES)
+    # The order of works within a line is that in which they were measured first.
     every = sorted(kept.values(), key=lambda one: order.index(one["line"]))
     path.write_text(json.dumps({"rows": every}, indent=1) + "\n", encoding="utf-8")
 

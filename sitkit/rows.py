@@ -21,7 +21,8 @@ def to_row(value: Any) -> dict[str, Any]:
 def write_rows(path: Path, rows: Iterable[Any]) -> int:
     """Write dataclasses or dicts as JSONL and return how many."""
     count = 0
-    with path.open("w", encoding="utf-8") as file:
+    # Half a surrogate pair, which an endpoint may send, has no UTF-8; what stands in for it is its JSON escape.
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for row in rows:
             plain = row if isinstance(row, Mapping) else to_row(row)
             file.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")

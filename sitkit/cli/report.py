@@ -20,6 +20,7 @@ from sitkit.registry import Registry
 def report(registry: Registry, /, run: str, workspace: Path, html: bool) -> None:
     """Show the report of RUN (its name, or its folder) again, and write its report.md and report.html anew."""
     from sitkit.cli.show import show_results
+    from sitkit.report.judgements import load_judgements
     from sitkit.report.markdown import markdown
     from sitkit.report.page import write_page
     from sitkit.report.results import REPORT, load_results
@@ -28,7 +29,7 @@ def report(registry: Registry, /, run: str, workspace: Path, html: bool) -> None
     folder = find_run(run, workspace)
     results = load_results(folder)
     with disk_errors(folder):
-        write_atomically(folder / REPORT, markdown(results, folder.name))
+        write_atomically(folder / REPORT, markdown(results, folder.name, load_judgements(folder)))
         page = write_page(folder, results, folder.parents[1], registry)
     if html:
         click.echo(page)

@@ -34,6 +34,8 @@ def load_judgements(run: Path) -> list[dict[str, Json]]:
     Judgements of answers that the run's results no longer name, because another recipe was run under its name, are
     left out. Raises `ArtifactError` for a file that cannot be read as judgements, `RunNotFoundError` without results.
     """
+    if not (run / JUDGEMENTS).is_dir():
+        return []
     results = load_results(run)
     rows = (*results["scores"], *results.get("teacher_accuracy", ()))
     named, found = {row.get("key") for row in rows}, list[dict[str, Json]]()

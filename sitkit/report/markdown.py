@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from sitkit.report.judgements import judgement_tables
 from sitkit.report.paper import claim_table, claims, paper_tables
 from sitkit.report.remarks import remarks
 from sitkit.report.tables import Table, all_tables
 from sitkit.types import Json
 
 
-def markdown(results: Json, name: str) -> str:
-    """Return the report of a run as Markdown."""
+def markdown(results: Json, name: str, judgements: Sequence[Json] = ()) -> str:
+    """Return the report of a run as Markdown, with what judges said of it if there is any."""
     recipe = results["recipe"]
     parts = [f"# {name}", "", _sentence(recipe), ""]
     said = remarks(results)
     if said:
         parts += ["## To know first", "", *(f"- {_escape(text)}" for text in said), ""]
-    for table in (*all_tables(results), *_beside_the_paper(results)):
+    for table in (*all_tables(results), *_ratings(judgements), *_beside_the_paper(results, judgements)):
         parts += _table(table)
     parts += [
         "## Repeat it",
@@ -31,9 +33,13 @@ def markdown(results: Json, name: str) -> str:
     return "\n".join(parts)
 
 
-def _beside_the_paper(results: Json) -> list[Table]:
-    tables = list(paper_tables(results))
-    return [*tables, claim_table(claims(results))] if tables else []
+def _ratings(judgements: Sequence[Json]) -> list[Table]:
+    return [table for one in judgements for table in judgement_tables(one)]
+
+
+def _beside_the_paper(results: Json, judgements: Sequence[Json]) -> list[Table]:
+    tables = list(paper_tables(results, judgements))
+    return [*tables, claim_table(claims(results, judgements))] if tables else []
 
 
 def _plain_lm_eval(results: Json, name: str) -> list[str]:

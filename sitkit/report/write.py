@@ -11,6 +11,7 @@ from sitkit.pipeline import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import recipe_yaml
 from sitkit.registry import Registry
+from sitkit.report.judgements import load_judgements
 from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
 from sitkit.report.results import RECIPE, REPORT, RESULTS, load_results, make_results
@@ -29,6 +30,6 @@ def write_run(folder: Path, plan: Plan, outcome: Outcome, workspace: Path, regis
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RECIPE, recipe_yaml(recipe))
         write_atomically(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        write_atomically(folder / REPORT, markdown(results, folder.name))
+        write_atomically(folder / REPORT, markdown(results, folder.name, load_judgements(folder)))
         write_page(folder, results, workspace, registry)
     return results

@@ -158,7 +158,8 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        # Half a surrogate pair has no UTF-8; in JSON what stands in for it is its escape.
+        with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from sitkit.registry import Registry
+from sitkit.report.judgements import load_judgements
 from sitkit.store import canonical, write_atomically
 from sitkit.types import Json
 
@@ -24,20 +26,21 @@ def write_page(run_folder: Path, results: Json, workspace: Path, registry: Regis
     if the folder cannot be written.
     """
     path = run_folder / PAGE
-    digest = page_digest(results, run_folder.name)
+    judgements = load_judgements(run_folder)
+    digest = page_digest(results, run_folder.name, judgements)
     if not _is_written(path, digest):
         from sitkit.report.page.compose import compose
 
-        page, shelf = compose(run_folder.name, digest, results, workspace, registry)
+        page, shelf = compose(run_folder.name, digest, results, judgements, workspace, registry)
         shelf.write(run_folder / "figures")
         write_atomically(path, page)
     return path
 
 
-def page_digest(results: Json, name: str) -> str:
-    """Return what determines a page: the results, and the code that makes pages."""
+def page_digest(results: Json, name: str, judgements: Sequence[Json] = ()) -> str:
+    """Return what determines a page: the results, the judges' ratings, and the code that makes pages."""
     plain = {**results, "stages": [{**one, "reused": None} for one in results["stages"]]}
-    digest = hashlib.sha256(canonical([name, plain]))
+    digest = hashlib.sha256(canonical([name, plain, list(judgements)]))
     for source in _sources(files("sitkit.report")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from sitkit.registry import Registry
 from sitkit.report.answers_table import chunks, index
 from sitkit.report.arms import Arm, arms
 from sitkit.report.comparisons import Comparisons
+from sitkit.report.judgements import judgement_tables
 from sitkit.report.page.answers import answers, pack
 from sitkit.report.page.charts import curves, low, phases
 from sitkit.report.page.document import document
@@ -26,7 +27,9 @@ from sitkit.report.tables import gain_table, worked_table
 from sitkit.types import Json
 
 
-def compose(name: str, digest: str, results: Json, workspace: Path, registry: Registry | None) -> tuple[str, Shelf]:
+def compose(
+    name: str, digest: str, results: Json, judgements: Sequence[Json], workspace: Path, registry: Registry | None
+) -> tuple[str, Shelf]:
     """Return the page and its figures."""
     found, stored, shelf = arms(results), Stored(workspace), Shelf()
     comparisons = Comparisons(results, stored)
@@ -43,7 +46,8 @@ def compose(name: str, digest: str, results: Json, workspace: Path, registry: Re
         ("gains", "What gains are made of", _gains(results, found)),
         ("pairs", "Where pairs came from", pairs(results)),
         ("training", "Training", curves(results, stored, shelf)),
-        ("paper", "Beside the paper", _paper(results)),
+        ("ratings", "Rated by judges", _ratings(judgements)),
+        ("paper", "Beside the paper", _paper(results, judgements)),
         ("made", "How it was made", provenance(results, _yaml(results["recipe"]))),
     ]
     shown = [(anchor, title, content) for anchor, title, content in sections if content is not None]
@@ -83,11 +87,17 @@ def _gains(results: Json, found: Sequence[Arm]) -> Html | None:
     return section("gains", "What gains are made of", el("div", *tables, class_="side"))
 
 
-def _paper(results: Json) -> Html | None:
-    tables = list(paper_tables(results))
+def _ratings(judgements: Sequence[Json]) -> Html | None:
+    tables = [table for judgement in judgements for table in judgement_tables(judgement)]
+    drawn = [plain_table(table, f"ratings-{number}") for number, table in enumerate(tables) if table.rows]
+    return section("ratings", "Rated by judges", *drawn) if drawn else None
+
+
+def _paper(results: Json, judgements: Sequence[Json]) -> Html | None:
+    tables = list(paper_tables(results, judgements))
     if not tables:
         return None
-    verdicts = claims(results)
+    verdicts = claims(results, judgements)
     tables += [claim_table(verdicts), contradiction_table(verdicts)]
     drawn = [plain_table(table, f"paper-{number}") for number, table in enumerate(tables) if table.rows]
     return section("paper", "Beside the paper", *drawn)
