@@ -73,7 +73,7 @@ def speed_up(model: Any, *, pairs: bool) -> None:
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         # PEFT names every argument of a causal language model's forward, None where it was not given.
         given = {key: value for key, value in kwargs.items() if value is not None and value is not False}
-        if args or set(given) != _KNOWN:
+        if args or set(given) != _KNOWN or not _prompts_then_answers(given["attention_mask"], given["labels"]):
             return theirs(*args, **kwargs)
         if not trusted:
             trusted.append(_agree(self, theirs, kwargs, pairs=pairs, tolerance=tolerance))
@@ -83,6 +83,18 @@ def speed_up(model: Any, *, pairs: bool) -> None:
 
     setattr(forward, _MARK, True)
     model.forward = MethodType(forward, model)
+
+
+def _prompts_then_answers(mask: Any, labels: Any) -> bool:
+    """Tell whether each row is a prompt, an answer with labels throughout, and padding."""
+    import torch
+
+    steps = torch.arange(mask.shape[1], device=mask.device)
+    ends = mask.sum(dim=1, keepdim=True)
+    wanted = labels != -100
+    firsts = wanted.int().argmax(dim=1, keepdim=True)
+    answered = (steps >= firsts) & (steps < ends)
+    return bool((firsts > 0).all() and mask.bool().equal(steps < ends) and wanted.equal(answered))
 
 
 def _agree(model: Any, theirs: Callable[..., Any], kwargs: dict[str, Any], *, pairs: bool, tolerance: float) -> bool:

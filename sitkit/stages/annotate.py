@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from sitkit.answers import READER_VERSION, is_correct
+from sitkit import answers
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
 from sitkit.settings import AnnotateSettings
@@ -59,7 +59,7 @@ class Annotate:
 
     def material(self) -> Json:
         """Return teacher, questions and generation; which demonstrations are kept is decided where they are used."""
-        return {**self._answers_material(), "questions": self.questions.material(), "reader": READER_VERSION}
+        return {**self._answers_material(), "questions": self.questions.material(), "reader": answers.READER_VERSION}
 
     def _answers_material(self) -> Json:
         return {
@@ -146,7 +146,7 @@ class Annotate:
             prompt=question.prompt(self.prompting),
             completion=reply.completion.strip(),
             teacher=self.teacher.spec,
-            correct=is_correct(question, reply.completion),
+            correct=answers.is_correct(question, reply.completion),
             reasoning=reply.reasoning.strip(),
             truncated=reply.outcome == TRUNCATED,
         )

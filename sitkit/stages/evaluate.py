@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sitkit.answers import READER_VERSION, extract, is_worked
+from sitkit import answers
 from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
@@ -59,7 +59,7 @@ class Evaluate:
             "student": self.student.fingerprint,
             "questions": self.questions.material(),
             "tasks": self.tasks(),
-            "reader": READER_VERSION,
+            "reader": answers.READER_VERSION,
             "test_limit": self.test_limit,
             "settings": asdict(self.settings),
             **sampled,
@@ -125,7 +125,7 @@ class Evaluate:
                     benchmark=question.benchmark,
                     prompting=prompting,
                     completion=text,
-                    extracted=extract(question, text),
+                    extracted=answers.extract(question, text),
                     correct=bool(sample["accuracy"]),
                 )
             )
@@ -154,7 +154,7 @@ def _worked(predictions: list[Prediction]) -> dict[str, dict[str, int]]:
         count = counts.setdefault(
             one.prompting, {"n": 0, "characters": 0, "worked": 0, "worked_correct": 0, "other_correct": 0}
         )
-        worked = is_worked(one.completion)
+        worked = answers.is_worked(one.completion)
         count["n"] += 1
         count["characters"] += len(one.completion)
         count["worked"] += worked

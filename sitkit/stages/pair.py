@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
-from sitkit.answers import READER_VERSION, is_correct
+from sitkit import answers as reader
 from sitkit.errors import PluginError
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import read_rows, write_rows
@@ -57,7 +57,7 @@ class Pair:
             "strategy": self.strategy.fingerprint,
             "keep": self.keep,
             "settings": asdict(self.settings),
-            "reader": READER_VERSION,
+            "reader": reader.READER_VERSION,
         }
 
     def prompts(self) -> int:
@@ -105,8 +105,8 @@ class Pair:
             question=question,
             answers=answers,
             demonstration=demonstration,
-            direct_correct=is_correct(question, answers.direct, match=match),
-            cot_correct=is_correct(question, answers.cot, match=match),
+            direct_correct=reader.is_correct(question, answers.direct, match=match),
+            cot_correct=reader.is_correct(question, answers.cot, match=match),
         )
 
 

@@ -173,6 +173,25 @@ def test_a_model_that_reads_masks_in_its_own_way_keeps_trls_forward(patched: Cal
     assert model(**given).log_probs.equal(theirs(**given).log_probs)
 
 
+@pytest.mark.parametrize("odd", ["no answer", "gap", "left padding", "no prompt"])
+def test_rows_of_another_form_keep_trls_forward(patched: Callable[[], Any], odd: str) -> None:
+    from sitkit_hf.fast_logprobs import speed_up
+
+    theirs, ours = patched(), patched()
+    speed_up(ours, pairs=True)
+    given = pairs_batch(4)
+    if odd == "no answer":
+        given["labels"][1] = -100
+    elif odd == "gap":
+        given["labels"][2, given["attention_mask"][2].sum() - 2] = -100
+        given["labels"][2, 2] = 7
+    elif odd == "left padding":
+        given = {key: value.flip(1) if hasattr(value, "flip") else value for key, value in given.items()}
+    else:
+        given["labels"][0, 0] = 9
+    assert ours(**given).log_probs.equal(theirs(**given).log_probs)
+
+
 def test_other_calls_and_heads_are_left_alone(patched: Callable[[], Any]) -> None:
     from sitkit_hf.fast_logprobs import speed_up
 
