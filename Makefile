@@ -7,12 +7,13 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-quick check format build lock clean
+.PHONY: help run test test-quick bench check format build lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
 PYTEST_ARGS ?=
+BENCH ?=
 JOBS ?= 2
 
 PIP := $(PY) -m pip --disable-pip-version-check
@@ -32,6 +33,10 @@ test: $(VENV)/.dev ## the whole test suite (PYTEST_ARGS="tests/core -x" is passe
 
 test-quick: $(VENV)/.dev ## the test suite without the slow tests
 	@$(PYTEST) -m "not slow"
+
+bench: $(VENV)/.dev ## sitkit beside the usual tools on the same work (BENCH="--quick", BENCH="--only sampling", --help)
+	@$(PIP) install -qq -c requirements-dev.lock --no-build-isolation --editable ".[bench]"
+	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(BENCH)
 
 check: $(VENV)/.dev ## lint, formatting, types, directions of imports
 	@$(PY) -m ruff check .

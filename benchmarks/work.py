@@ -21,6 +21,9 @@ SHAPES: dict[str, dict[str, int]] = {
     SEVEN: {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
 }
 VOCABULARY = {LLAMA: 8192, MIDDLE: 8192, SEVEN: 32000}
+TOKENS = 4096
+"""Tokens of the tokenizer, trained on the texts; the models' vocabularies are larger."""
+
 ENDING = 1 / 50
 """The chance that a random model's next token ends the answer: as lengths of answers are, some are short, few long."""
 
@@ -137,7 +140,7 @@ def _write_model(folder: Path, shape: str, texts: Sequence[str]) -> None:
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=4096,
+            vocab_size=TOKENS,
             special_tokens=special,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
@@ -147,7 +150,8 @@ def _write_model(folder: Path, shape: str, texts: Sequence[str]) -> None:
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     ).save_pretrained(folder)
     size = VOCABULARY[shape]
-    ends = torch.randperm(size, generator=torch.Generator().manual_seed(1))[: round(size * ENDING)].tolist()
+    # Above what the tokenizer uses, so that no text to learn from holds one.
+    ends = range(TOKENS, TOKENS + round(size * ENDING))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LlamaForCausalLM(
@@ -160,7 +164,5 @@ def _write_model(folder: Path, shape: str, texts: Sequence[str]) -> None:
                 eos_token_id=2,
             )
         )
-    model.generation_config = GenerationConfig(
-        bos_token_id=1, pad_token_id=0, eos_token_id=sorted({2, *(end for end in ends if end > 2)})
-    )
+    model.generation_config = GenerationConfig(bos_token_id=1, pad_token_id=0, eos_token_id=[2, *ends])
     model.save_pretrained(folder)

@@ -26,8 +26,8 @@ Tasks = tuple[str, ...]
 class Arm:
     """One way of teaching one student: by whom, on what, with which seed; and the stages it consists of.
 
-    ``train_on`` is empty where the student is refined untaught; ``paired`` and ``refined`` are None where it is not
-    refined.
+    ``train_on`` is empty where the student is refined untaught; where it is not refined, ``refine_on`` is empty, and
+    ``paired`` and ``refined`` are None.
     """
 
     student: Part[Student]
@@ -233,7 +233,8 @@ class _Builder:
                 self._taught(lesson, method, (), tuple(dict.fromkeys(refined for _, refined in self.recipe.tasks)))
                 continue
             for train_on in dict.fromkeys(taught for taught, _ in self.recipe.tasks):
-                self._taught(lesson, method, train_on, self._refined_after(train_on))
+                refined = ((),) if method == "instruct" else self._refined_after(train_on)
+                self._taught(lesson, method, train_on, refined)
 
     def _refined_after(self, train_on: Tasks) -> tuple[Tasks, ...]:
         return tuple(refined for taught, refined in self.recipe.tasks if taught == train_on)
@@ -248,7 +249,7 @@ class _Builder:
             student=student.spec,
             teacher=lesson.teacher.spec,
             train_on=train_on,
-            refine_on=refine_ons[0] if len(refine_ons) == 1 else (),
+            refine_on=(),
             fraction=lesson.fraction,
             method=method,
         )
@@ -258,7 +259,8 @@ class _Builder:
                 sampled[name] = self.add(
                     Sample(student, instructed, self._source(lesson, name), settings.sample, seed, where)
                 )
-        if train_on:
+        # An arm of both phases has the scores of the instructed student already.
+        if train_on and not (method == "instruct" and "both" in self.recipe.methods):
             self._evaluate(PHASES[1], student, instructed, seed, where, shared)
         for refine_on in refine_ons:
             arm = Arm(

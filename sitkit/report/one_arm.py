@@ -48,7 +48,8 @@ def narrowed(results: Json, arm: Arm) -> dict[str, Json]:
 def _recipe(recipe: Mapping[str, Json], arm: Arm) -> dict[str, Json]:
     return {
         **recipe,
-        **{name: arm[name] for name in ("student", "teacher", "strategy", "fraction", "refine_on")},
+        **{name: arm[name] for name in ("student", "teacher", "strategy", "fraction")},
+        "refine_on": arm["refine_on"] or None,
         # A student that is refined untaught has nothing it is trained on, and a recipe must name something.
         "train_on": arm["train_on"] or arm["refine_on"],
         "cross": False,

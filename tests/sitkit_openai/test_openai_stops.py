@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -62,6 +63,9 @@ def test_answers_that_came_before_and_those_in_flight_are_handed_on(endpoint: En
             return None
 
         async def late(endpoint: Endpoint, call: Call, writer: Any) -> None:
+            # Which prompts go out first is a matter of milliseconds, so the refusal waits for answers, not for names.
+            while len(endpoint.delivered) < 3:
+                await asyncio.sleep(0.01)
             gate.set()
             await QUOTA(endpoint, call, writer)
 
@@ -72,7 +76,7 @@ def test_answers_that_came_before_and_those_in_flight_are_handed_on(endpoint: En
     assert isinstance(end, TeacherError)
     assert "quota" in str(end)
     assert gate.is_set()
-    assert {reply.id for reply in got} >= {"id-0", "id-1", "id-2"}
+    assert len(got) >= 3
     assert {f"Question {reply.id[3:]}" for reply in got} == set(endpoint.delivered)
 
 
