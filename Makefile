@@ -35,7 +35,6 @@ test-quick: $(VENV)/.dev ## the test suite without the slow tests
 	@$(PYTEST) -m "not slow"
 
 bench: $(VENV)/.dev ## sitkit beside the usual tools on the same work (BENCH="--quick", BENCH="--only sampling", --help)
-	@$(PIP) install -qq -c requirements-dev.lock --no-build-isolation --editable ".[bench]"
 	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(BENCH)
 
 check: $(VENV)/.dev ## lint, formatting, types, directions of imports

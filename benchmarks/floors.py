@@ -62,7 +62,8 @@ def training(model: Any, batches: Sequence[Sequence[tuple[int, int]]], rank: int
             longest, scored = group[-1][0], max(1, sum(one[1] for one in group) // len(group))
             hidden = base.base_model(input_ids=torch.ones(len(group), longest, dtype=torch.long), use_cache=False)
             logits = head(hidden.last_hidden_state[:, -scored:].reshape(-1, hidden.last_hidden_state.shape[-1]))
-            torch.nn.functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long)).backward()
+            loss = torch.nn.functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long))
+            torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
     seconds = clock() - started

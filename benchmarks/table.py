@@ -20,7 +20,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     if row.limit is not None:
         wanted = f"{'at least' if row.higher else 'at most'} {_number(row.limit)} {row.unit}"
     else:
-        wanted = "-" if row.goal is None else f"{row.goal:g}x"
+        wanted = "-" if row.goal is None else f"{row.goal:.3g}x"
     return (
         row.line,
         row.work,

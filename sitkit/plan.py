@@ -89,9 +89,9 @@ class Plan:
 
     def full_recipe(self) -> Recipe:
         """Return the recipe with everything that a default or a student decided written out, where it is one thing."""
-        settings = self.recipe.settings
-        if len(self.settings) == 1:
-            settings = asdict(next(iter(self.settings.values())))
+        settings, (first, *others) = self.recipe.settings, self.settings.values()
+        if all(other == first for other in others):
+            settings = asdict(first)
         return replace(self.recipe, refine_on=self.recipe.refined_on, eval_on=self.scored, settings=settings)
 
     def close(self) -> None:

@@ -102,6 +102,16 @@ def test_runs_of_different_tests_are_paired_by_question(workspace: Path, capsys:
     assert "6 of 14 and 6" in capsys.readouterr().out
 
 
+def test_the_difference_shown_is_the_one_tested(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = _compared(workspace, capsys, "whole", "short")
+    assert run(["compare", "whole", "short", "--workspace", str(workspace)]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines() if " of 14 and 6" in line]
+    tested = [f"{100 * cell['paired']['difference']:+.1f}" for cell in found["cells"] if not cell["same"]]
+    assert [next(word for word in line if word[0] in "+-") for line in shown] == tested
+    means = [f"{100 * (cell['second']['value'] - cell['first']['value']):+.1f}" for cell in found["cells"]]
+    assert means != tested
+
+
 def test_the_same_stage_is_said_to_be_the_same(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = _compared(workspace, capsys, "whole", "less")
     assert {cell["first"]["phase"]: cell["same"] for cell in found["cells"]} == {

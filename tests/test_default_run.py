@@ -41,7 +41,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("default") / "w"
     done = _python("-m", "sitkit", "run", *LIMITS, "--name", "small", "--workspace", str(folder))
     assert done.returncode == 0, done.stderr
-    for expected in ("Accuracy", "Preference pairs", "Stages", "report.md", "baseline", "instruct", "refine"):
+    for expected in ("Accuracy", "Preference pairs", "Stages", "report.html", "baseline", "instruct", "refine"):
         assert expected in done.stdout
     return folder
 
@@ -98,7 +98,7 @@ def test_the_written_recipe_repeats_the_run(workspace: Path, results: dict[str, 
 
 def test_no_file_of_the_workspace_is_pickled(workspace: Path) -> None:
     kinds = {path.suffix for path in workspace.rglob("*") if path.is_file()}
-    assert kinds <= {".json", ".jsonl", ".safetensors", ".yaml", ".md", ".lock", ".jinja", ".txt"}
+    assert kinds <= {".json", ".jsonl", ".safetensors", ".yaml", ".md", ".html", ".svg", ".lock", ".jinja", ".txt"}
 
 
 def test_report_prints_the_tables_again(workspace: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from benchmarks.measure import Options, Row, in_turn, medians
+from sitkit.types import Generation, Question
 
 
 def measure(options: Options) -> list[Row]:
@@ -16,8 +17,6 @@ def measure(options: Options) -> list[Row]:
     rows = []
     rng = random.Random(0)
     for kind, names in (("choice", ("tiny_cups", "tiny_gifts")), ("number", ("tiny_chain", "tiny_shop"))):
-        from sitkit.types import Generation
-
         asked = [question for name in names for question in questions(name, "train")]
         worked = dict(ScriptedTeacher(0.0).answer(asked, "cot", Generation(512)))
         texts = [(one, worked[one.id]) for one in asked if one.id in worked]
@@ -25,11 +24,11 @@ def measure(options: Options) -> list[Row]:
         texts += [(one, f"The answer is {one.target}") for one in asked]
         texts = rng.choices(texts, k=20_000 if options.quick else 100_000)
 
-        def read(texts: list[object] = texts) -> None:
+        def read(texts: list[tuple[Question, str]] = texts) -> None:
             for question, text in texts:
                 extract(question, text)
 
-        def judge(texts: list[object] = texts) -> None:
+        def judge(texts: list[tuple[Question, str]] = texts) -> None:
             for question, text in texts:
                 is_correct(question, text)
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import chain
 from benchmarks.measure import Options, Row, in_turn, medians, program, run, tell
@@ -75,8 +76,9 @@ def _inputs(folder: Path, limit: int | None) -> dict[str, Path]:
         for one in asked
         if one.id in worked and is_correct(one, worked[one.id])
     ]
+    written: tuple[list[dict[str, Any]], ...] = (prompts, demonstrations)
     paths = {"prompts": folder / "prompts.jsonl", "demonstrations": folder / "demonstrations.jsonl"}
-    for path, rows in zip(paths.values(), (prompts, demonstrations), strict=True):
+    for path, rows in zip(paths.values(), written, strict=True):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     # Stock trainers want no column that they do not know.
     slim = folder / "sft.jsonl"

@@ -16,7 +16,7 @@ from sitkit.store import Store
 
 def measure(options: Options) -> list[Row]:
     """Run both in one process, so that the imports, which each command of its own would pay, count for neither."""
-    small = 20 if options.quick else 60
+    small = 20 if options.quick else 40
     steps = {"instruct": {"max_steps": 6}, "refine": {"max_steps": 6}}
     recipe = Recipe(train_on=EMBEDDED_EVAL, cross=True, limit=small, test_limit=small, settings=steps)
     alone = [
@@ -36,7 +36,7 @@ def measure(options: Options) -> list[Row]:
 
     # What is loaded once a process, imports above all, is loaded here.
     _run(alone[0], {"first": 0}, "first")
-    taken = in_turn(1 if options.quick else options.pairs, {"sitkit": whole, "peer": cells})
+    taken = in_turn(1 if options.quick else min(2, options.pairs), {"sitkit": whole, "peer": cells})
     middle = medians(taken)
     return [
         Row(

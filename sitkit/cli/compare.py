@@ -83,7 +83,8 @@ def _difference(one: Difference) -> tuple[str, ...]:
 def _note(found: Compared) -> str:
     tests = sum(cell.paired is not None and not cell.same for cell in found.cells)
     return (
-        "Accuracy in percent ± standard error, the second run minus the first in points; 95%: paired bootstrap;"
+        "Accuracy in percent ± standard error; difference: the second run minus the first in points, over the questions"
+        " that both answered where there is a test; 95%: paired bootstrap;"
         " gained/lost: questions that only the second, only the first has right; p: McNemar's exact test, one a seed;"
         " n: questions that both answered. same: one stage of the store serves both runs."
         + (f" Of {tests} tests, {0.05 * tests:.1f} are expected below 0.05 by chance alone." if tests > 1 else "")
@@ -91,7 +92,8 @@ def _note(found: Compared) -> str:
 
 
 def _row(cell: ComparedCell) -> tuple[str, ...]:
-    difference = cell.second.value - cell.first.value
+    # Of runs of different tests, the difference is that of the test: over the questions that both answered.
+    difference = cell.second.value - cell.first.value if cell.paired is None else cell.paired.difference
     return (
         *cell.arm,
         cell.first.phase,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,17 @@ def choose(results: Json, phase: str, wanted: Mapping[str, Json], run: str) -> C
     if len({arm[phase] for arm in fits}) > 1:
         raise RecipeError(f"{run} has several {phase} students; say which: {_variety(fits, {})}")
     return Chosen(fits[0], str(fits[0][phase]))
+
+
+def picking(results: Json, arm: Arm) -> str:
+    """Return the options of ``sitkit export`` that name this arm's refined student, each after a space."""
+    others = [one for one in results["arms"] if one["refine"]]
+    found = []
+    for name in PICKERS[:-1]:
+        # An untaught student has no training tasks to name; its method tells it apart.
+        if len({_text(one[name]) for one in others}) > 1 and arm[name]:
+            found.append(f" --{name.replace('_', '-')} {shlex.quote(_text(arm[name]))}")
+    return "".join(found)
 
 
 def _same(value: Json, wanted: Json) -> bool:

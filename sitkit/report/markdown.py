@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from sitkit.report.choose import picking
 from sitkit.report.judgements import judgement_tables
+from sitkit.report.lines import has_arms
 from sitkit.report.paper import claim_table, claims, paper_tables
 from sitkit.report.remarks import remarks
 from sitkit.report.tables import Table, all_tables
@@ -44,19 +46,22 @@ def _beside_the_paper(results: Json, judgements: Sequence[Json]) -> list[Table]:
 
 def _plain_lm_eval(results: Json, name: str) -> list[str]:
     """How to get a score of this run from plain lm-eval: the very task, answer length, data and seed."""
-    if not results["tasks"]:
-        return []
     recipe = results["recipe"]
+    refined = next((arm for arm in results.get("arms", ()) if arm["refine"]), None)
+    length = recipe["set"].get("evaluate", {}).get("max_new_tokens")
+    # Several students that decide their settings differently leave the answers' length out of the recipe.
+    if not results["tasks"] or refined is None or length is None:
+        return []
     benchmark, tasks = next(iter(results["tasks"].items()))
-    metadata = {"seed": recipe["seeds"][0]} | ({"data_dir": recipe["data_dir"]} if recipe["data_dir"] else {})
-    length = recipe["set"].get("evaluate", {}).get("max_new_tokens", 512)
+    metadata = {"seed": refined["seed"]} | ({"data_dir": recipe["data_dir"]} if recipe["data_dir"] else {})
     limited = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
     return [
-        f"The refined student's accuracy on {benchmark}, seed {recipe['seeds'][0]}, from plain lm-eval (add"
+        f"{'The first' if has_arms(results) else 'The'} refined student's accuracy on {benchmark}, seed"
+        f" {refined['seed']}, from plain lm-eval (add"
         " `--apply_chat_template` for a model that has one):",
         "",
         "```",
-        f"sitkit export {name} ./student --merge",
+        f"sitkit export {name} ./student --merge{picking(results, refined)}",
         f"lm_eval --model hf --model_args pretrained=./student,dtype=float32 --tasks {tasks['cot']} \\",
         f'  --include_path "$(sitkit tasks path {benchmark})" --gen_kwargs max_gen_toks={length} \\',
         f"  --metadata '{json.dumps(metadata)}'{limited}",

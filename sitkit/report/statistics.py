@@ -20,7 +20,8 @@ class Comparison:
     seeds a question counts once, by its mean over them, so that the interval does not pretend the seeds are new
     questions. ``gained`` and ``lost`` count the questions that went from wrong to right and from right to wrong, summed
     over seeds, and ``p`` holds the p-value of McNemar's exact test of each seed (the two-sided binomial test of gained
-    against lost; McNemar 1947), in the order of the seeds. ``n`` is the number of different questions.
+    against lost; McNemar 1947), in the order of the seeds, as ``changes`` holds gained less lost of each. ``n`` is the
+    number of different questions.
     """
 
     n: int
@@ -30,11 +31,13 @@ class Comparison:
     gained: int
     lost: int
     p: tuple[float, ...]
+    changes: tuple[int, ...]
 
     @property
     def certain(self) -> bool:
         """Whether the test rejects equality at 5% in every seed, always in the same direction as the difference."""
-        return bool(self.p) and max(self.p) < 0.05 and (self.low > 0 or self.high < 0)
+        alike = all(change * self.difference > 0 for change in self.changes)
+        return bool(self.p) and max(self.p) < 0.05 and alike and (self.low > 0 or self.high < 0)
 
 
 def mcnemar(before: Correct, after: Correct) -> tuple[int, int, float]:
@@ -75,6 +78,7 @@ def compare(seeds: Sequence[tuple[Correct, Correct]]) -> Comparison | None:
         gained=sum(gained for gained, _, _ in tests),
         lost=sum(lost for _, lost, _ in tests),
         p=tuple(p for _, _, p in tests),
+        changes=tuple(gained - lost for gained, lost, _ in tests),
     )
 
 

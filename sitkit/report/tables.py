@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sitkit.report.lines import Line, has_arms, lines
+from sitkit.report.stored import place
 from sitkit.report.summary import CellSummary, gains, summarise
 from sitkit.types import PHASES, PROMPTINGS, Json
+
+_PATHS = (
+    "Files are named from the workspace on. A teacher answers anew for each seed and share that takes other questions."
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ def arms_table(results: Json) -> Table:
     """Accuracy of every arm of a run, a row each: the paper's Tables 1, 10 and 11, or its Figure 4, in percent."""
     found = [line for line in lines(results) if line.prompting == "cot" or line.phase == "baseline"]
     benchmarks = list(dict.fromkeys(name for line in found for name in line.cells))
-    varying = [name for name in ("student", "teacher", "fraction") if len({_said(line, name) for line in found}) > 1]
+    taught = [line for line in found if line.phase != "baseline"] or found
+    varying = [name for name in ("student", "teacher", "fraction") if len({_said(line, name) for line in taught}) > 1]
     rows = []
     for line in found:
         cells = (_accuracy(line.cells.get(name)) + _mark(line.cells.get(name), line) for name in benchmarks)
@@ -56,7 +62,8 @@ def arms_table(results: Json) -> Table:
 
 
 def _said(line: Line, name: str) -> str:
-    value = getattr(line, name)
+    # A baseline had no demonstrations, so none were a share of them.
+    value = "" if line.phase == "baseline" and name == "fraction" else getattr(line, name)
     return f"{value:g}" if isinstance(value, float) else str(value or "-")
 
 
@@ -122,10 +129,10 @@ def pair_table(results: Json) -> Table:
 def demonstration_table(results: Json) -> Table:
     """How many demonstrations the teacher gave and how many reach the target."""
     rows = tuple(
-        (str(one["label"]), str(one["asked"]), str(one["answered"]), str(one["right"]))
+        (str(one["label"]), str(one["asked"]), str(one["answered"]), str(one["right"]), _file(one))
         for one in results["demonstrations"]
     )
-    return Table("Demonstrations", ("benchmark and teacher", "asked", "answered", "right"), rows)
+    return Table("Demonstrations", ("benchmark and teacher", "asked", "answered", "right", "file"), rows, _PATHS)
 
 
 def stage_table(results: Json) -> Table:
@@ -164,7 +171,7 @@ def teacher_tables(results: Json) -> Sequence[Table]:
     rows = tuple(
         (
             str(one["teacher"]), str(one["benchmark"]), str(one["split"]), str(one["prompting"]),
-            f"{100 * one['value']:.1f} ± {100 * one['stderr']:.1f}", str(one["n"]),
+            f"{100 * one['value']:.1f} ± {100 * one['stderr']:.1f}", str(one["n"]), _file(one),
         )
         for one in results.get("teacher_accuracy", ())
     )  # fmt: skip
@@ -174,9 +181,13 @@ def teacher_tables(results: Json) -> Sequence[Table]:
         note += f" {usage['prompt_tokens']:,} tokens in, {usage['completion_tokens']:,} out"
         note += "." if usage["cost"] is None else f", ${usage['cost']:,.2f}."
     table = Table(
-        "The teacher's own accuracy", ("teacher", "benchmark", "split", "prompting", "right", "n"), rows, note
+        "The teacher's own accuracy", ("teacher", "benchmark", "split", "prompting", "right", "n", "file"), rows, note
     )
     return (table,) if rows else ()
+
+
+def _file(row: Json) -> str:
+    return place("annotate", str(row["key"])) if row.get("key") else "-"
 
 
 def _accuracy(cell: CellSummary | None) -> str:

@@ -51,9 +51,13 @@ class Annotate:
         return self.prompting == "cot" and self.questions.split == "train"
 
     def label(self) -> str:
-        """Return the benchmark and the teacher, and what is asked where it is not for demonstrations."""
+        """Return the benchmark, the share of it if it is not whole, the teacher, and what is asked where it is not for
+        demonstrations.
+        """
+        chosen = self.questions.selection
         split = "" if self.questions.split == "train" else " test"
-        return f"{self.questions.benchmark.spec}{split} by {self.teacher.spec}" + (
+        share = f" ({chosen.fraction:g}, seed {chosen.seed})" if chosen is not None and chosen.fraction < 1 else ""
+        return f"{self.questions.benchmark.spec}{split}{share} by {self.teacher.spec}" + (
             "" if self.prompting == "cot" else f" {self.prompting}"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -10,7 +11,7 @@ from sitkit.objective import without_saving
 from sitkit.parts import Part
 from sitkit.settings import InstructSettings
 from sitkit.stages.base import Node, Work, label
-from sitkit.stages.demonstrations import kept_demonstrations
+from sitkit.stages.demonstrations import CUT_OFF, WRONG, kept_demonstrations
 from sitkit.stages.training import ADAPTER, training_info
 from sitkit.types import Json, Student
 
@@ -65,10 +66,7 @@ class Instruct:
         if self.demonstrations and not kept and not dropped:
             raise RecipeError("the teacher answered no question, so there is nothing to train on")
         if self.demonstrations and not kept:
-            raise RecipeError(
-                f"none of the teacher's {dropped} demonstrations reaches its target, so there is nothing to train on;"
-                " use --set annotate.keep=all to train on wrong ones"
-            )
+            raise RecipeError(_nothing_left(dropped))
         with self.student.calling("instruct"):
             report = self.student.made.instruct(
                 kept,
@@ -79,4 +77,16 @@ class Instruct:
                 progress=work.progress,
             )
             told = training_info(work, report)
-        return {"demonstrations": len(kept), "dropped": dropped, **told}
+        return {"demonstrations": len(kept), "dropped": dropped.total(), **told}
+
+
+def _nothing_left(dropped: Counter[str]) -> str:
+    why = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+    helps = {
+        CUT_OFF: "a larger annotate.max_new_tokens gives answers room to end",
+        WRONG: "--set annotate.keep=all trains on wrong ones",
+    }
+    hints = "; ".join(text for reason, text in helps.items() if dropped[reason])
+    return f"none of the teacher's {dropped.total()} demonstrations can be trained on ({why})" + (
+        hints and f"; {hints}"
+    )

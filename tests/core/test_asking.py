@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sitkit.errors import PluginError, TeacherError
+from sitkit.errors import PluginError, RecipeError, TeacherError
 from sitkit.events import Event, StageStarted
 from sitkit.forecast import forecast
 from sitkit.hookspecs import hookimpl
@@ -159,6 +159,15 @@ def test_an_answer_cut_off_is_kept_and_not_trained_on(moody: tuple[Registry, Moo
     rows = [json.loads(line) for line in (outcome.artifacts[annotated.key].folder / "demonstrations.jsonl").open()]
     assert {row["reasoning"] for row in rows} == {"hm"}
     assert not any("hm" in row["completion"] for row in rows)
+
+
+def test_when_every_answer_was_cut_off_the_run_says_so(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    _run(registry, tmp_path / "calm")
+    teacher.cut = set(teacher.asked)
+    with pytest.raises(RecipeError, match=r"\(14 cut off\); a larger annotate\.max_new_tokens") as caught:
+        _run(registry, tmp_path / "cut")
+    assert "annotate.keep" not in str(caught.value)
 
 
 def test_a_budget_counts_what_was_spent_before(moody: tuple[Registry, Moody], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Picking one student of a run with several."""
 
+import shlex
 from itertools import product
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.errors import RecipeError, RunNotFoundError
-from sitkit.report.choose import PICKERS, choose
+from sitkit.report.choose import PICKERS, choose, picking
 from sitkit.report.one_arm import narrowed
 
 TASKS = (["a"], ["b"])
@@ -82,6 +83,17 @@ def test_naming_everything_of_an_arm_finds_it(arms: list[dict[str, Any]], data: 
     wanted = data.draw(st.sampled_from(arms))
     names = {name: tuple(wanted[name]) if isinstance(wanted[name], list) else wanted[name] for name in PICKERS}
     assert choose({"arms": arms}, "refine", names, "run").key == wanted["refine"]
+
+
+@given(st.integers(0, 3))
+def test_the_options_printed_for_an_arm_find_it(number: int) -> None:
+    alone = {**_arm(["a"], [], method="instruct"), "refine": None}
+    results = {"arms": [*_matrix()["arms"], _arm([], ["a"], method="refine"), alone]}
+    arm = results["arms"][number]
+    words = shlex.split(picking(results, arm))
+    said = dict(zip(words[::2], words[1::2], strict=True))
+    wanted = {"train_on": (said["--train-on"],), "refine_on": (said["--refine-on"],), "method": said["--method"]}
+    assert choose(results, "refine", wanted, "run").key == arm["refine"]
 
 
 def test_narrowed_keeps_the_rows_of_the_arm_alone() -> None:

@@ -14,6 +14,7 @@ from sitkit.pipeline import run_plan
 from sitkit.plan import Plan, build_plan, count_stages
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry
+from sitkit.report.arms import arms, rows_of
 from sitkit.report.results import make_results
 from sitkit.report.tables import all_tables
 from sitkit.store import Store
@@ -115,6 +116,45 @@ def test_several_teachers_and_students_are_told_apart(two: Registry, tmp_path: P
     assert shown.headings[0] == "teacher"
     assert [row[0] for row in shown.rows] == ["-", "-", "speller", "speller,slips=5"]
     assert results["pairs"]["total"] == 0
+
+
+@pytest.mark.parametrize("methods", [("both", "instruct"), ("instruct", "both")])
+def test_what_two_methods_share_is_scored_once(two: Registry, tmp_path: Path, methods: Any) -> None:
+    plan = build_plan(replace(RECIPE, methods=methods), two)
+    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
+    assert Counter(row["phase"] for row in results["scores"] if row["prompting"] == "cot") == {
+        "baseline": 1, "instruct": 1, "refine": 1
+    }  # fmt: skip
+    assert not any("seeds" in table.note.split(";")[0] for table in all_tables(results)[:1])
+    for arm in arms(results):
+        phases = [row["phase"] for row in rows_of(arm, results["scores"]) if row["prompting"] == "cot"]
+        assert phases == ["baseline", "instruct", "refine"][: 2 if arm.method == "instruct" else 3]
+
+
+def test_a_student_that_is_not_refined_has_nothing_it_is_refined_on(two: Registry) -> None:
+    plan = build_plan(replace(CROSS, methods=("instruct",)), two)
+    assert [(arm.train_on, arm.refine_on) for arm in plan.arms] == [((task,), ()) for task in TWO]
+
+
+def test_a_task_is_not_marked_as_trained_before_it_is(two: Registry, tmp_path: Path) -> None:
+    plan = build_plan(replace(RECIPE, train_on=("letters2",), refine_on=("letters",), eval_on=("letters",)), two)
+    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
+    found = {row["phase"]: row["transfer"] for row in results["scores"]}
+    assert (found["instruct"], found["refine"]) == ("in-domain", "trained")
+
+
+def test_shares_of_the_demonstrations_are_told_apart_and_lead_to_their_files(two: Registry, tmp_path: Path) -> None:
+    plan = build_plan(replace(RECIPE, fraction=(0.5, 1.0), seeds=(0, 1)), two)
+    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
+    accuracy, *others = all_tables(results)
+    assert [row[0] for row in accuracy.rows] == ["-", "-", "0.5", "0.5", "1", "1"]
+    for title in ("Demonstrations", "The teacher's own accuracy"):
+        (table,) = (one for one in others if one.title == title)
+        files = [row[-1] for row in table.rows]
+        assert len(set(files)) == len(files) > 1
+        assert all((tmp_path / file).is_file() for file in files)
+    titles = [one.title for one in plan.nodes]
+    assert len(set(titles)) == len(titles)
 
 
 def test_a_forecast_counts_what_a_script_would_do_alone(two: Registry, tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ def _row(
     }  # fmt: skip
 
 
+_ARM = {
+    "student": "s", "teacher": "t", "strategy": "dpo-cot", "train_on": ["b"], "refine_on": ["b"], "fraction": 1.0,
+    "method": "both", "seed": 0,
+}  # fmt: skip
+
+
 def _results(rows: list[dict[str, Any]]) -> dict[str, Any]:
     recipe = {
         "student": "s", "teacher": "t", "strategy": "dpo-cot", "train_on": ["b"], "refine_on": None, "seeds": [0],
@@ -35,7 +41,7 @@ def _results(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "scores": rows, "pairs": PAIRS, "notices": ["|<b>"], "recipe": recipe, "stages": [], "demonstrations": [],
         "versions": {"python": "3"}, "students": [], "training": [],
-        "tasks": {"b": {"direct": "task_b_direct", "cot": "task_b_cot"}},
+        "tasks": {"b": {"direct": "task_b_direct", "cot": "task_b_cot"}}, "arms": [{"refine": "k", **_ARM}],
     }  # fmt: skip
 
 
@@ -102,5 +108,21 @@ def test_markdown_has_the_lm_eval_command_of_this_very_run() -> None:
         "--limit 7",
         '"data_dir": "/data"',
         '"seed": 0',
+        "export name ./student --merge\n",
     ):
         assert part in text
+
+
+def test_of_several_students_the_lm_eval_command_says_whose_it_is() -> None:
+    results = _results([_row("refine", 0.5, 100, 50, **{**_ARM, "seed": 0})])
+    results["arms"] = [
+        {"refine": None, **_ARM, "method": "instruct"},
+        {"refine": "k", **_ARM, "seed": 3},
+        {"refine": "l", **_ARM, "seed": 3, "refine_on": ["c d"], "fraction": 0.5},
+    ]
+    text = markdown(results, "name")
+    assert "export name ./student --merge --refine-on b --fraction 1\n" in text
+    assert '"seed": 3' in text
+    # Students that recommend other settings each: no one length of answers is right for all.
+    results["recipe"]["set"] = {}
+    assert "lm_eval" not in markdown(results, "name")

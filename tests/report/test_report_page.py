@@ -161,3 +161,9 @@ def test_the_page_of_a_real_run_with_several_arms_holds_each_of_them(tmp_path: P
         assert f"evaluate/{row['key'][:20]}" in chunks
     for arm in results["arms"]:
         assert f"pair/{arm['pair'][:20]}" in chunks
+    # Two rows of the table of files that say the same of different scores would trace neither.
+    table = page[page.index("The file behind each score") :]
+    rows = [re.sub(r"<[^>]*>", "|", row) for row in re.findall(r"<tr>(.*?)</tr>", table, flags=re.DOTALL)]
+    taught = [row for row in rows if "refine, cot" in row]
+    assert len(taught) == 4
+    assert sorted("|0.5|" in row for row in taught) == [False, False, True, True]

@@ -53,3 +53,14 @@ def test_seeds_share_their_questions() -> None:
     assert (twice.low, twice.high, twice.n) == (alone.low, alone.high, alone.n)
     assert twice.p == alone.p * 2
     assert (twice.gained, twice.lost) == (2 * alone.gained, 2 * alone.lost)
+
+
+def test_seeds_that_contradict_each_other_make_nothing_certain() -> None:
+    up = _answers([(False, True)] * 60 + [(True, True)] * 40)
+    down = _answers([(True, True)] * 60 + [(True, False)] * 10 + [(True, True)] * 30)
+    found = compare([up, down])
+    assert found is not None
+    # Each seed is far from equal, and so is their mean: only the directions tell.
+    assert max(found.p) < 0.05
+    assert found.low > 0
+    assert not found.certain

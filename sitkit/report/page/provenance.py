@@ -9,12 +9,17 @@ from sitkit.report.page.html import Html, el, join
 from sitkit.report.page.parts import details, plain_table, scrolled, section
 from sitkit.report.stored import place
 from sitkit.report.tables import demonstration_table, stage_table, teacher_tables
-from sitkit.types import Json
+from sitkit.types import PHASES, Json
 
 _ORIGINS = (
     ("chosen_from_student", "the student’s own answer", "instruct"), ("chosen_from_teacher", "the teacher’s", "other"),
     ("chosen_from_target", "the target", "cot"), ("left_out", "left out", "base"),
 )  # fmt: skip
+
+_DEPENDS_ON: Mapping[str, Sequence[str]] = {
+    "student": PHASES, "teacher": PHASES[1:], "fraction": PHASES[1:], "method": PHASES[2:]
+}  # fmt: skip
+"""What tells the scores of several students apart, and the phases whose scores depend on it."""
 
 
 def pairs(results: Json) -> Html:
@@ -143,6 +148,7 @@ def _files(scores: Sequence[Mapping[str, Json]]) -> Html | None:
     named = [row for row in scores if row.get("key")]
     if not named:
         return None
+    telling = [name for name in _DEPENDS_ON if len({_told(row, name) for row in named} - {""}) > 1]
     rows = [
         el(
             "tr",
@@ -152,6 +158,7 @@ def _files(scores: Sequence[Mapping[str, Json]]) -> Html | None:
                 "td",
                 "; ".join(filter(None, (", ".join(row.get("train_on") or ()), ", ".join(row.get("refine_on") or ())))),
             ),
+            *(el("td", _told(row, name)) for name in telling),
             el("td", row["seed"], class_="n"),
             el("td", f"{100 * row['value']:.2f}", class_="n"),
             el("td", row["n"], class_="n"),
@@ -161,8 +168,14 @@ def _files(scores: Sequence[Mapping[str, Json]]) -> Html | None:
         for row in named
     ]
     headings = (
-        ("phase", None), ("benchmark", None), ("instructed on; refined on", None), ("seed", "n"),
+        ("phase", None), ("benchmark", None), ("instructed on; refined on", None),
+        *((name, None) for name in telling), ("seed", "n"),
         ("percent right", "n"), ("n", "n"), ("no answer read", "n"), ("file", None),
     )  # fmt: skip
     top = el("tr", *(el("th", text, scope="col", class_=kind) for text, kind in headings))
     return details("The file behind each score", scrolled(el("table", el("thead", top), el("tbody", *rows)), "Files"))
+
+
+def _told(row: Mapping[str, Json], name: str) -> str:
+    value = row.get(name) if row["phase"] in _DEPENDS_ON[name] else ""
+    return f"{value:g}" if isinstance(value, float) else str(value or "")

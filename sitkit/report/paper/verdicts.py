@@ -70,8 +70,8 @@ def claim_table(verdicts: Sequence[ClaimVerdict]) -> Table:
     note = (
         "What the paper (arXiv 2405.00402) says, in our words, tried on this run's cells with the trigger at 95%:"
         " mean difference in points ± standard error, and how many cells lie above or below 0 beyond their error."
-        " Beside it, what the paper's own tables say, taken as they stand. Ids with D are patterns of its tables that"
-        " it does not mention."
+        " Beside it, what the paper's own tables say, taken as they stand. Ids with D are not its own: they say"
+        " what else its tables show, or do not."
     )
     if contradicted:
         note += f" The paper's own tables contradict {', '.join(contradicted)}."
