@@ -169,7 +169,7 @@ class _Builder:
         """Teachers first, so that each is loaded once and gone before students need the memory; then each student."""
         recipe = self.recipe
         for teacher, student, seed, fraction in product(self.teachers, self.students, recipe.seeds, recipe.fraction):
-            self._annotate(teacher, student, (*recipe.train_on, *recipe.refined_on), seed, fraction)
+            self._annotate(teacher, student, self._taught_from(), seed, fraction)
         for teacher, student, seed in product(self.teachers, self.students, recipe.seeds):
             self._score_teacher(teacher, student, seed)
         for student, seed in product(self.students, recipe.seeds):
@@ -199,13 +199,19 @@ class _Builder:
         settings, selection = self.settings[student.spec].annotate, self._selection(seed, fraction)
         return tuple(self.add(Annotate(teacher, self.parts.train(name, seed, selection), settings)) for name in names)
 
+    def _taught_from(self) -> Tasks:
+        """The tasks whose demonstrations some method needs: a call for any other would be paid for nothing."""
+        methods, recipe = set(self.recipe.methods), self.recipe
+        instructed = recipe.train_on if methods - {"refine"} else ()
+        return tuple(dict.fromkeys((*instructed, *(recipe.refined_on if methods - {"instruct"} else ()))))
+
     def _score_teacher(self, teacher: Part[Teacher], student: Part[Student], seed: int) -> None:
         """The teacher's own accuracy (Table 5): with the trigger on train it is there already, the rest is asked."""
         wanted = self.recipe.eval_teacher
         if wanted is False or (wanted is None and isinstance(teacher.made, Remote)):
             return
         settings, selection = self.settings[student.spec].annotate, self._selection(seed, max(self.recipe.fraction))
-        trained = dict.fromkeys((*self.recipe.train_on, *self.recipe.refined_on))
+        trained = self._taught_from()
         for name in trained:
             self.add(Annotate(teacher, self.parts.train(name, seed, selection), settings, "direct"))
         if not wanted:

@@ -23,6 +23,7 @@ from sitkit_openai.money import Ledger
 from sitkit_openai.options import Options
 from sitkit_openai.refusals import error_of, refused
 from sitkit_openai.requests import Ask, body, digest
+from sitkit_openai.secrets import without_keys
 from sitkit_openai.tokens import bound
 from sitkit_openai.verdict import Verdict
 
@@ -202,10 +203,10 @@ class _Batches:
         into, out = verdict.prompt_tokens or 0, verdict.completion_tokens or 0
         reply = Reply(
             id=ask.id,
-            completion=verdict.completion,
+            completion=without_keys(verdict.completion, self.hidden),
             outcome=verdict.outcome,
             detail=shown(verdict.detail, self.hidden),
-            reasoning=verdict.reasoning,
+            reasoning=without_keys(verdict.reasoning, self.hidden),
             prompt_tokens=into,
             completion_tokens=out,
         )

@@ -22,25 +22,24 @@ class Pace:
         self.flying = 0
         self._until = 0.0
         self._begun = 0
+        self._first = 0.0
         self._halved = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
-        """Wait for a place and take it; `leave` gives it back."""
+        """Wait for a place, first come, first served, and take it; `leave` gives it back."""
         await self._spread()
-        while True:
-            await self.pause()
-            if self.flying < int(self.limit):
-                self.flying += 1
-                return
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                # The turn may have come in the same moment: the next one in line must not miss it.
-                self._wake()
-                raise
+        await self.pause()
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._wake()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            # The place may have come in the same moment: the next one in line must not miss it.
+            if not turn.cancelled():
+                self.leave()
+            raise
 
     async def pause(self) -> None:
         """Wait for as long as the endpoint has asked for."""
@@ -48,16 +47,18 @@ class Pace:
             await asyncio.sleep(rest)
 
     async def _spread(self) -> None:
-        if self._begun < self.most:
-            self._begun += 1
-            await asyncio.sleep(_STAGGER * (self._begun - 1))
+        self._first = now() if self._begun == 0 else self._first
+        due = self._first + _STAGGER * min(self._begun, self.most)
+        self._begun += 1
+        if (rest := due - now()) > 0:
+            await asyncio.sleep(rest)
 
     def _wake(self) -> None:
-        for _ in range(max(0, int(self.limit) - self.flying)):
-            if not self._waiting:
-                return
+        # The place is taken on behalf of whoever waits: a call that has just come back would overtake them all.
+        while self._waiting and self.flying < int(self.limit):
             turn = self._waiting.popleft()
             if not turn.done():
+                self.flying += 1
                 turn.set_result(None)
 
     def leave(self) -> None:

@@ -18,6 +18,7 @@ from sitkit_openai.money import Ledger
 from sitkit_openai.options import Options
 from sitkit_openai.pace import Pace, now
 from sitkit_openai.requests import Ask, body
+from sitkit_openai.secrets import without_keys
 from sitkit_openai.tokens import bound
 from sitkit_openai.verdict import Verdict
 
@@ -179,7 +180,13 @@ class Run:
             return None
         detail = verdict.detail if tries == 1 or not verdict.passing else f"{verdict.detail} ({tries} attempts)"
         return Reply(
-            ask.id, verdict.completion, verdict.outcome, shown(detail, self.hidden), verdict.reasoning, into, out
+            id=ask.id,
+            completion=without_keys(verdict.completion, self.hidden),
+            outcome=verdict.outcome,
+            detail=shown(detail, self.hidden),
+            reasoning=without_keys(verdict.reasoning, self.hidden),
+            prompt_tokens=into,
+            completion_tokens=out,
         )
 
     async def _call(self, client: Any, asked: Json, flight: _Flight) -> Verdict:

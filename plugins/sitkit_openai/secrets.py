@@ -13,6 +13,9 @@ _MASK = "[secret]"
 _SHARED = 6
 """Letters in a row shared with a secret that are taken for a part of it; providers echo heads and tails of keys."""
 
+_WHOLE = 8
+"""Letters of a secret that is looked for in answers: shorter ones may be words."""
+
 _LIKE_A_KEY = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi|key)[-_][\w*.-]*[\w*]"  # the prefixes providers give their keys
     r"|[\w-]*\*{2,}[\w*-]*"  # a key shown in part: abcd****wxyz
@@ -58,6 +61,15 @@ def scrub(text: str, hidden: Iterable[str]) -> str:
     for secret in hidden:
         text = _without(text, secret)
     return " ".join(_LIKE_A_KEY.sub(_MASK, text).split())
+
+
+def without_keys(text: str, hidden: Iterable[str]) -> str:
+    """Return an answer without whole secrets, should an endpoint repeat one in it; all else is left as it was said."""
+    for secret in hidden:
+        for word in secret.split():
+            if len(word) >= _WHOLE:
+                text = text.replace(word, _MASK)
+    return text
 
 
 def _without(text: str, secret: str) -> str:

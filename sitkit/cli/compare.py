@@ -115,7 +115,7 @@ def _paired(found: Comparison | None, cell: ComparedCell) -> tuple[str, str, str
         return "-", "-", "-", "0"
     everyone = cell.first.n == cell.second.n == found.n
     return (
-        f"{100 * found.low:+.1f} to {100 * found.high:+.1f}",
+        f"{100 * found.low:+.1f} to {100 * found.high:+.1f}" if found.gained + found.lost else "-",
         f"{found.gained}/{found.lost}",
         " ".join(f"{p:.2g}" for p in found.p),
         str(found.n) if everyone else f"{found.n} of {cell.first.n} and {cell.second.n}",

@@ -24,12 +24,14 @@ def report(registry: Registry, /, run: str, workspace: Path, html: bool) -> None
     from sitkit.report.markdown import markdown
     from sitkit.report.page import write_page
     from sitkit.report.results import REPORT, load_results
+    from sitkit.report.stored import Stored
     from sitkit.store import disk_errors, write_atomically
 
     folder = find_run(run, workspace)
     results = load_results(folder)
     with disk_errors(folder):
-        write_atomically(folder / REPORT, markdown(results, folder.name, load_judgements(folder)))
+        text = markdown(results, folder.name, load_judgements(folder), Stored(folder.parents[1]))
+        write_atomically(folder / REPORT, text)
         page = write_page(folder, results, folder.parents[1], registry)
     if html:
         click.echo(page)

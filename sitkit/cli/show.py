@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sitkit.plan import Plan
 from sitkit.report.remarks import remarks
+from sitkit.report.stored import Stored
 from sitkit.report.tables import Table, pair_table, score_tables, stage_table
 from sitkit.store import Store
 from sitkit.types import Estimate, Json
@@ -31,7 +32,7 @@ def show_results(results: Json, folder: Path) -> None:
     out = console()
     for table in (*score_tables(results), pair_table(results), stage_table(results)):
         show_table(out, table)
-    for text in remarks(results):
+    for text in remarks(results, Stored(folder.parents[1])):
         out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
     out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 

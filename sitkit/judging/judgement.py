@@ -68,7 +68,7 @@ def _failures(rated: Sequence[Rated], replies: Mapping[str, Reply]) -> Iterator[
             yield {
                 **_place(one.item),
                 "outcome": UNANSWERED if reply is None else reply.outcome,
-                "detail": "" if reply is None else _whole(reply.detail),
+                "detail": "" if reply is None else reply.detail,
             }
 
 
@@ -83,15 +83,10 @@ def item_rows(rated: Sequence[Rated], replies: Mapping[str, Reply]) -> Iterator[
             "answer": one.item.answer,
             "rating": one.rating,
             "outcome": UNANSWERED if reply is None else reply.outcome,
-            "reply": "" if reply is None else _whole(reply.completion),
+            "reply": "" if reply is None else reply.completion,
             "tampered": one.tampered,
             "prompt_id": one.item.prompt.id,
         }
-
-
-def _whole(text: str) -> str:
-    # Half a character, as broken servers send it, cannot be written.
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _place(item: Item) -> dict[str, Json]:

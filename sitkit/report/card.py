@@ -201,7 +201,7 @@ class _Card:
                     yield _row([phase, prompting, *(_accuracy(cell, self.exported.phase) for cell in row)])
 
     def _limits(self) -> Iterator[str]:
-        for text in remarks(self.results):
+        for text in remarks(self.results, self.exported.stored):
             yield f"- {self._text(text)}"
         yield (
             "- Scored on the benchmarks above and nothing else, with their own prompts: no statement about other tasks,"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 
 from sitkit.types import Json, Phase, Prompting
@@ -31,7 +31,8 @@ class ScoredCell:
     """Accuracy (0 to 1) of one student on one benchmark under one prompting, over seeds.
 
     ``error`` is the standard error over questions (the seeds' mean: they share their questions) and, where there are
-    several seeds, over these too. ``unread`` is the share of answers in which none was found.
+    several seeds, over these too. ``unread`` is the share of answers in which none was found; ``keys`` names the stage
+    of each seed, where the rows do.
     """
 
     student: str
@@ -49,6 +50,7 @@ class ScoredCell:
     n: int
     seeds: int
     unread: float
+    keys: Mapping[int, str] = field(default_factory=dict, compare=False)
 
     @property
     def percent(self) -> Measured:
@@ -136,6 +138,7 @@ def _cell(key: _Key, rows: Sequence[Row]) -> ScoredCell:
         n=int(rows[0]["n"]),
         seeds=len(rows),
         unread=sum(int(row["extraction_failures"]) for row in rows) / asked if asked else 0.0,
+        keys={int(row.get("seed", 0)): str(row["key"]) for row in rows if row.get("key")},
     )
 
 

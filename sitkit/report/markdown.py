@@ -10,15 +10,16 @@ from sitkit.report.judgements import judgement_tables
 from sitkit.report.lines import has_arms
 from sitkit.report.paper import claim_table, claims, paper_tables
 from sitkit.report.remarks import remarks
+from sitkit.report.stored import Stored
 from sitkit.report.tables import Table, all_tables
 from sitkit.types import Json
 
 
-def markdown(results: Json, name: str, judgements: Sequence[Json] = ()) -> str:
+def markdown(results: Json, name: str, judgements: Sequence[Json] = (), stored: Stored | None = None) -> str:
     """Return the report of a run as Markdown, with what judges said of it if there is any."""
     recipe = results["recipe"]
     parts = [f"# {name}", "", _sentence(recipe), ""]
-    said = remarks(results)
+    said = remarks(results, stored)
     if said:
         parts += ["## To know first", "", *(f"- {_escape(text)}" for text in said), ""]
     for table in (*all_tables(results), *_ratings(judgements), *_beside_the_paper(results, judgements)):

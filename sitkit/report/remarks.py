@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sitkit.report.cells import ScoredCell, before, collect
 from sitkit.report.power import POWER, detectable, independent_discordance, needed
+from sitkit.report.statistics import compare
+from sitkit.report.stored import Stored
 from sitkit.types import PHASES, Json, Phase
 
 _NEAR_ZERO = 0.1
@@ -31,8 +33,11 @@ Named = Callable[[ScoredCell], str]
 Step = tuple[ScoredCell, ScoredCell]
 
 
-def remarks(results: Json) -> list[str]:
-    """Return the sentences, the gravest first; what the stages themselves reported comes last."""
+def remarks(results: Json, stored: Stored | None = None) -> list[str]:
+    """Return the sentences, the gravest first; what the stages themselves reported comes last.
+
+    With ``stored``, a gain that the paired test shows is none that has too few questions.
+    """
     cells = collect(results["scores"])
     steps, named = before(cells), _naming(cells)
     return [
@@ -44,7 +49,7 @@ def remarks(results: Json) -> list[str]:
         *_likelihood(results["training"]),
         *_rejected(results["pairs"]),
         *_lengths(results["pairs"], results["scores"]),
-        *_too_few(steps, named),
+        *_too_few(steps, named, stored),
         *_notices(results.get("notices", ())),
     ]
 
@@ -187,12 +192,13 @@ def _mean_length(rows: Sequence[Json], phase: Phase) -> float | None:
     return sum(int(row["characters"]) for row in told) / asked if asked else None
 
 
-def _too_few(steps: Sequence[Step], named: Named) -> list[str]:
+def _too_few(steps: Sequence[Step], named: Named, stored: Stored | None) -> list[str]:
     among = [(earlier, later) for earlier, later in steps if (earlier.phase, later.prompting) == ("instruct", "cot")]
     unsure = [
         (earlier, later)
         for earlier, later in among
         if _CLAIMED <= later.value - earlier.value < _CERTAIN * math.hypot(earlier.error, later.error)
+        and not (stored is not None and _shown(earlier, later, stored))
     ]
     if not unsure:
         return []
@@ -205,6 +211,17 @@ def _too_few(steps: Sequence[Step], named: Named) -> list[str]:
         f" {len(among)} cells: {asked} questions show only gains above {shown} points ({POWER:.0%} power); the largest"
         f" of these, {named(largest)} {100 * gain:+.1f}, takes about {_two_digits(needed(gain, discordance))} questions"
     ]
+
+
+def _shown(earlier: ScoredCell, later: ScoredCell, stored: Stored) -> bool:
+    """Whether the paired test tells the later cell from the earlier one: it is sharper than their two errors."""
+    seeds = [
+        (stored.correct(key).get(earlier.prompting, {}), stored.correct(later.keys[seed]).get(later.prompting, {}))
+        for seed, key in earlier.keys.items()
+        if seed in later.keys
+    ]
+    found = compare(seeds)
+    return found is not None and found.certain
 
 
 def _discordance(earlier: ScoredCell, later: ScoredCell) -> float:

@@ -15,6 +15,7 @@ from sitkit.report.judgements import load_judgements
 from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
 from sitkit.report.results import RECIPE, REPORT, RESULTS, load_results, make_results
+from sitkit.report.stored import Stored
 from sitkit.store import disk_errors, write_atomically
 from sitkit.types import Json
 
@@ -30,6 +31,7 @@ def write_run(folder: Path, plan: Plan, outcome: Outcome, workspace: Path, regis
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / RECIPE, recipe_yaml(recipe))
         write_atomically(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        write_atomically(folder / REPORT, markdown(results, folder.name, load_judgements(folder)))
+        text = markdown(results, folder.name, load_judgements(folder), Stored(workspace))
+        write_atomically(folder / REPORT, text)
         write_page(folder, results, workspace, registry)
     return results

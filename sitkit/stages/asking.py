@@ -99,6 +99,7 @@ class Asking:
         return self.part.replies(method, given)
 
     def _keep(self, reply: Reply) -> None:
+        reply = _whole(reply)
         earlier = self.replies.get(reply.id)
         self.budget.spent += cost(self.part, reply.prompt_tokens, reply.completion_tokens) or 0.0
         if earlier is not None:
@@ -147,7 +148,17 @@ def read_replies(journal: Journal) -> dict[str, Reply]:
     for name, text in journal.rows.items():
         try:
             plain: Mapping[str, Any] = json.loads(text)
-            found[name] = Reply(name, **{key: plain[key] for key in _FIELDS if key in plain})
-        except (ValueError, TypeError):
+            found[name] = _whole(Reply(name, **{key: plain[key] for key in _FIELDS if key in plain}))
+        except (ValueError, TypeError, AttributeError):
             continue
     return found
+
+
+def _whole(reply: Reply) -> Reply:
+    """Return the reply with U+FFFD for each half of a surrogate pair: endpoints send them, tokenizers refuse them."""
+    texts = {
+        name: text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        for name in ("completion", "detail", "reasoning")
+        if not (text := getattr(reply, name)).isascii()
+    }
+    return replace(reply, **texts) if texts else reply

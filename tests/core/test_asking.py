@@ -1,6 +1,7 @@
 """Asking a teacher whose replies may fail: kept before they count, asked again by the next run, money watched."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry
 from sitkit.report.results import make_results
+from sitkit.rows import read_rows
 from sitkit.store import Store
-from sitkit.types import Estimate, Generation, Json, Prompt, Question, Reply
+from sitkit.types import Demonstration, Estimate, Generation, Json, Prompt, Question, Reply
 
 RECIPE = Recipe(
     teacher=("moody",), student=("counter",), strategy="spelled-first", train_on=("letters",), eval_teacher=False
@@ -168,6 +170,23 @@ def test_when_every_answer_was_cut_off_the_run_says_so(moody: tuple[Registry, Mo
     with pytest.raises(RecipeError, match=r"\(14 cut off\); a larger annotate\.max_new_tokens") as caught:
         _run(registry, tmp_path / "cut")
     assert "annotate.keep" not in str(caught.value)
+
+
+def test_half_a_character_does_not_reach_a_tokenizer(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
+    registry, teacher = moody
+    right = teacher.speller.answer
+
+    def answer(*asked: Any) -> Iterator[tuple[str, str]]:
+        for name, text in right(*asked):
+            yield name, f"\ud83d\ude00 \ud83d {text}"
+
+    teacher.speller.answer = answer
+    for _ in range(2):
+        outcome, _ = _run(registry, tmp_path)
+        rows = read_rows(outcome.artifacts[outcome.stages[0].key].folder / "demonstrations.jsonl", Demonstration)
+        assert all(row.completion.startswith("\U0001f600 \ufffd ") for row in rows)
+        shutil.rmtree(tmp_path / "store")
+    assert len(teacher.asked) == len(rows)
 
 
 def test_a_budget_counts_what_was_spent_before(moody: tuple[Registry, Moody], tmp_path: Path) -> None:

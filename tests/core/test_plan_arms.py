@@ -136,6 +136,14 @@ def test_a_student_that_is_not_refined_has_nothing_it_is_refined_on(two: Registr
     assert [(arm.train_on, arm.refine_on) for arm in plan.arms] == [((task,), ()) for task in TWO]
 
 
+@pytest.mark.parametrize(("methods", "asked"), [(("instruct",), 0), (("refine",), 1), (("instruct", "refine"), 2)])
+def test_teachers_are_asked_for_what_is_learnt_from_alone(two: Registry, methods: Any, asked: int) -> None:
+    for teacher_too in (False, None):
+        recipe = replace(RECIPE, refine_on=("letters2",), methods=methods, eval_teacher=teacher_too)
+        names = {one.stage.questions.benchmark.spec for one in build_plan(recipe, two).annotated}  # type: ignore[attr-defined]
+        assert names == (set(TWO) if asked == 2 else {TWO[asked]})
+
+
 def test_a_task_is_not_marked_as_trained_before_it_is(two: Registry, tmp_path: Path) -> None:
     plan = build_plan(replace(RECIPE, train_on=("letters2",), refine_on=("letters",), eval_on=("letters",)), two)
     results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))

@@ -1,5 +1,7 @@
 """What a reader is told first: each trouble in one sentence, only where it is larger than chance, gravest first."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from sitkit.report.cells import before, collect, floored, signed
 from sitkit.report.duplicates import duplicates
 from sitkit.report.power import detectable, independent_discordance, needed
 from sitkit.report.remarks import remarks
+from sitkit.report.stored import Stored
 from sitkit.types import Question
 from tests.core.paper_run import row, run
 
@@ -135,6 +138,26 @@ def test_a_gain_too_small_for_its_questions_is_told_with_how_many_it_takes() -> 
     assert said.endswith("the largest of these, gsm8k/cot +10.0, takes about 400 questions")
     rows[1]["value"] = 0.505
     assert remarks(_results(rows)) == []
+
+
+@pytest.mark.parametrize(("lost", "said"), [(4, 0), (20, 1)])
+def test_a_gain_that_the_paired_test_shows_has_questions_enough(tmp_path: Path, lost: int, said: int) -> None:
+    before = [number < 50 for number in range(100)]
+    after = [not right if number < lost or 50 <= number < 60 + lost else right for number, right in enumerate(before)]
+    for key, answers in (("b" * 20, before), ("a" * 20, after)):
+        folder = tmp_path / "store" / "evaluate" / key
+        folder.mkdir(parents=True)
+        lines = (
+            json.dumps({"prompting": "cot", "question_id": str(one), "correct": right})
+            for one, right in enumerate(answers)
+        )
+        (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n")
+    rows = [
+        _taught("instruct", 50, stderr=0.05, n=100, key="b" * 20),
+        _taught("refine", 60, stderr=0.05, n=100, key="a" * 20),
+    ]
+    assert len(remarks(_results(rows))) == 1
+    assert len(remarks(_results(rows), Stored(tmp_path))) == said
 
 
 def test_duplicates_come_first_and_name_what_to_do() -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sitkit.report.page.parts import difference
 from sitkit.report.statistics import compare, mcnemar
 
 
@@ -64,3 +65,9 @@ def test_seeds_that_contradict_each_other_make_nothing_certain() -> None:
     assert max(found.p) < 0.05
     assert found.low > 0
     assert not found.certain
+
+
+def test_where_no_answer_changed_no_interval_is_shown() -> None:
+    same, changed = (compare([_answers(pairs)]) for pairs in ([(True, True)] * 9, [(True, True)] * 8 + [(False, True)]))
+    assert "[" not in difference(same)
+    assert "[" in difference(changed)

@@ -78,6 +78,28 @@ def test_concurrency_falls_to_what_the_endpoint_bears(endpoint: Endpoint) -> Non
     assert refused < 150, f"{refused} of {len(endpoint.calls)} calls were refused"
 
 
+def test_first_come_first_served(endpoint: Endpoint) -> None:
+    endpoint.latency = 0.005
+    ask(teacher(endpoint, concurrency=4), 200)
+    order = [int(prompt.split()[1]) for prompt in endpoint.prompts()]
+    assert max(abs(place - number) for place, number in enumerate(order)) < 50
+
+
+def test_a_place_given_to_who_is_cancelled_goes_to_the_next() -> None:
+    async def scene() -> None:
+        pace = Pace(1)
+        await pace.enter()
+        first, second = (asyncio.create_task(pace.enter()) for _ in range(2))
+        await asyncio.sleep(0.02)
+        pace.leave()
+        first.cancel()
+        await asyncio.wait_for(second, 1)
+        assert first.cancelled()
+        assert pace.flying == 1
+
+    asyncio.run(scene())
+
+
 def test_a_burst_of_rate_limits_halves_once() -> None:
     async def scene() -> None:
         pace = Pace(16)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sitkit.cli.main import run
 from sitkit_openai.secrets import scrub
 from tests.installed import sitkit
+from tests.sitkit_openai.conftest import ask, teacher
 from tests.sitkit_openai.endpoint import Call, Endpoint, Fault, completion, error, reply, reset, status
 from tests.sitkit_openai.runs import arguments, install_student
 
@@ -90,6 +91,15 @@ def test_nothing_of_a_finished_run_holds_the_key(endpoint: Endpoint, tmp_path: P
     failures = b"".join(path.read_bytes() for path in (tmp_path / "w").rglob("failures.jsonl"))
     assert b"[secret]" in failures
     assert "LAB_KEY" in (tmp_path / "w" / "runs" / "r" / "recipe.yaml").read_text(encoding="utf-8")
+
+
+def test_an_answer_that_repeats_the_key_is_kept_without_it(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    endpoint.behave = lambda call: reply(
+        completion(f"You sent  {KEY}.\nThe answer is 7", reasoning=call.headers["authorization"])
+    )
+    (got,) = ask(teacher(endpoint), 1).values()
+    assert (got.completion, got.reasoning) == ("You sent  [secret].\nThe answer is 7", "Bearer [secret]")
 
 
 @given(st.text(), st.text(), st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=60))

@@ -37,7 +37,7 @@ def compose(
     packed = pack(chunks(results, stored, questions))
     missing = {**{f"questions of {one}": why for one, why in questions.missing.items()}, **stored.unread}
     sections: list[tuple[str, str, Html | None]] = [
-        ("remarks", "To know first", _remarks(results)),
+        ("remarks", "To know first", _remarks(results, stored)),
         ("matrix", "From task to task", matrix(results, found, shelf)),
         ("low", "Fewer demonstrations", low(results, found, shelf)),
         ("results", "Accuracy", headline(results, found, comparisons)),
@@ -72,8 +72,8 @@ def _lead(results: Json, found: Sequence[Arm]) -> Html:
     return el("dl", *(el("div", el("dt", term), el("dd", said)) for term, said in facts), class_="facts")
 
 
-def _remarks(results: Json) -> Html | None:
-    said = remarks(results)
+def _remarks(results: Json, stored: Stored) -> Html | None:
+    said = remarks(results, stored)
     if not said:
         return None
     return section("remarks", "To know first", el("ul", *(el("li", text) for text in said), class_="remarks"))

@@ -61,7 +61,9 @@ def difference(found: Comparison | None) -> Html:
     if found is None:
         return el("td", el("span", "–", class_="none"), class_="n")
     tone = ("up" if found.difference > 0 else "down") if found.certain else None
-    span = f"[{points(found.low)}, {points(found.high)}]" if found.n > 1 else ""
+    # Resampling questions of which none changed would give an interval of no width, as if 0 were certain.
+    told = found.n > 1 and found.gained + found.lost > 0
+    span = f"[{points(found.low)}, {points(found.high)}]" if told else ""
     return el("td", el("span", points(found.difference), class_="v"), " ", el("small", span), class_=f"n {tone or ''}")
 
 
