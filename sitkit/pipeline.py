@@ -17,7 +17,7 @@ from sitkit.plan import Plan
 from sitkit.registry import Registry
 from sitkit.stages import Budget, Node, Work, journal_path
 from sitkit.store import SCRATCH, Artifact, Journal, Store, disk_errors
-from sitkit.types import Json, StageInfo
+from sitkit.types import Json, Remote, StageInfo
 
 RETRY = "retry"
 """In a stage's info: it is whole, but a next run of the same command tries parts of it again."""
@@ -130,7 +130,23 @@ class Walk:
         if not self.questions_checked:
             for questions in self.plan.question_sets:
                 _ = questions.questions
+            self._check_teachers()
             self.questions_checked = True
+
+    def _check_teachers(self) -> None:
+        # A key or a price that is missing shows before another teacher has been paid.
+        for teacher in self.plan.teachers:
+            asked = [one for one in self.plan.annotated if teacher in one.stage.parts]
+            if isinstance(teacher.made, Remote) and any(self._unfinished(one) for one in asked):
+                with teacher.calling("begin"):
+                    teacher.made.begin(self.store.workspace / "journals", budget=self.budget.left())
+
+    def _unfinished(self, one: Node) -> bool:
+        try:
+            artifact = self.store.find(one.stage.name, one.key)
+        except ArtifactError:
+            return True
+        return artifact is None
 
     def _run(self, one: Node, info: StageInfo) -> Artifact:
         self._around("sitkit_before_stage", stage=info)

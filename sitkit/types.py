@@ -307,8 +307,12 @@ class Remote(Protocol):
         """Get ready to be asked: ``folder`` (it may not exist yet) keeps what is under way, such as a batch's id.
 
         At most ``budget`` US dollars may be spent until the next call (None: no limit); before more would be,
-        `Teacher.answer` raises `TeacherError`. Raises it at once if a budget is given and no price is known.
+        `Teacher.answer` raises `TeacherError`. Raises it at once if a budget is given and no price is known. A run
+        calls it for every such teacher before anybody is asked, so that a missing key shows first.
         """
+
+    def spent(self) -> float:
+        """Return what was spent since `begin`, in US dollars, calls whose reply was lost on the way included."""
 
 
 @runtime_checkable

@@ -65,6 +65,9 @@ class PricedRule(Rule):
     def begin(self, folder: Path, *, budget: float | None) -> None:
         self.budget = budget
 
+    def spent(self) -> float:
+        return 0.0
+
     def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[tuple[str, str] | Reply]:
         spent = 0.0
         for reply in super().complete(prompts, generation):

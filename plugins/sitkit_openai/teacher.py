@@ -38,6 +38,10 @@ class OpenAITeacher:
         self._ledger = Ledger(budget, self._price)
         self._folder = folder
 
+    def spent(self) -> float:
+        """Return what was spent since `begin`; see `sitkit.types.Remote`."""
+        return self._ledger.spent
+
     def answer(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> Iterator[Reply]:
         """Yield a reply to every question as it arrives; see `sitkit.types.Teacher`."""
         texts = [question.prompt(prompting) for question in questions]

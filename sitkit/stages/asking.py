@@ -73,8 +73,11 @@ class Asking:
         missing = frozenset(wanted - {name for name, reply in self.replies.items() if not reply.failed})
         done, failed = len(wanted) - len(missing), 0
         self.progress(done, len(wanted))
-        if missing:
-            self._begin()
+        if not missing:
+            return self.replies
+        before = self.budget.spent
+        self._begin()
+        try:
             for reply in self._replies(method, call(missing)):
                 if reply.id not in missing:
                     raise PluginError(f"{self.part}: answered {reply.id!r}, which was not asked")
@@ -88,12 +91,21 @@ class Asking:
                         f" {self.limit}={self.max_failures:g} allows; what was answered is kept:"
                         " the same command asks only for the rest"
                     )
+        finally:
+            self._count_lost(before)
         return self.replies
 
     def _begin(self) -> None:
         if isinstance(self.part.made, Remote):
             with self.part.calling("begin"):
                 self.part.made.begin(self.folder, budget=self.budget.left())
+
+    def _count_lost(self, before: float) -> None:
+        # A call whose reply was lost on the way was paid for, but no reply tells its tokens.
+        if isinstance(self.part.made, Remote):
+            with self.part.calling("spent"):
+                lost = self.part.made.spent() - (self.budget.spent - before)
+            self.budget.spent += max(0.0, lost)
 
     def _replies(self, method: str, given: Iterable[Any]) -> Iterator[Reply]:
         return self.part.replies(method, given)

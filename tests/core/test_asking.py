@@ -38,6 +38,8 @@ class Moody:
         self.down = False
         self.asked: list[str] = []
         self.budgets: list[float | None] = []
+        self.lost = 0.0
+        self.begun = 0
         self.folders: list[Path] = []
 
     def fingerprint(self) -> Json:
@@ -65,6 +67,10 @@ class Moody:
     def begin(self, folder: Path, *, budget: float | None) -> None:
         self.folders.append(folder)
         self.budgets.append(budget)
+        self.begun = len(self.asked)
+
+    def spent(self) -> float:
+        return self.lost + PRICE * len(self.asked[self.begun :])
 
     def close(self) -> None:
         pass
@@ -193,8 +199,38 @@ def test_a_budget_counts_what_was_spent_before(moody: tuple[Registry, Moody], tm
     registry, teacher = moody
     _run(registry, tmp_path, replace(RECIPE, limit=4, max_cost=5.0))
     _run(registry, tmp_path, replace(RECIPE, limit=6, max_cost=5.0))
-    assert teacher.budgets == [5.0, 5.0 - 4 * PRICE]
-    assert teacher.folders[0] == teacher.folders[1]
+    # Before anybody is asked each run looks whether all is there, such as a key: that takes nothing.
+    assert teacher.budgets == [5.0, 5.0, 5.0, 5.0 - 4 * PRICE]
+    assert teacher.folders[1] == teacher.folders[3]
+
+
+def test_money_lost_on_the_way_is_money_spent_for_the_next_benchmark(
+    moody: tuple[Registry, Moody], tmp_path: Path
+) -> None:
+    registry, teacher = moody
+    teacher.lost = 0.25
+    _run(registry, tmp_path, replace(RECIPE, limit=4, max_cost=5.0, eval_teacher=True, test_limit=2))
+    assert teacher.budgets[1:4] == [5.0, 5.0 - (4 * PRICE + 0.25), 5.0 - (8 * PRICE + 0.5)]
+
+
+def test_a_teacher_that_cannot_be_asked_shows_before_another_one_is_paid(
+    moody: tuple[Registry, Moody], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, _ = moody
+    begin = Moody.begin
+
+    def refusing(self: Moody, folder: Path, *, budget: float | None) -> None:
+        begin(self, folder, budget=budget)
+        raise TeacherError("no key is set")
+
+    monkeypatch.setattr(Moody, "begin", refusing)
+    asked: list[str] = []
+    from sitkit_example.teacher import Speller
+
+    monkeypatch.setattr(Speller, "answer", lambda *_: asked.append("speller"))
+    with pytest.raises(TeacherError, match="no key is set"):
+        _run(registry, tmp_path, replace(RECIPE, teacher=("speller", "moody")))
+    assert asked == []
 
 
 def test_a_forecast_knows_what_the_journal_holds_and_what_the_rest_costs(
