@@ -23,12 +23,14 @@ def report(registry: Registry, /, run: str, workspace: Path, html: bool) -> None
     from sitkit.report.judgements import load_judgements
     from sitkit.report.markdown import markdown
     from sitkit.report.page import write_page
+    from sitkit.report.remarks import find_remarks
     from sitkit.report.results import REPORT, load_results
     from sitkit.report.stored import Stored
     from sitkit.store import disk_errors, write_atomically
 
     folder = find_run(run, workspace)
     results = load_results(folder)
+    results["remarks"] = find_remarks(results, Stored(folder.parents[1]))
     with disk_errors(folder):
         text = markdown(results, folder.name, load_judgements(folder), Stored(folder.parents[1]))
         write_atomically(folder / REPORT, text)

@@ -34,6 +34,13 @@ Step = tuple[ScoredCell, ScoredCell]
 
 
 def remarks(results: Json, stored: Stored | None = None) -> list[str]:
+    """Return the sentences the run's results hold, or, of an older run, those `find_remarks` finds now."""
+    if "remarks" in results:
+        return list(results["remarks"])
+    return find_remarks(results, stored)
+
+
+def find_remarks(results: Json, stored: Stored | None = None) -> list[str]:
     """Return the sentences, the gravest first; what the stages themselves reported comes last.
 
     With ``stored``, a gain that the paired test shows is none that has too few questions.
