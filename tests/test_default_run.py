@@ -14,9 +14,10 @@ pytestmark = pytest.mark.slow
 LIMITS = ["--limit", "24", "--test-limit", "16", "--set", "instruct.epochs=2", "--set", "refine.max_steps=4"]
 WITHOUT_TORCH = (
     "import sys\n"
+    "BLOCKED = ['torch']\n"
     "class Block:\n"
     "    def find_spec(self, name, path=None, target=None):\n"
-    "        if name in ('torch', 'scipy', 'matplotlib'):\n"
+    "        if name in BLOCKED:\n"
     "            raise RuntimeError(name + ' was imported')\n"
     "sys.meta_path.insert(0, Block())\n"
     "from sitkit.cli.main import run\n"
@@ -84,6 +85,15 @@ def test_the_same_command_again_reuses_everything_without_torch(workspace: Path,
     again = json.loads((workspace / "runs" / "again" / "results.json").read_text())
     assert all(stage["reused"] for stage in again["stages"])
     assert json.dumps(again["scores"]) == json.dumps(results["scores"])
+
+
+def test_a_finished_run_tests_and_draws_nothing_again(workspace: Path) -> None:
+    blocked = WITHOUT_TORCH.replace("['torch']", "['torch', 'scipy', 'matplotlib']")
+    page = workspace / "runs" / "small" / "report.html"
+    before = page.read_bytes()
+    done = _python("-c", blocked, "run", *LIMITS, "--name", "small", "--workspace", str(workspace))
+    assert done.returncode == 0, done.stderr
+    assert page.read_bytes() == before
 
 
 def test_the_written_recipe_repeats_the_run(workspace: Path, results: dict[str, Any]) -> None:
