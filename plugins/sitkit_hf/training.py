@@ -201,9 +201,27 @@ def train(
     )
     checkpoint = checkpoints.newest(job.scratch, job.settings.processes)
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if checkpoint is None or not _is_last(trainer, checkpoint, total):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:
         finish(job.settings)
+
+
+def _is_last(trainer: Any, checkpoint: Path, total: int) -> bool:
+    """Whether no step is left after a checkpoint; the trainer then has its weights (or the best ones') and its curve.
+
+    Resumed in the middle of an epoch, transformers (5.23) takes one more step before it looks whether it is done.
+    """
+    from transformers import TrainerState
+
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if state.global_step < total:
+        return False
+    trainer.state = state
+    trainer._load_from_checkpoint(str(checkpoint))
+    if trainer.args.load_best_model_at_end and state.best_model_checkpoint:
+        trainer._load_best_model()
+    return True
 
 
 def trainable_copy(model: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,23 @@ def test_a_training_killed_after_its_last_checkpoint_only_saves(
     again = student.instruct(demonstrations, quick, **work)
     assert read_adapter(work["out"]) == read_adapter(start)
     assert (again.steps, dict(again.metrics)) == (report.steps, dict(report.metrics))
+
+
+def test_a_training_that_ends_within_an_epoch_takes_no_step_more_after_a_kill(
+    student: Any,
+    demonstrations: Sequence[Demonstration],
+    quick: InstructSettings,
+    work: dict[str, Any],
+    read_adapter: Callable[[Path], bytes],
+) -> None:
+    within = replace(quick, batch_size=4, max_steps=3, save_steps=1)
+    report = student.instruct(demonstrations, within, **work)
+    assert report.steps * 4 % len(demonstrations) != 0
+    first = read_adapter(work["out"])
+    shutil.rmtree(work["out"])
+    again = student.instruct(demonstrations, within, **work)
+    assert again.steps == report.steps
+    assert read_adapter(work["out"]) == first
 
 
 def test_only_checkpoints_are_looked_at(tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ def _paper(results: Json, judgements: Sequence[Json]) -> Html | None:
     verdicts = claims(results, judgements)
     tables += [claim_table(verdicts), contradiction_table(verdicts)]
     drawn = [plain_table(table, f"paper-{number}") for number, table in enumerate(tables) if table.rows]
-    return section("paper", "Beside the paper", *drawn)
+    note = (
+        "The run’s own numbers are those of the accuracy and judges’ tables above, where each names the file behind it;"
+        " the paper’s are those of the table named in each title (arXiv 2405.00402)."
+    )
+    return section("paper", "Beside the paper", el("p", note, class_="note"), *drawn)
 
 
 def _yaml(recipe: Json) -> str:

@@ -40,7 +40,9 @@ def matrix(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
         most = max(arm.fraction for arm in group)
         whole = [arm for arm in group if arm.fraction == most and arm.method == BOTH]
         heading = el("h3", f"{setting[1]} → {setting[0]}, {setting[2]}") if len(groups) > 1 else None
-        blocks.append(el("div", heading, _maps(results, whole, found, shelf, f"matrix-{number}"), class_="block"))
+        others = {arm.fraction for arm in group} - {most}
+        only = el("p", f"Of the fractions, {most:g} is drawn; the accuracy tables have the rest.") if others else None
+        blocks.append(el("div", heading, only, _maps(results, whole, found, shelf, f"matrix-{number}"), class_="block"))
     if not blocks:
         return None
     note = (
