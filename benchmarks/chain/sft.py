@@ -18,6 +18,7 @@ trainer = SFTTrainer(
         learning_rate=2.5e-4,
         max_steps=36,
         per_device_train_batch_size=32,
+        train_sampling_strategy="group_by_length",
         lr_scheduler_type="cosine",
         warmup_steps=0.03,
         weight_decay=0.0,
