@@ -1,43 +1,81 @@
-"""A 4 x 4 matrix, every task trained on and refined on every task, against its sixteen cells run one by one."""
+"""A 4 x 4 matrix, every task trained on and refined on every task, against each of its cells run alone."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Options, Row, clock, in_turn, medians
 from sitkit.pipeline import run_plan
-from sitkit.plan import build_plan
+from sitkit.plan import Plan, build_plan
 from sitkit.recipe import EMBEDDED_EVAL, Recipe
 from sitkit.registry import load_plugins
 from sitkit.store import Store
 
+PAIRS = "sixteen runs, one a pair of tasks"
+
+
+@dataclasses.dataclass
+class Side:
+    """What a side did: stages, and the scores by the key of the stage that gave them."""
+
+    stages: int = 0
+    scores: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def walk(self, recipe: Recipe, keys: set[str] | None = None) -> float:
+        """Run a recipe, or of it the stages with these keys, in a store of its own; return the seconds."""
+        registry = load_plugins()
+        started = clock()
+        plan = build_plan(recipe, registry)
+        if keys is not None:
+            plan = dataclasses.replace(plan, nodes=tuple(one for one in plan.nodes if one.key in keys))
+        with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
+            outcome = run_plan(plan, Store(Path(folder)), registry, lambda event: None)
+        plan.close()
+        seconds = clock() - started
+        self.stages += len(plan.nodes)
+        for record in outcome.stages:
+            if "scores" in record.info:
+                self.scores[record.key] = [score["value"] for score in record.info["scores"]]
+        return seconds
+
 
 def measure(options: Options) -> list[Row]:
-    """Run both in one process, so that the imports, which each command of its own would pay, count for neither."""
+    """Run all in one process, so that the imports, which each command of its own would pay, count for none."""
     small = 20 if options.quick else 40
     steps = {"instruct": {"max_steps": 6}, "refine": {"max_steps": 6}}
     recipe = Recipe(train_on=EMBEDDED_EVAL, cross=True, limit=small, test_limit=small, settings=steps)
-    alone = [
+    pairs = [
         dataclasses.replace(recipe, cross=False, train_on=(first,), refine_on=(second,), eval_on=EMBEDDED_EVAL)
         for first in EMBEDDED_EVAL
         for second in EMBEDDED_EVAL
     ]
-    stages: dict[str, int] = {}
+    plan = build_plan(recipe, load_plugins())
+    below = closures(plan)
+    cells = [below[cell.node.key] for cell in plan.cells]
+    plan.close()
+    sides: dict[str, Side] = {}
 
     def whole() -> float:
-        stages["whole"] = 0
-        return _run(recipe, stages, "whole")
+        sides["sitkit"] = Side()
+        return sides["sitkit"].walk(recipe)
 
-    def cells() -> float:
-        stages["cells"] = 0
-        return sum(_run(one, stages, "cells") for one in alone)
+    def alone() -> float:
+        sides["peer"] = Side()
+        return sum(sides["peer"].walk(recipe, keys) for keys in cells)
+
+    def by_pairs() -> float:
+        sides[PAIRS] = Side()
+        return sum(sides[PAIRS].walk(one) for one in pairs)
 
     # What is loaded once a process, imports above all, is loaded here.
-    _run(alone[0], {"first": 0}, "first")
-    taken = in_turn(1 if options.quick else min(2, options.pairs), {"sitkit": whole, "peer": cells})
+    Side().walk(pairs[0])
+    taken = in_turn(1 if options.quick else min(2, options.pairs), {"sitkit": whole, "peer": alone, PAIRS: by_pairs})
     middle = medians(taken)
+    ours, theirs = sides["sitkit"], sides["peer"]
+    same = sum(ours.scores[key] == value for key, value in theirs.scores.items())
     return [
         Row(
             "matrix",
@@ -46,18 +84,17 @@ def measure(options: Options) -> list[Row]:
             middle["sitkit"],
             middle["peer"],
             goal=3.0,
-            note=f"{stages['whole']} stages against {stages['cells']}; {small} questions a task, 6 training steps",
+            note=f"{ours.stages} stages against {theirs.stages}, {same} of {len(theirs.scores)} cells score the same;"
+            f" {middle[PAIRS] / middle['sitkit']:.2f}x against {PAIRS} ({sides[PAIRS].stages} stages);"
+            f" {small} questions a task, 6 training steps",
             samples=taken,
         )
     ]
 
 
-def _run(recipe: Recipe, stages: dict[str, int], name: str) -> float:
-    registry = load_plugins()
-    started = clock()
-    plan = build_plan(recipe, registry)
-    stages[name] += len(plan.nodes)
-    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
-        run_plan(plan, Store(Path(folder)), registry, lambda event: None)
-    plan.close()
-    return clock() - started
+def closures(plan: Plan) -> dict[str, set[str]]:
+    """Return for each stage the keys of all it stands on, its own among them."""
+    found: dict[str, set[str]] = {}
+    for one in plan.nodes:
+        found[one.key] = {one.key}.union(*(found[source.key] for source in one.stage.inputs))
+    return found
