@@ -16,6 +16,8 @@ from typing import Any
 from benchmarks.machine import described
 from benchmarks.measure import CPU_CLOCK, Options, Row, tell
 from benchmarks.table import table
+from benchmarks.work import EMBEDDED, LLAMA, SEVEN, SHAPES
+from sitkit_hf.fingerprint import has_cuda
 
 LINES = {
     "default-run": "the whole default run against a chain of stock scripts, one process each",
@@ -31,6 +33,8 @@ LINES = {
     "answers": "reading answers out of text",
     "calls": "calls to an endpoint against concurrency / latency",
 }
+ON_A_GPU = ("sampling", "instruct", "refine", "memory")
+"""The lines that can be measured on a GPU; the others stay on the CPU, where the embedded student is at home."""
 
 
 def main() -> int:
@@ -43,7 +47,11 @@ def main() -> int:
         return 0
     if options.inner:
         return _inner(options)
-    chosen = options.only or list(LINES)
+    chosen = options.only or list(ON_A_GPU if options.device == "cuda" else LINES)
+    if options.device == "cuda" and (others := [line for line in chosen if line not in ON_A_GPU]):
+        raise SystemExit(f"{', '.join(others)}: measured on the CPU alone; --device cuda is for {', '.join(ON_A_GPU)}")
+    if options.device == "cuda" and not has_cuda():
+        raise SystemExit("--device cuda: no CUDA device is available here")
     machine = described(options.threads)
     rows, failed = list[dict[str, Any]](), list[str]()
     for line in chosen:
@@ -65,7 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description="Measure sitkit beside its peers.", epilog="docs/speed.md has results."
     )
     parser.add_argument("--only", action="append", choices=LINES, metavar="LINE", help=f"one of {', '.join(LINES)}")
-    parser.add_argument("--work", action="append", default=[], help="embedded or llama, where a line has both")
+    parser.add_argument(
+        "--work",
+        action="append",
+        choices=[EMBEDDED, *SHAPES],
+        metavar="WORK",
+        help=f"{EMBEDDED}, {', '.join(SHAPES)}, where a line has several (default: the first two; on cuda {SEVEN})",
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where models run (default cpu)")
     parser.add_argument("--pairs", type=int, default=3, help="pairs of runs a line (default 3)")
     parser.add_argument("--quick", action="store_true", help="less work, for a look")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch, for both sides (default 1)")
@@ -82,8 +97,8 @@ def _measured(line: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         result = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "benchmarks", "--inner", line, str(result)]
         command += ["--pairs", str(options.pairs), "--threads", str(options.threads), "--data", str(options.data)]
-        command += ["--quick"] if options.quick else []
-        for work in options.work:
+        command += ["--device", options.device, *(["--quick"] if options.quick else [])]
+        for work in options.work or []:
             command += ["--work", work]
         done = subprocess.run(command, env=_environment(options, Path(folder)), check=False)
         if done.returncode:
@@ -102,6 +117,8 @@ def _environment(options: argparse.Namespace, folder: Path) -> dict[str, str]:
         "HF_DATASETS_CACHE": str(folder / "datasets"),
         "LMEVAL_LOG_LEVEL": "ERROR",
         CPU_CLOCK: "1" if options.cpu else "",
+        # Whatever takes a GPU by itself must not have one that its peer is kept from.
+        **({"CUDA_VISIBLE_DEVICES": ""} if options.device == "cpu" else {}),
     }
 
 
@@ -109,7 +126,15 @@ def _inner(options: argparse.Namespace) -> int:
     line, result = options.inner[0], Path(options.inner[1])
     module = importlib.import_module(f"benchmarks.lines.{line.replace('-', '_')}")
     data = options.data if (options.data / "gsm8k" / "train.jsonl.gz").is_file() else None
-    asked = Options(options.pairs, options.quick, options.threads, result.parent.absolute(), data, tuple(options.work))
+    asked = Options(
+        pairs=options.pairs,
+        quick=options.quick,
+        threads=options.threads,
+        folder=result.parent.absolute(),
+        data=data,
+        works=tuple(options.work or ((SEVEN,) if options.device == "cuda" else (EMBEDDED, LLAMA))),
+        device=options.device,
+    )
     rows: list[Row] = module.measure(asked)
     result.write_text(json.dumps([dataclasses.asdict(row) for row in rows]), encoding="utf-8")
     return 0

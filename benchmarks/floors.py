@@ -27,14 +27,15 @@ def generation(model: Any, lengths: Sequence[tuple[int, int]]) -> float:
             batch = sorted(rows[first : first + ROWS], key=lambda row: -row[1])
             width = max(prompt for prompt, _ in batch)
             cache = DynamicCache(config=model.config)
-            ids = torch.ones(len(batch), width, dtype=torch.long)
+            ids = torch.ones(len(batch), width, dtype=torch.long, device=model.device)
             for step in range(batch[0][1]):
                 alive = sum(written > step for _, written in batch)
                 if alive < len(ids) * 7 / 8:
-                    cache.batch_select_indices(torch.arange(alive))
+                    cache.batch_select_indices(torch.arange(alive, device=model.device))
                     ids = ids[:alive]
                 model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
                 ids = ids[:, :1]
+    _finish(model)
     return clock() - started
 
 
@@ -60,12 +61,23 @@ def training(model: Any, batches: Sequence[Sequence[tuple[int, int]]], rank: int
         for first in range(0, len(rows), size):
             group = rows[first : first + size]
             longest, scored = group[-1][0], max(1, sum(one[1] for one in group) // len(group))
-            hidden = base.base_model(input_ids=torch.ones(len(group), longest, dtype=torch.long), use_cache=False)
-            logits = head(hidden.last_hidden_state[:, -scored:].reshape(-1, hidden.last_hidden_state.shape[-1]))
-            loss = torch.nn.functional.cross_entropy(logits, torch.ones(len(logits), dtype=torch.long))
+            ids = torch.ones(len(group), longest, dtype=torch.long, device=model.device)
+            hidden = base.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            logits = head(hidden[:, -scored:].reshape(-1, hidden.shape[-1]))
+            targets = torch.ones(len(logits), dtype=torch.long, device=model.device)
+            loss = torch.nn.functional.cross_entropy(logits, targets)
             torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
+    _finish(model)
     seconds = clock() - started
     adapted.unload()
     return seconds
+
+
+def _finish(model: Any) -> None:
+    """Wait for what a GPU still has to do."""
+    import torch
+
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()

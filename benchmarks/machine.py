@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +20,7 @@ def described(threads: int) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "gpus": _gpus(),
         "threads": threads,
         "system": platform.platform(),
         "python": sys.version.split()[0],
@@ -33,6 +36,16 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    asker = shutil.which("nvidia-smi")
+    if asker is None:
+        return []
+    done = subprocess.run(
+        [asker, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True
+    )
+    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def _version(name: str) -> str | None:

@@ -61,18 +61,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """How much to measure: pairs of runs, whether small work will do, threads, and where the work lies."""
+    """How much to measure: pairs of runs, whether small work will do, threads, where the work lies, which, and on what.
+
+    ``works`` are of lines that have several; ``device`` is "cpu" or "cuda".
+    """
 
     pairs: int
     quick: bool
     threads: int
     folder: Path
     data: Path | None
-    works: tuple[str, ...] = ()
-
-    def wanted(self, work: str) -> bool:
-        """Tell whether this work is to be measured."""
-        return not self.works or work in self.works
+    works: tuple[str, ...]
+    device: str
 
 
 CPU_CLOCK = "SITKIT_BENCH_CPU"

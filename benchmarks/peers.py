@@ -15,11 +15,11 @@ BATCHES = (32, 64, 128, 256)
 class Harness:
     """lm-eval's hf model, and a count of the tokens it writes."""
 
-    def __init__(self, model: Path, batch_size: int) -> None:
+    def __init__(self, model: Path, batch_size: int, device: str = "cpu", dtype: str = "float32") -> None:
         from lm_eval.models.huggingface import HFLM
 
         with contextlib.redirect_stderr(io.StringIO()):
-            self.lm = HFLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=batch_size)
+            self.lm = HFLM(pretrained=str(model), device=device, dtype=dtype, batch_size=batch_size)
         self.tokens = 0
         self._ends = _ends(self.lm.model)
         generate = self.lm.model.generate

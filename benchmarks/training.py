@@ -26,17 +26,30 @@ class Trained:
     losses: Sequence[float]
 
 
-def instruct_settings(batch: int, steps: int) -> InstructSettings:
-    """Return settings that both sides train with."""
+def instruct_settings(batch: int, steps: int, micro: int = 0) -> InstructSettings:
+    """Return settings that both sides train with; ``micro`` examples at once, 0 for the whole batch."""
     return InstructSettings(
-        learning_rate=2.5e-4, batch_size=batch, max_steps=steps, epochs=50, lora_r=RANK, lora_alpha=32, lora_dropout=0.0
+        learning_rate=2.5e-4,
+        batch_size=batch,
+        micro_batch_size=micro or batch,
+        max_steps=steps,
+        epochs=50,
+        lora_r=RANK,
+        lora_alpha=32,
+        lora_dropout=0.0,
     )
 
 
-def refine_settings(batch: int, steps: int) -> RefineSettings:
-    """Return settings that both sides train with; nothing is held out."""
+def refine_settings(batch: int, steps: int, micro: int = 0) -> RefineSettings:
+    """Return settings that both sides train with; nothing is held out. ``micro`` pairs at once, 0 for the batch."""
     return RefineSettings(
-        learning_rate=1.5e-4, batch_size=batch, max_steps=steps, epochs=50, warmup=2.0, validation=0.0
+        learning_rate=1.5e-4,
+        batch_size=batch,
+        micro_batch_size=micro or batch,
+        max_steps=steps,
+        epochs=50,
+        warmup=2.0,
+        validation=0.0,
     )
 
 
@@ -78,16 +91,16 @@ def stock_sft(work: Work, settings: InstructSettings, *, sampling: str = "random
     """Train with stock SFTTrainer on prompt and completion columns; ``sampling`` is how it draws its batches."""
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
     rows = [{"prompt": one.prompt, "completion": f" {one.completion}"} for one in work.demonstrations()]
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
         started = clock()
         trainer = SFTTrainer(
-            model=AutoModelForCausalLM.from_pretrained(work.model),
+            model=_loaded(work),
             args=SFTConfig(
-                **_common(folder, settings),
+                **_common(folder, settings, work),
                 train_sampling_strategy=sampling,
                 completion_only_loss=True,
             ),
@@ -106,26 +119,25 @@ def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model
     """Train with stock DPOTrainer from an adapter.
 
     The reference's log-probabilities are taken once, before; or, with ``second_model``, from a second model at every
-    step, into which the adapter was merged.
+    step, into which the adapter was merged. Batches cannot be grouped by length: DPOTrainer's data has no input_ids to
+    take lengths from, and a column of lengths does not outlive the reference pass.
     """
     from datasets import Dataset
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
     rows = [{"prompt": one.prompt, "chosen": f" {one.chosen}", "rejected": f" {one.rejected}"} for one in work.pairs()]
 
     def adapted(*, trainable: bool) -> Any:
-        return PeftModel.from_pretrained(
-            AutoModelForCausalLM.from_pretrained(work.model), str(start), is_trainable=trainable
-        )
+        return PeftModel.from_pretrained(_loaded(work), str(start), is_trainable=trainable)
 
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
         started = clock()
         trainer = DPOTrainer(
             model=adapted(trainable=True),
             ref_model=adapted(trainable=False).merge_and_unload() if second_model else None,
-            args=DPOConfig(**_common(folder, settings), beta=0.1, precompute_ref_log_probs=not second_model),
+            args=DPOConfig(**_common(folder, settings, work), beta=0.1, precompute_ref_log_probs=not second_model),
             train_dataset=Dataset.from_list(rows),
             processing_class=AutoTokenizer.from_pretrained(work.model),
         )
@@ -134,10 +146,27 @@ def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model
     return Trained(seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row])
 
 
-def _common(folder: str, settings: InstructSettings | RefineSettings) -> dict[str, Any]:
+def _loaded(work: Work) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    extra: dict[str, Any] = {}
+    if work.quantized:
+        extra["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=getattr(torch, work.dtype),
+        )
+        extra["device_map"] = {"": work.device}
+    return AutoModelForCausalLM.from_pretrained(work.model, dtype=getattr(torch, work.dtype), **extra)
+
+
+def _common(folder: str, settings: InstructSettings | RefineSettings, work: Work) -> dict[str, Any]:
     return {
         "output_dir": folder,
-        "per_device_train_batch_size": settings.batch_size,
+        "per_device_train_batch_size": settings.micro_batch_size,
+        "gradient_accumulation_steps": settings.batch_size // settings.micro_batch_size,
         "learning_rate": settings.learning_rate,
         "weight_decay": settings.weight_decay,
         "lr_scheduler_type": settings.scheduler,
@@ -147,8 +176,8 @@ def _common(folder: str, settings: InstructSettings | RefineSettings) -> dict[st
         "gradient_checkpointing": False,
         "logging_steps": 1,
         "save_strategy": "no",
-        "use_cpu": True,
-        "bf16": False,
+        "use_cpu": work.device == "cpu",
+        "bf16": work.device != "cpu" and work.dtype == "bfloat16",
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": False,

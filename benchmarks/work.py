@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import Options
 from sitkit.types import Demonstration, Generation, PreferencePair, Prompt, Question
 
 EMBEDDED, LLAMA, MIDDLE, SEVEN = "embedded", "llama", "llama-98m", "llama-7b"
@@ -30,13 +31,18 @@ ENDING = 1 / 50
 
 @dataclass(frozen=True)
 class Work:
-    """A model folder, training questions, and how long answers may get."""
+    """A model folder, training questions, how long answers may get, and where and how the model is run.
+
+    ``quantized``: training stands on 4-bit weights (QLoRA), as sitkit does on CUDA.
+    """
 
     name: str
     model: Path
     questions: Sequence[Question]
     max_new_tokens: int
     temperature: float
+    device: str = "cpu"
+    quantized: bool = False
 
     def prompts(self) -> list[Prompt]:
         """Return both prompts of every question, as the sampling stage asks them."""
@@ -46,13 +52,20 @@ class Work:
             for prompting in ("direct", "cot")
         ]
 
-    def student(self) -> Any:
-        """Return sitkit's student on this model."""
+    @property
+    def dtype(self) -> str:
+        """The dtype of full-precision weights, for both sides."""
+        return "float32" if self.device == "cpu" and not self.quantized else "bfloat16"
+
+    def student(self, *, trains: bool = False) -> Any:
+        """Return sitkit's student on this model; one that only answers stands on full-precision weights."""
         from sitkit.spec import Spec
         from sitkit.types import Context
         from sitkit_hf import hf_student
 
-        return hf_student(Spec("hf", str(self.model)), Context())
+        quantize = "nf4" if trains and self.quantized else "none"
+        options = {"device": self.device, "dtype": self.dtype, "quantize": quantize}
+        return hf_student(Spec("hf", str(self.model), options), Context())
 
     def demonstrations(self) -> list[Demonstration]:
         """Return a worked answer to every question."""
@@ -78,6 +91,16 @@ class Work:
         ]
 
 
+def shapes(options: Options) -> list[str]:
+    """Return the Llamas among the works asked for."""
+    return [work for work in options.works if work in SHAPES]
+
+
+def micro(work: Work) -> int:
+    """Return how many examples both sides train on at once: all of a step's, but for the 7B, which must fit a GPU."""
+    return 4 if work.name == SEVEN else 0
+
+
 def embedded(count: int) -> Work:
     """Return the embedded student with this many of its training questions, worked out by the scripted teacher."""
     import dataclasses
@@ -92,7 +115,7 @@ def embedded(count: int) -> Work:
     return Work(EMBEDDED, STUDENT, solved, 96, 0.7)
 
 
-def llama(count: int, folder: Path, data: Path | None, shape: str = LLAMA) -> Work:
+def llama(count: int, folder: Path, data: Path | None, shape: str = LLAMA, device: str = "cpu") -> Work:
     """Return a random Llama with a tokenizer of its own, and GSM8K's training questions (or made-up ragged text).
 
     A random model would never end an answer, so about one in fifty of its tokens is an end token.
@@ -100,8 +123,8 @@ def llama(count: int, folder: Path, data: Path | None, shape: str = LLAMA) -> Wo
     questions = _gsm8k(data, count) if data is not None else _ragged(count)
     model = folder / shape
     if not model.is_dir():
-        _write_model(model, shape, [f"{one.prompt('cot')} {one.solution}" for one in questions])
-    return Work(shape, model, questions, 128, 1.0)
+        _write_model(model, shape, [f"{one.prompt('cot')} {one.solution}" for one in questions], device)
+    return Work(shape, model, questions, 128, 1.0, device, quantized=device == "cuda")
 
 
 def _gsm8k(data: Path, count: int) -> list[Question]:
@@ -128,11 +151,13 @@ def _question(index: int, question: str, solution: str, target: str) -> Question
     return Question(str(index), "ragged", "number", instruction, question, None, target, solution)
 
 
-def _write_model(folder: Path, shape: str, texts: Sequence[str]) -> None:
+def _write_model(folder: Path, shape: str, texts: Sequence[str], device: str) -> None:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -152,17 +177,18 @@ def _write_model(folder: Path, shape: str, texts: Sequence[str]) -> None:
     size = VOCABULARY[shape]
     # Above what the tokenizer uses, so that no text to learn from holds one.
     ends = range(TOKENS, TOKENS + round(size * ENDING))
-    with torch.random.fork_rng():
+    config = LlamaConfig(
+        **SHAPES[shape],
+        vocab_size=size,
+        max_position_embeddings=2048,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    # In float32, or on a CPU, seven billion random numbers would take long and 27 GB.
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(0)
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                **SHAPES[shape],
-                vocab_size=size,
-                max_position_embeddings=2048,
-                pad_token_id=0,
-                bos_token_id=1,
-                eos_token_id=2,
-            )
-        )
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.generation_config = GenerationConfig(bos_token_id=1, pad_token_id=0, eos_token_id=[2, *ends])
     model.save_pretrained(folder)

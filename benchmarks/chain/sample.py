@@ -11,7 +11,7 @@ from lm_eval.models.huggingface import HFLM
 
 model, adapter, prompts, out = sys.argv[1:]
 rows = [json.loads(line) for line in Path(prompts).read_text(encoding="utf-8").splitlines()]
-arguments = {"until": ["\nQuestion:"], "max_gen_toks": 96, "temperature": 0.7, "do_sample": True}
+arguments = {"until": ["\nQuestion:"], "max_gen_toks": 96, "temperature": 0.7, "do_sample": True, "top_k": 0}
 requests = [
     Instance("generate_until", {}, (row[prompting], dict(arguments)), index)
     for index, row in enumerate(rows)

@@ -64,4 +64,4 @@ def measure(options: Options) -> list[Row]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as empty:
-        sys.stdout.write(table(measure(Options(3, False, 1, Path(empty), None))) + "\n")
+        sys.stdout.write(table(measure(Options(3, False, 1, Path(empty), None, (), "cpu"))) + "\n")

@@ -5,22 +5,23 @@ from __future__ import annotations
 from benchmarks import floors
 from benchmarks.measure import Options, Row, in_turn, medians
 from benchmarks.training import RANK, Trained, furthest, instruct, instruct_settings, stock_sft
-from benchmarks.work import EMBEDDED, LLAMA, Work, embedded, llama
+from benchmarks.work import EMBEDDED, Work, embedded, llama, micro, shapes
 
 
 def measure(options: Options) -> list[Row]:
     """Train both works."""
     rows = []
-    if options.wanted(EMBEDDED):
+    if EMBEDDED in options.works:
         rows.append(_row(embedded(600), 32, 4 if options.quick else 24, options))
-    if options.wanted(LLAMA):
-        rows.append(_row(llama(128, options.folder, options.data), 16, 2 if options.quick else 4, options))
+    for shape in shapes(options):
+        work = llama(128, options.folder, options.data, shape, options.device)
+        rows.append(_row(work, 16, 2 if options.quick else 4, options))
     return rows
 
 
 def _row(work: Work, batch: int, steps: int, options: Options) -> Row:
-    settings = instruct_settings(batch, steps)
-    student = work.student()
+    settings = instruct_settings(batch, steps, micro(work))
+    student = work.student(trains=True)
     curves: dict[str, Trained] = {}
 
     def ours() -> float:

@@ -13,7 +13,7 @@ def measure(options: Options) -> list[Row]:
     """Train each side in processes of its own; what the imports alone take is taken off."""
     steps = "1" if options.quick else "3"
     module = [sys.executable, "-m", "benchmarks.memory_side"]
-    rest = [str(options.folder), steps, str(options.data or "")]
+    rest = [str(options.folder), steps, str(options.data or ""), options.device]
     run([*module, "prepare", *rest], options.folder / "prepare.log")
     held: dict[str, list[float]] = {"sitkit": [], "second-model": [], "one-model": []}
     for turn in range(options.pairs):
@@ -27,7 +27,7 @@ def measure(options: Options) -> list[Row]:
     return [
         Row(
             "memory",
-            "llama of 98 M",
+            "llama-7b" if options.device == "cuda" else "llama of 98 M",
             "MiB",
             middle["sitkit"],
             middle["second-model"],

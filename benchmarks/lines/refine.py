@@ -16,24 +16,25 @@ from benchmarks.training import (
     refine_settings,
     stock_dpo,
 )
-from benchmarks.work import EMBEDDED, LLAMA, Work, embedded, llama
+from benchmarks.work import EMBEDDED, Work, embedded, llama, micro, shapes
 
 
 def measure(options: Options) -> list[Row]:
     """Train both works from an adapter."""
     rows = []
-    if options.wanted(EMBEDDED):
+    if EMBEDDED in options.works:
         rows.append(_row(embedded(600), 32, 4 if options.quick else 24, options))
-    if options.wanted(LLAMA):
-        rows.append(_row(llama(64, options.folder, options.data), 16, 2 if options.quick else 4, options))
+    for shape in shapes(options):
+        work = llama(64, options.folder, options.data, shape, options.device)
+        rows.append(_row(work, 16, 2 if options.quick else 4, options))
     return rows
 
 
 def _row(work: Work, batch: int, steps: int, options: Options) -> Row:
-    settings = refine_settings(batch, steps)
-    student = work.student()
+    settings = refine_settings(batch, steps, micro(work))
+    student = work.student(trains=True)
     start = options.folder / f"start-{work.name}"
-    instruct(work, student, instruct_settings(batch, 2), start)
+    instruct(work, student, instruct_settings(batch, 2, micro(work)), start)
     curves: dict[str, Trained] = {}
 
     def ours() -> float:

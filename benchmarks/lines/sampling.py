@@ -9,17 +9,18 @@ from typing import Any
 from benchmarks import floors
 from benchmarks.measure import Options, Row, clock, in_turn, tell
 from benchmarks.peers import BATCHES, Harness
-from benchmarks.work import EMBEDDED, LLAMA, Work, embedded, llama
+from benchmarks.work import EMBEDDED, Work, embedded, llama, shapes
 from sitkit.types import Generation, Prompt
 
 
 def measure(options: Options) -> list[Row]:
     """Sample from each model; tokens a second, since a draw of one's own gives answers of another length."""
     rows = []
-    if options.wanted(EMBEDDED):
+    if EMBEDDED in options.works:
         rows.append(_row(embedded(100 if options.quick else 600), options))
-    if options.wanted(LLAMA):
-        rows.append(_row(llama(16 if options.quick else 96, options.folder, options.data), options))
+    for shape in shapes(options):
+        count = 16 if options.quick else 96
+        rows.append(_row(llama(count, options.folder, options.data, shape, options.device), options))
     return rows
 
 
@@ -44,6 +45,8 @@ def _row(work: Work, options: Options) -> Row:
         "max_gen_toks": work.max_new_tokens,
         "temperature": work.temperature,
         "do_sample": True,
+        # transformers would draw from the 50 likeliest tokens, which on a random model gives answers of other lengths.
+        "top_k": 0,
     }
     harness = best(work, texts, arguments)
 
@@ -96,9 +99,10 @@ def best(work: Work, texts: list[str], arguments: dict[str, object]) -> Harness:
     part = texts[: max(BATCHES)]
     found = []
     for size in BATCHES:
-        harness = Harness(work.model, size)
+        harness = Harness(work.model, size, work.device, work.dtype)
         started = clock()
         harness.answer(part, arguments)
         found.append((harness.tokens / (clock() - started), size))
         tell(f"  lm-eval at batch {size}: {found[-1][0]:.0f} tokens/s")
-    return Harness(work.model, max(found)[1])
+        del harness
+    return Harness(work.model, max(found)[1], work.device, work.dtype)
