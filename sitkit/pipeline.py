@@ -15,9 +15,9 @@ from sitkit.events import NOTICES, Listener, Notice, Passing, StageFinished, Sta
 from sitkit.forecast import outdated
 from sitkit.plan import Plan
 from sitkit.registry import Registry
-from sitkit.stages import Budget, Node, Work, journal_path
+from sitkit.stages import Annotate, Budget, Node, Work, journal_path
 from sitkit.store import SCRATCH, Artifact, Journal, Store, disk_errors
-from sitkit.types import Json, Remote, StageInfo
+from sitkit.types import Json, Remote, StageInfo, Submitting
 
 RETRY = "retry"
 """In a stage's info: it is whole, but a next run of the same command tries parts of it again."""
@@ -77,6 +77,7 @@ class Walk:
     outcome: Outcome
     budget: Budget
     questions_checked: bool = False
+    submitted: bool = False
 
     def visit(self, one: Node, index: int) -> None:
         """Have the artifacts of a stage in the outcome; those of its inputs must be there.
@@ -91,6 +92,8 @@ class Walk:
                 artifact = self._find_or_discard(one, info)
                 if artifact is None or artifact.info.get(RETRY):
                     self.listener(StageStarted(info, index, len(self.plan.nodes)))
+                    if isinstance(one.stage, Annotate):
+                        self._submit(info)
                     made = self._run(one, info) if artifact is None else self._run_again(one, info, artifact)
                     self._record(info, made, reused=made is artifact)
                     return
@@ -140,6 +143,36 @@ class Walk:
             if isinstance(teacher.made, Remote) and any(self._unfinished(one) for one in asked):
                 with teacher.calling("begin"):
                     teacher.made.begin(self.store.workspace / "journals", budget=self.budget.left())
+
+    def _submit(self, info: StageInfo) -> None:
+        """Hand in the work of all teachers whose replies take hours, so that a run waits for them but once."""
+        if self.submitted:
+            return
+        self.submitted = True
+        waiting = [
+            (one, one.stage) for one in self.plan.annotated if isinstance(one.stage, Annotate) and self._asks(one)
+        ]
+        with _logged(self._tell, lambda text: self.listener(Passing(info, text))):
+            for one, stage in waiting:
+                name = stage.journal_name()
+                # Where another run is asking already, it is not waited for before its turn.
+                with self.store.lock_if_free(name) as free:
+                    if not free or not isinstance(stage.teacher.made, Submitting):
+                        continue
+                    try:
+                        with Journal(journal_path(self.store, name)) as journal:
+                            stage.submit(journal, self.budget)
+                    except TeacherError:
+                        # What is whole but for failed replies may stay as it is; visiting it says why.
+                        if self._unfinished(one):
+                            raise
+
+    def _asks(self, one: Node) -> bool:
+        try:
+            artifact = self.store.find(one.stage.name, one.key)
+        except ArtifactError:
+            return True
+        return artifact is None or bool(artifact.info.get(RETRY))
 
     def _unfinished(self, one: Node) -> bool:
         try:

@@ -316,6 +316,18 @@ class Remote(Protocol):
 
 
 @runtime_checkable
+class Submitting(Protocol):
+    """What a teacher offers beside `Remote` whose replies take hours: work is handed in before anybody waits for it."""
+
+    def submit(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> float:
+        """Have these answered without waiting, after `Remote.begin`; return what they may cost at most, in US dollars.
+
+        A later `Teacher.answer` with the same folder, in this run or another, gives their replies and does not ask
+        again. Questions the budget does not allow are left out.
+        """
+
+
+@runtime_checkable
 class Student(Protocol):
     """A model that can be instructed, refined and asked. Making one must be cheap: heavy imports belong in the methods.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ MOST_BYTES = 100_000_000
 _LISTED = 60.0
 """Seconds after which a batch that was created is taken to be in the provider's list."""
 
+_TOO_MUCH = "token_limit_exceeded"
+"""Why a batch fails whose requests, with those of batches still under way, are more than an account may have queued."""
+
 _MISSING = {
     "expired": outcomes.BATCH_EXPIRED,
     "failed": outcomes.BATCH_FAILED,
@@ -58,11 +62,30 @@ def batched(
 
     Raises `TeacherError` if the budget does not allow all of them, after those it does allow have come back.
     """
+    with _batches(options, key, hidden, ledger, folder) as batches:
+        yield from batches.replies(asks, generation)
+
+
+def submitted(
+    options: Options,
+    key: str,
+    hidden: Sequence[str],
+    ledger: Ledger,
+    folder: Path,
+    asks: Sequence[Ask],
+    generation: Generation,
+) -> None:
+    """Send what is not under way yet, as far as the budget allows; `batched` gets the replies."""
+    with _batches(options, key, hidden, ledger, folder) as batches:
+        batches.send(asks, generation)
+
+
+@contextmanager
+def _batches(options: Options, key: str, hidden: Sequence[str], ledger: Ledger, folder: Path) -> Iterator[_Batches]:
     import openai
 
     with openai.OpenAI(**client_options(options, key)) as client:
-        calls = BatchCalls(client, options, hidden)
-        yield from _Batches(options, hidden, ledger, BatchFiles(folder), calls).replies(asks, generation)
+        yield _Batches(options, hidden, ledger, BatchFiles(folder), BatchCalls(client, options, hidden))
 
 
 class _Batches:
@@ -75,27 +98,32 @@ class _Batches:
         self.files = files
         self.calls = calls
         self.wanted: dict[str, Ask] = {}
+        self.lines: dict[str, Json] = {}
         self.worst: dict[str, float] = {}
 
     def replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
-        lines = {}
-        for ask in asks:
-            asked = body(self.options, ask, generation)
-            # The id belongs to the digest: without seeds, equal questions make equal requests.
-            name = f"sitkit-{digest({'id': ask.id, 'body': asked})}"
-            lines[name] = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": asked}
-            self.wanted[name] = ask
-            self.worst[name] = self.ledger.worst(bound(self.options, ask.text), generation.max_new_tokens)
-        under_way = self._under_way()
-        covered = {name for sent in under_way for name in sent.left}
-        new = [line for name, line in lines.items() if name not in covered]
-        taken, exhausted = self._affordable(new)
-        for chunk in _chunks(taken):
-            under_way.append(self._send(chunk))
+        under_way, exhausted = self.send(asks, generation)
         for sent in under_way:
             yield from self._collect(sent)
         if exhausted:
             raise TeacherError(f"openai:{self.options.model} at {self.options.host}: {self.ledger.exhausted()}")
+
+    def send(self, asks: Sequence[Ask], generation: Generation) -> tuple[list[Sent], bool]:
+        """Return the batches that hold these asks, sent now or before, and whether the budget allowed no more."""
+        for ask in asks:
+            asked = body(self.options, ask, generation)
+            # The id belongs to the digest: without seeds, equal questions make equal requests.
+            name = f"sitkit-{digest({'id': ask.id, 'body': asked})}"
+            self.lines[name] = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": asked}
+            self.wanted[name] = ask
+            self.worst[name] = self.ledger.worst(bound(self.options, ask.text), generation.max_new_tokens)
+        under_way = self._under_way()
+        covered = {name for sent in under_way for name in sent.left}
+        new = [line for name, line in self.lines.items() if name not in covered]
+        taken, exhausted = self._affordable(new)
+        for chunk in _chunks(taken):
+            under_way.append(self._send(chunk))
+        return under_way, exhausted
 
     def _under_way(self) -> list[Sent]:
         found = []
@@ -154,6 +182,12 @@ class _Batches:
 
     def _collect(self, sent: Sent) -> Iterator[Reply]:
         batch = self._finished(str(sent.id))
+        while _too_much(batch):
+            # What filled the queue when it was sent may have ended since.
+            sent = self._again(sent)
+            batch = self._finished(str(sent.id))
+            if _too_much(batch) and not self._room_made():
+                break
         results = self._results(batch)
         mine = [name for name in sent.left if name in self.wanted]
         failed = list[Reply]()
@@ -167,6 +201,21 @@ class _Batches:
         # Noted before they are handed on: were they kept, the next run would find the same failures here again.
         self.files.done(sent, mine)
         yield from failed
+
+    def _room_made(self) -> bool:
+        """Wait until one of the batches under way has ended; tell whether there was one."""
+        others = self.calls.under_way()
+        while others and others <= self.calls.under_way():
+            time.sleep(self.options.poll)
+        return bool(others)
+
+    def _again(self, sent: Sent) -> Sent:
+        mine = [name for name in sent.left if name in self.wanted]
+        for name in mine:
+            self.ledger.settle(self.worst[name], 0.0)
+        # Nothing of it was done or paid: should the process die now, all of it is asked anew.
+        self.files.done(sent, list(sent.left))
+        return self._send([self.lines[name] for name in mine])
 
     def _finished(self, name: str) -> Json:
         while True:
@@ -211,6 +260,14 @@ class _Batches:
             completion_tokens=out,
         )
         return reply, self.ledger.worst(into, out)
+
+
+def _too_much(batch: Json) -> bool:
+    errors = batch.get("errors")
+    rows = errors.get("data") if isinstance(errors, dict) else None
+    return batch.get("status") == "failed" and any(
+        isinstance(row, dict) and row.get("code") == _TOO_MUCH for row in rows or ()
+    )
 
 
 def _judged(row: Mapping[str, Any]) -> Verdict:

@@ -19,6 +19,7 @@ from sitkit_openai.verdict import Verdict, read_body
 ENDPOINT = "/v1/chat/completions"
 
 _MARK = "sitkit"
+_UNENDED = ("validating", "in_progress", "finalizing", "cancelling")
 _SLACK = 24 * 3600.0
 """Seconds by which the clocks here and at the provider may differ."""
 
@@ -67,6 +68,17 @@ class BatchCalls:
             if isinstance(created, int | float) and created < sent.created - _SLACK:
                 return None
         return None
+
+    def under_way(self) -> set[str]:
+        """Return the ids of all batches of the account that have not ended, whoever sent them."""
+        found = set()
+        for batch in self._all():
+            if batch.get("status") in _UNENDED:
+                found.add(self._text(batch, "id", "list batches"))
+            created = batch.get("created_at")
+            if isinstance(created, int | float) and created < time.time() - 2 * _SLACK:
+                break
+        return found
 
     def _all(self) -> Iterator[Json]:
         listed = self.client.batches.with_raw_response.list

@@ -64,6 +64,11 @@ class Ledger:
         self.flying = 0
         self._held = 0.0
 
+    @property
+    def held(self) -> float:
+        """What is held for calls under way."""
+        return self._held
+
     def worst(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return the price of a call that takes so many tokens."""
         return 0.0 if self.rate is None else self.rate.of(prompt_tokens, completion_tokens)

@@ -21,7 +21,6 @@ class OpenAITeacher:
         self.options = options
         self._price = price(options)
         self._ledger = Ledger(None, self._price)
-        self._folder: Path | None = None
 
     def fingerprint(self) -> Json:
         """Return the model, the endpoint and the options that determine answers."""
@@ -36,7 +35,6 @@ class OpenAITeacher:
                 " price_out= in US dollars per million tokens (0 where it is free), or leave --max-cost out"
             )
         self._ledger = Ledger(budget, self._price)
-        self._folder = folder
 
     def spent(self) -> float:
         """Return what was spent since `begin`; see `sitkit.types.Remote`."""
@@ -55,12 +53,6 @@ class OpenAITeacher:
         key, hidden = find_key(self.options), secrets(self.options)
         if not asks:
             return iter(())
-        if self.options.batch:
-            from sitkit_openai.batch import batched
-
-            if self._folder is None:
-                raise TeacherError("batch=true needs a folder to keep the batch's id in: call begin() first")
-            return batched(self.options, key, hidden, self._ledger, self._folder, asks, generation)
         from sitkit_openai.bridge import Outbox, stream
         from sitkit_openai.run import Run
 

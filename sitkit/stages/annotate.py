@@ -11,10 +11,22 @@ from sitkit import answers
 from sitkit.parts import Part, QuestionSet
 from sitkit.rows import write_rows
 from sitkit.settings import AnnotateSettings
-from sitkit.stages.asking import Asking
+from sitkit.stages.asking import Asking, Budget
 from sitkit.stages.base import Node, Work
-from sitkit.store import make_key
-from sitkit.types import TRUNCATED, Demonstration, Generation, Json, Prompt, Prompting, Question, Reply, Teacher
+from sitkit.store import Journal, make_key
+from sitkit.types import (
+    TRUNCATED,
+    Demonstration,
+    Generation,
+    Json,
+    Progress,
+    Prompt,
+    Prompting,
+    Question,
+    Reply,
+    Submitting,
+    Teacher,
+)
 
 DEMONSTRATIONS = "demonstrations.jsonl"
 FAILURES = "failures.jsonl"
@@ -102,19 +114,9 @@ class Annotate:
         ``annotate.max_failures`` fail.
         """
         questions = {question.id: question for question in self.questions.questions}
-        name = self.journal_name()
-        with work.journal(name) as journal:
-            asking = Asking(
-                part=self.teacher,
-                journal=journal,
-                ids=list(questions),
-                what=self.label(),
-                folder=journal.path.with_suffix(""),
-                budget=work.budget,
-                max_failures=self.settings.max_failures,
-                progress=work.progress,
-            )
-            replies = asking.ask("answer", lambda ids: self._call([questions[one] for one in questions if one in ids]))
+        with work.journal(self.journal_name()) as journal:
+            asking = self._asking(journal, work.budget, work.progress)
+            replies = asking.ask("answer", lambda ids: self._call(self._questions(ids)))
         answered = [
             self._demonstration(question, replies[question.id])
             for question in questions.values()
@@ -138,6 +140,32 @@ class Annotate:
             "usage": asking.usage().as_json(),
             "retry": bool(failed),
         }
+
+    def submit(self, journal: Journal, budget: Budget) -> None:
+        """Have what is not answered yet answered without waiting, where the teacher can (`sitkit.types.Submitting`)."""
+        teacher = self.teacher.made
+        if isinstance(teacher, Submitting):
+
+            def hand_in(ids: frozenset[str]) -> float:
+                with self.teacher.calling("submit"):
+                    return teacher.submit(self._questions(ids), self.prompting, self.generation)
+
+            self._asking(journal, budget, lambda done, total: None).hand_in(hand_in)
+
+    def _asking(self, journal: Journal, budget: Budget, progress: Progress) -> Asking:
+        return Asking(
+            part=self.teacher,
+            journal=journal,
+            ids=[question.id for question in self.questions.questions],
+            what=self.label(),
+            folder=journal.path.with_suffix(""),
+            budget=budget,
+            max_failures=self.settings.max_failures,
+            progress=progress,
+        )
+
+    def _questions(self, ids: frozenset[str]) -> list[Question]:
+        return [question for question in self.questions.questions if question.id in ids]
 
     def _call(self, questions: list[Question]) -> Iterator[object]:
         with self.teacher.calling("answer"):

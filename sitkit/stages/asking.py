@@ -19,14 +19,18 @@ _FIELDS = ("completion", "outcome", "detail", "reasoning", "prompt_tokens", "com
 
 @dataclass
 class Budget:
-    """What a run may spend on teachers, in US dollars: ``limit`` (None: no limit) and what was ``spent`` of it."""
+    """What a run may spend on teachers, in US dollars: ``limit`` (None: no limit) and what was ``spent`` of it.
+
+    ``held``: what work that was handed in and not waited for yet has used and may still take, by its journal.
+    """
 
     limit: float | None = None
     spent: float = 0.0
+    held: dict[Path, float] = field(default_factory=dict)
 
     def left(self) -> float | None:
         """Return what is left, 0 at least."""
-        return None if self.limit is None else max(0.0, self.limit - self.spent)
+        return None if self.limit is None else max(0.0, self.limit - self.spent - sum(self.held.values()))
 
 
 @dataclass(frozen=True)
@@ -67,16 +71,15 @@ class Asking:
         Raises `TeacherError` once more than ``max_failures`` have failed, and whatever the teacher raises; replies
         that came before are kept. Raises `PluginError` for a reply to what was not asked.
         """
-        wanted = set(self.ids)
-        self.replies = {name: reply for name, reply in read_replies(self.journal).items() if name in wanted}
+        wanted, missing = set(self.ids), self._missing()
+        self.budget.held.pop(self.journal.path, None)
         self.budget.spent += self.usage().cost or 0.0
-        missing = frozenset(wanted - {name for name, reply in self.replies.items() if not reply.failed})
         done, failed = len(wanted) - len(missing), 0
         self.progress(done, len(wanted))
         if not missing:
             return self.replies
         before = self.budget.spent
-        self._begin()
+        self._begin(self.budget.left())
         try:
             for reply in self._replies(method, call(missing)):
                 if reply.id not in missing:
@@ -95,10 +98,27 @@ class Asking:
             self._count_lost(before)
         return self.replies
 
-    def _begin(self) -> None:
+    def hand_in(self, call: Callable[[frozenset[str]], float]) -> None:
+        """Have what is missing answered without waiting for it; `ask` gets the replies.
+
+        ``call`` hands in the ids it is given and returns what they may cost, which is kept from others until then.
+        """
+        missing = self._missing()
+        self.budget.held.pop(self.journal.path, None)
+        if missing:
+            used, left = self.usage().cost or 0.0, self.budget.left()
+            self._begin(None if left is None else max(0.0, left - used))
+            self.budget.held[self.journal.path] = used + call(missing)
+
+    def _missing(self) -> frozenset[str]:
+        wanted = set(self.ids)
+        self.replies = {name: reply for name, reply in read_replies(self.journal).items() if name in wanted}
+        return frozenset(wanted - {name for name, reply in self.replies.items() if not reply.failed})
+
+    def _begin(self, budget: float | None) -> None:
         if isinstance(self.part.made, Remote):
             with self.part.calling("begin"):
-                self.part.made.begin(self.folder, budget=self.budget.left())
+                self.part.made.begin(self.folder, budget=budget)
 
     def _count_lost(self, before: float) -> None:
         # A call whose reply was lost on the way was paid for, but no reply tells its tokens.

@@ -137,6 +137,20 @@ class Store:
         finally:
             lock.release()
 
+    @contextlib.contextmanager
+    def lock_if_free(self, name: str) -> Iterator[bool]:
+        """Hold the lock of that name unless another process does, and tell whether it is held."""
+        lock = FileLock(self._locks / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:

@@ -25,7 +25,8 @@ class Batches:
     """``result``: what comes of a request's body (None: nothing); ``ends``: each batch's final status, in turn.
 
     ``looks`` is how often a batch is looked at before it has ended; ``lost`` counts creations whose reply gets lost;
-    ``unlisted`` counts lists that do not hold the newest batch yet.
+    ``unlisted`` counts lists that do not hold the newest batch yet; ``room`` is how many requests the queue takes
+    (None: any number).
     """
 
     result: Result = well
@@ -33,6 +34,7 @@ class Batches:
     looks: int = 1
     lost: int = 0
     unlisted: int = 0
+    room: int | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     created: list[list[str]] = field(default_factory=list)
@@ -77,10 +79,22 @@ class Batches:
             "id": name, "object": "batch", "status": "validating", "created_at": int(time.time()), "looks": self.looks,
             "metadata": asked.get("metadata"), "lines": lines, "request_counts": {"total": len(lines), "completed": 0},
         }  # fmt: skip
+        if self.room is not None and len(lines) > self.room - sum(
+            self._queued(one) for one in self.batches if one != name
+        ):
+            self._refuse(self.batches[name])
         if self.lost:
             self.lost -= 1
             return 500, {"error": {"message": "lost"}}
         return 200, self._shown(name)
+
+    def _queued(self, name: str) -> int:
+        batch = self.batches[name]
+        return len(batch["lines"]) if batch["status"] in ("validating", "in_progress") else 0
+
+    def _refuse(self, batch: dict[str, Any]) -> None:
+        batch["status"] = "failed"
+        batch["errors"] = {"data": [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]}
 
     def _shown(self, name: str) -> dict[str, Any]:
         return {key: value for key, value in self.batches[name].items() if key not in ("lines", "looks")}
@@ -109,7 +123,7 @@ class Batches:
     def _finish(self, batch: dict[str, Any]) -> None:
         batch["status"] = self.ends.pop(0) if self.ends else "completed"
         if batch["status"] == "failed":
-            batch["errors"] = {"data": [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]}
+            self._refuse(batch)
             return
         good, bad = list[bytes](), list[bytes]()
         for line in batch["lines"]:

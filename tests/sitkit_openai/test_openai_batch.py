@@ -89,7 +89,7 @@ def test_of_a_batch_that_ended_early_what_is_done_is_kept(
 def test_a_batch_that_is_refused_says_why(
     endpoint: Endpoint, batches: Batches, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    batches.ends = ["failed"]
+    batches.ends = ["failed", "failed"]
     found = asked(endpoint, tmp_path, prompts(2))
     assert {(one.outcome, one.detail) for one in found.values()} == {
         ("batch failed", "failed; Enqueued token limit reached")
