@@ -50,6 +50,8 @@ def main() -> int:
     chosen = options.only or list(ON_A_GPU if options.device == "cuda" else LINES)
     if options.device == "cuda" and (others := [line for line in chosen if line not in ON_A_GPU]):
         raise SystemExit(f"{', '.join(others)}: measured on the CPU alone; --device cuda is for {', '.join(ON_A_GPU)}")
+    if options.device == "cuda" and (options.cpu or EMBEDDED in (options.work or [])):
+        raise SystemExit(f"--device cuda: not with --cpu, and not for {EMBEDDED}")
     if options.device == "cuda" and not has_cuda():
         raise SystemExit("--device cuda: no CUDA device is available here")
     machine = described(options.threads)
@@ -143,16 +145,20 @@ def _inner(options: argparse.Namespace) -> int:
 def _write(path: Path, rows: list[dict[str, Any]], machine: dict[str, Any]) -> None:
     kept: dict[str, Any] = {}
     if path.is_file():
-        kept = {f"{one['line']} {one['work']}": one for one in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+        kept = {_key(one): one for one in json.loads(path.read_text(encoding="utf-8"))["rows"]}
     command = "python -m benchmarks " + " ".join(sys.argv[1:])
     for row in rows:
         made = Row(**row)
         told = {"ratio": made.ratio, "share_of_floor": made.share, "reached": made.reached}
-        kept[f"{row['line']} {row['work']}"] = {**row, **told, "command": command, "machine": machine}
+        kept[_key(row)] = {**row, **told, "command": command, "machine": machine}
     order = list(LINES)
     # The order of works within a line is that in which they were measured first.
     every = sorted(kept.values(), key=lambda one: order.index(one["line"]))
     path.write_text(json.dumps({"rows": every}, indent=1) + "\n", encoding="utf-8")
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["line"], row["work"]
 
 
 if __name__ == "__main__":

@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-BATCHES = (32, 64, 128, 256)
-"""Batch sizes that lm-eval's hf model is tried with; its best one is measured."""
+from benchmarks.measure import tell
+
+BATCHES = (4, 8, 16, 32, 64, 128, 256)
+"""Batch sizes that lm-eval's hf model may be tried with; its best one is measured."""
+
+FIRST = 64
+
+
+def fastest(rate: Callable[[int], float]) -> int:
+    """Return the batch size of the highest rate: from a middle one upwards, or else downwards, while it gets better."""
+    best, most = FIRST, _told(rate, FIRST)
+    start = BATCHES.index(FIRST)
+    for sizes in (BATCHES[start + 1 :], BATCHES[:start][::-1]):
+        for size in sizes:
+            found = _told(rate, size)
+            if found <= most:
+                break
+            best, most = size, found
+        if best != FIRST:
+            break
+    return best
+
+
+def _told(rate: Callable[[int], float], size: int) -> float:
+    found = rate(size)
+    tell(f"  lm-eval at batch {size}: {found:.4g} a second")
+    return found
 
 
 class Harness:

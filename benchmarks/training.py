@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import tempfile
 from collections.abc import Sequence
@@ -56,7 +57,8 @@ def refine_settings(batch: int, steps: int, micro: int = 0) -> RefineSettings:
 def instruct(work: Work, student: Any, settings: InstructSettings, out: Path | None = None) -> Trained:
     """Instruct sitkit's student."""
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
-        started = clock()
+        student.models.for_training()
+        started = clean_start(work)
         report = student.instruct(
             work.demonstrations(),
             settings,
@@ -72,7 +74,8 @@ def instruct(work: Work, student: Any, settings: InstructSettings, out: Path | N
 def refine(work: Work, student: Any, start: Path, settings: RefineSettings) -> Trained:
     """Refine sitkit's student from an adapter."""
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
-        started = clock()
+        student.models.for_training()
+        started = clean_start(work)
         report = student.refine(
             start,
             work.pairs(),
@@ -88,7 +91,10 @@ def refine(work: Work, student: Any, start: Path, settings: RefineSettings) -> T
 
 
 def stock_sft(work: Work, settings: InstructSettings, *, sampling: str = "random") -> Trained:
-    """Train with stock SFTTrainer on prompt and completion columns; ``sampling`` is how it draws its batches."""
+    """Train with stock SFTTrainer on prompt and completion columns; ``sampling`` is how it draws its batches.
+
+    Loading the model is not counted, as sitkit, which has its own loaded, does not load one either.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoTokenizer
@@ -96,16 +102,17 @@ def stock_sft(work: Work, settings: InstructSettings, *, sampling: str = "random
 
     rows = [{"prompt": one.prompt, "completion": f" {one.completion}"} for one in work.demonstrations()]
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
-        started = clock()
+        model, tokenizer = _loaded(work), AutoTokenizer.from_pretrained(work.model)
+        started = clean_start(work)
         trainer = SFTTrainer(
-            model=_loaded(work),
+            model=model,
             args=SFTConfig(
                 **_common(folder, settings, work),
                 train_sampling_strategy=sampling,
                 completion_only_loss=True,
             ),
             train_dataset=Dataset.from_list(rows),
-            processing_class=AutoTokenizer.from_pretrained(work.model),
+            processing_class=tokenizer,
             peft_config=LoraConfig(
                 r=RANK, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
             ),
@@ -116,7 +123,7 @@ def stock_sft(work: Work, settings: InstructSettings, *, sampling: str = "random
 
 
 def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model: bool = False) -> Trained:
-    """Train with stock DPOTrainer from an adapter.
+    """Train with stock DPOTrainer from an adapter, which is loaded before the clock starts.
 
     The reference's log-probabilities are taken once, before; or, with ``second_model``, from a second model at every
     step, into which the adapter was merged. Batches cannot be grouped by length: DPOTrainer's data has no input_ids to
@@ -133,17 +140,30 @@ def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model
         return PeftModel.from_pretrained(_loaded(work), str(start), is_trainable=trainable)
 
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
-        started = clock()
+        model, tokenizer = adapted(trainable=True), AutoTokenizer.from_pretrained(work.model)
+        reference = adapted(trainable=False).merge_and_unload() if second_model else None
+        started = clean_start(work)
         trainer = DPOTrainer(
-            model=adapted(trainable=True),
-            ref_model=adapted(trainable=False).merge_and_unload() if second_model else None,
+            model=model,
+            ref_model=reference,
             args=DPOConfig(**_common(folder, settings, work), beta=0.1, precompute_ref_log_probs=not second_model),
             train_dataset=Dataset.from_list(rows),
-            processing_class=AutoTokenizer.from_pretrained(work.model),
+            processing_class=tokenizer,
         )
         trainer.train()
         seconds = clock() - started
     return Trained(seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row])
+
+
+def clean_start(work: Work) -> float:
+    """Clear away what the other side left, and return the time."""
+    gc.collect()
+    if work.device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.synchronize()
+    return clock()
 
 
 def _loaded(work: Work) -> Any:

@@ -53,6 +53,11 @@ class Work:
         ]
 
     @property
+    def label(self) -> str:
+        """The name, and the device where it is not the CPU."""
+        return self.name if self.device == "cpu" else f"{self.name} on {self.device}"
+
+    @property
     def dtype(self) -> str:
         """The dtype of full-precision weights, for both sides."""
         return "float32" if self.device == "cpu" and not self.quantized else "bfloat16"

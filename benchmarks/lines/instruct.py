@@ -44,7 +44,7 @@ def _row(work: Work, batch: int, steps: int, options: Options) -> Row:
     best = min("peer", "peer, grouped by length", key=lambda name: middle[name])
     return Row(
         "instruct",
-        work.name,
+        work.label,
         "examples/s",
         examples / middle["sitkit"],
         examples / middle[best],

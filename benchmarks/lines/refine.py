@@ -51,7 +51,7 @@ def _row(work: Work, batch: int, steps: int, options: Options) -> Row:
     pairs = batch * steps
     return Row(
         "refine",
-        work.name,
+        work.label,
         "pairs/s",
         pairs / middle["sitkit"],
         pairs / middle["peer"],

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import floors
-from benchmarks.measure import Options, Row, clock, in_turn, tell
-from benchmarks.peers import BATCHES, Harness
+from benchmarks.measure import Options, Row, clock, in_turn
+from benchmarks.peers import BATCHES, Harness, fastest
 from benchmarks.work import EMBEDDED, Work, embedded, llama, shapes
 from sitkit.types import Generation, Prompt
 
@@ -60,11 +60,11 @@ def _row(work: Work, options: Options) -> Row:
     ours()
     tokens["sitkit"].clear()
     in_turn(options.pairs, {"sitkit": ours, "peer": theirs})
-    floor = min(floors.generation(student.models.generator(None), lengths) for _ in range(2))
+    floor = floors.generation(student.models.generator(None), lengths)
     middle = {name: statistics.median(values) for name, values in tokens.items()}
     return Row(
         "sampling",
-        work.name,
+        work.label,
         "tokens/s",
         middle["sitkit"],
         middle["peer"],
@@ -96,13 +96,11 @@ def counted(student: Any, prompts: Sequence[Prompt], generation: Generation) -> 
 
 def best(work: Work, texts: list[str], arguments: dict[str, object]) -> Harness:
     """Return lm-eval's hf model at the batch size that answers a part of the texts fastest."""
-    part = texts[: max(BATCHES)]
-    found = []
-    for size in BATCHES:
+
+    def rate(size: int) -> float:
         harness = Harness(work.model, size, work.device, work.dtype)
         started = clock()
-        harness.answer(part, arguments)
-        found.append((harness.tokens / (clock() - started), size))
-        tell(f"  lm-eval at batch {size}: {found[-1][0]:.0f} tokens/s")
-        del harness
-    return Harness(work.model, max(found)[1], work.device, work.dtype)
+        harness.answer(texts[: max(BATCHES)], arguments)
+        return harness.tokens / (clock() - started)
+
+    return Harness(work.model, fastest(rate), work.device, work.dtype)
