@@ -95,8 +95,9 @@ def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objec
 
     return TokenPairsTrainer(
         model=model,
-        args=DPOConfig(
-            **job.arguments(micro),
+        args=job.config(
+            DPOConfig,
+            micro,
             max_length=job.max_length(),
             loss_type=list(objective.loss),
             loss_weights=list(objective.weights),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 ROOM = 32
@@ -30,6 +31,7 @@ def make_cache(model: Any) -> tuple[Any, bool]:
     return cache, plain
 
 
+@functools.cache
 def _layer_class() -> Any:
     from transformers.cache_utils import DynamicLayer
 

@@ -9,21 +9,36 @@ answers behind it and a mask between them (Wang and Hegde 2024, arXiv 2410.20305
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
+from sitkit.events import NOTICES
 from sitkit_hf.fast_cache import attends_to_all
+from sitkit_hf.memory import out_of_memory
+from sitkit_hf.positions import counts_positions
+
+_LOG = logging.getLogger(NOTICES)
 
 FORWARD = 256
-"""What a forward and backward pass costs beside its tokens, in tokens: fewer, larger groups against more padding."""
+"""What a forward and backward pass costs beside its tokens, in tokens: fewer, larger groups against more padding.
+
+Found on a CPU (docs/speed.md); a GPU was not tried, and may want more.
+"""
 
 _VOCABULARY_TILE = 32768
 """Logits are made for so many vocabulary entries at a time, as TRL does."""
 
-_EXACT, _HALF = 1e-3, 0.3
-"""Nats by which a token's log-probability may differ in float32 and in half precision; a wrong mask gives many."""
+_EXACT = 1e-3
+"""Nats by which a token's log-probability may differ in float32; a wrong mask gives many."""
+
+_HALF = 0.05
+"""Nats by which log-probabilities may differ on average in half precision.
+
+A logit between 16 and 32 is known to 0.125 in bfloat16, so among hundreds of tokens a few differ by several such steps.
+"""
 
 _MARK = "takes_the_short_way"
 
@@ -53,20 +68,15 @@ def speed_up(model: Any, *, pairs: bool) -> None:
     """Let a trainer's model take log-probabilities the short way; ``pairs``: the batch is chosen, then rejected.
 
     ``model`` is what TRL has added its fused output layer to, inside PEFT's wrapper; once is enough. On the first batch
-    a few rows are computed both ways; should a log-probability differ by more than rounding explains (an architecture
-    that reads positions or masks in its own way), TRL's own forward stays.
+    a few rows are computed both ways; should that fail, or log-probabilities differ by more than rounding explains (an
+    architecture that reads positions or masks in its own way), TRL's own forward stays, and a line says so.
     """
-    import torch
-
-    tolerance = _EXACT if model.dtype == torch.float32 else _HALF
-    # A mask of one's own takes the place of a sliding window.
-    pairs = pairs and attends_to_all(model)
-    config = model.config.get_text_config()
+    # A mask of one's own takes the place of a sliding window, and a second answer stands further back than it counts.
+    pairs = pairs and attends_to_all(model) and counts_positions(model)
     if getattr(model.forward, _MARK, False):
         return
-    if any(getattr(config, name, None) not in (None, 1.0) for name in _SPECIAL_HEADS):
-        return
-    if hasattr(config, "output_router_logits") or config._attn_implementation not in ("sdpa", "eager"):
+    if why := _unfit(model.config.get_text_config()):
+        _tell(why)
         return
     theirs, trusted = model.forward, list[bool]()
 
@@ -76,13 +86,27 @@ def speed_up(model: Any, *, pairs: bool) -> None:
         if args or set(given) != _KNOWN or not _prompts_then_answers(given["attention_mask"], given["labels"]):
             return theirs(*args, **kwargs)
         if not trusted:
-            trusted.append(_agree(self, theirs, kwargs, pairs=pairs, tolerance=tolerance))
+            trusted.append(_agree(self, theirs, kwargs, pairs=pairs))
         if not trusted[0]:
             return theirs(**kwargs)
         return _fused(self, kwargs["input_ids"], kwargs["attention_mask"], kwargs["labels"], pairs=pairs)
 
     setattr(forward, _MARK, True)
     model.forward = MethodType(forward, model)
+
+
+def _unfit(config: Any) -> str:
+    if any(getattr(config, name, None) not in (None, 1.0) for name in _SPECIAL_HEADS):
+        return "this model scales or caps its logits"
+    if hasattr(config, "output_router_logits"):
+        return "this model routes tokens to experts"
+    if config._attn_implementation not in ("sdpa", "eager"):
+        return f"attention is {config._attn_implementation}"
+    return ""
+
+
+def _tell(why: str) -> None:
+    _LOG.info("training takes TRL's own forward pass: %s", why)
 
 
 def _prompts_then_answers(mask: Any, labels: Any) -> bool:
@@ -97,7 +121,8 @@ def _prompts_then_answers(mask: Any, labels: Any) -> bool:
     return bool((firsts > 0).all() and mask.bool().equal(steps < ends) and wanted.equal(answered))
 
 
-def _agree(model: Any, theirs: Callable[..., Any], kwargs: dict[str, Any], *, pairs: bool, tolerance: float) -> bool:
+def _agree(model: Any, theirs: Callable[..., Any], kwargs: dict[str, Any], *, pairs: bool) -> bool:
+    """Tell whether both ways give the same numbers for a few rows; where they do not, say why."""
     import torch
 
     count = len(kwargs["input_ids"])
@@ -109,11 +134,32 @@ def _agree(model: Any, theirs: Callable[..., Any], kwargs: dict[str, Any], *, pa
     model.eval()
     try:
         with torch.no_grad():
-            expected = theirs(**few).log_probs
-            got = _fused(model, few["input_ids"], few["attention_mask"], few["labels"], pairs=pairs).log_probs
+            expected = theirs(**few)
+            why = _difference(model, expected, few, pairs=pairs)
     finally:
         model.train(training)
-    return bool((expected - got).abs().max() <= tolerance)
+    if why:
+        _tell(f"the shorter one {why} with this model")
+    return not why
+
+
+def _difference(model: Any, expected: Any, few: dict[str, Any], *, pairs: bool) -> str:
+    """Return what is wrong with the short way, given what TRL's gives; nothing where all is well."""
+    import torch
+
+    try:
+        got = _fused(model, few["input_ids"], few["attention_mask"], few["labels"], pairs=pairs)
+    except Exception as error:
+        # Models differ in how they refuse a mask or positions that they do not know.
+        if out_of_memory(error):
+            raise
+        said, _, _ = str(error).partition("\n")
+        return f"fails ({type(error).__name__}: {said})"
+    apart = (expected.log_probs - got.log_probs).abs()[got.label_mask].float()
+    exact = model.dtype == torch.float32
+    found = float(apart.max() if exact else apart.mean())
+    # So that no number at all is too much as well.
+    return "" if found <= (_EXACT if exact else _HALF) else f"is {found:.3g} nats off"
 
 
 def _fused(model: Any, ids: Any, mask: Any, labels: Any, *, pairs: bool) -> Any:
@@ -159,17 +205,24 @@ def _fused(model: Any, ids: Any, mask: Any, labels: Any, *, pairs: bool) -> Any:
 
 def _units(ids: Any, mask: Any, wanted: Any, *, pairs: bool) -> list[Unit]:
     """What goes through the model for a batch: rows by themselves, or pairs around their common prompt."""
-    ends = [int(end) for end in mask.sum(dim=1).tolist()]
+    import torch
+
     # Positions before a row's first label: its prompt.
-    heads = [int(first) + 1 for first in wanted.int().argmax(dim=1).tolist()]
-    half = len(ends) // 2
+    prompts = wanted.int().argmax(dim=1) + 1
+    measured, half = [prompts, mask.sum(dim=1)], len(ids) // 2
+    if pairs:
+        same, beyond = ids[:half] == ids[half:], torch.arange(ids.shape[1], device=ids.device) >= prompts[:half, None]
+        alike = (same | beyond).all(dim=1) & (prompts[:half] == prompts[half:])
+        measured.append(alike.repeat(2))
+    # Read back at once: a GPU finishes all it was asked for before it gives a number.
+    heads, ends, *shared = torch.stack(measured).tolist()
     if not pairs:
         return [Unit((row,), head, (end,)) for row, (head, end) in enumerate(zip(heads, ends, strict=True))]
     units = []
     for row in range(half):
-        other, head = row + half, heads[row]
-        if head == heads[other] and bool((ids[row, :head] == ids[other, :head]).all()):
-            units.append(Unit((row, other), head, (ends[row], ends[other])))
+        other = row + half
+        if shared[0][row]:
+            units.append(Unit((row, other), heads[row], (ends[row], ends[other])))
         else:
             units += [Unit((one,), heads[one], (ends[one],)) for one in (row, other)]
     return units
@@ -212,22 +265,22 @@ def _states(model: Any, ids: Any, columns: int, units: Sequence[Unit]) -> tuple[
         filler = width - len(taken)
         source.append(taken + taken[:1] * filler)
         positions.append(seen + [0] * filler)
-    device = ids.device
+    device, placed = ids.device, dict[str, Any]()
+    if any(len(unit.rows) > 1 for unit in units):
+        # Rows of one answer go without: positions that jump at the padding would be taken for packed sequences, and
+        # those need a mask, which is slower than plain causal attention.
+        placed["position_ids"] = torch.tensor(positions, device=device)
+        placed["attention_mask"] = _mask(units, width, device, model)
     output = model.base_model(
-        input_ids=ids.reshape(-1)[torch.tensor(source, device=device)],
-        position_ids=torch.tensor(positions, device=device),
-        attention_mask=_mask(units, width, device, model),
-        use_cache=False,
+        input_ids=ids.reshape(-1)[torch.tensor(source, device=device)], use_cache=False, **placed
     ).last_hidden_state
     return output.reshape(-1, output.shape[-1])[torch.tensor(picked, device=device)], cells
 
 
 def _mask(units: Sequence[Unit], width: int, device: Any, model: Any) -> Any:
-    """Return which position sees which, (rows, 1, width, width); None for plain causal attention."""
+    """Return which position sees which, (rows, 1, width, width)."""
     import torch
 
-    if all(len(unit.rows) == 1 for unit in units):
-        return None
     steps = torch.arange(width, device=device)
     # A second tail begins where the first one ends, and sees what lies before the first one's start.
     begins = torch.tensor([unit.head for unit in units], device=device)[:, None, None]

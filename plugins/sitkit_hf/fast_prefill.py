@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sitkit_hf.fast_cache import make_cache
+from sitkit_hf.positions import counts_positions
 
 WORTH = 0.8
 """Sharing is done where it leaves at most this part of the positions to compute."""
@@ -38,7 +39,8 @@ def read(model: Any, prompts: Sequence[Sequence[int]], pad: int) -> Read:
     import torch
 
     cache, plain = make_cache(model)
-    kin = families(prompts) if plain else []
+    # Padding comes to stand between a beginning and what follows it: no index may count there.
+    kin = families(prompts) if plain and counts_positions(model) else []
     if not kin or _cost(kin, prompts) > WORTH * len(prompts) * max(map(len, prompts)):
         mask, last, logits = _forward(model, cache, None, None, prompts, pad)
         return Read(cache, mask, last, logits)

@@ -51,17 +51,14 @@ def complete(
     stops = Stops(prompts.tokenizer, generation.stop)
     most = batch_size
     while waiting:
-        size = most or generation_rows(model, max(len(row.tokens) + row.limit for row in waiting[:MOST_ROWS]))
-        batch = waiting[:size]
+        batch = waiting[: most or _fitting(model, waiting[:MOST_ROWS])]
         done: set[str] = set()
         try:
-            decoding = Decoding(model, batch, prompts, stops, generation.temperature)
-            while decoding.going:
-                for row, tokens in decoding.step():
-                    done.add(row.id)
-                    if cut is not None and len(tokens) >= row.limit:
-                        cut(row.id)
-                    yield row.id, stops.text(tokens)
+            for row, tokens in _decoded(model, batch, prompts, stops, generation.temperature):
+                done.add(row.id)
+                if cut is not None and len(tokens) >= row.limit:
+                    cut(row.id)
+                yield row.id, stops.text(tokens)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -78,8 +75,22 @@ def complete(
         free_memory(after_failure=True)
 
 
+def _fitting(model: Any, rows: Sequence[Row]) -> int:
+    """Return how many of the rows to take at once."""
+    return generation_rows(model, max(len(row.tokens) for row in rows), max(row.limit for row in rows))
+
+
+def _decoded(
+    model: Any, rows: Sequence[Row], prompts: Prompts, stops: Stops, temperature: float
+) -> Iterator[tuple[Row, list[int]]]:
+    """Yield each row as it ends. The cache goes when this returns or raises, before the next batch is read."""
+    decoding = Decoding(model, rows, prompts, stops, temperature)
+    while decoding.going:
+        yield from decoding.step()
+
+
 def _rows(model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation) -> list[Row]:
-    longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = _positions(model)
     rows, cut = [], 0
     for prompt in wanted:
         tokens, limit = prompts.prompt(prompt.text), generation.max_new_tokens
@@ -99,6 +110,11 @@ def _rows(model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Ge
     return rows
 
 
+def _positions(model: Any) -> int | None:
+    longest: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return longest
+
+
 def in_order(rows: Sequence[Row]) -> list[Row]:
     """Return rows longest first, and those beside each other that share their beginning."""
     ordered = sorted(rows, key=lambda row: (-len(row.tokens) - row.limit, row.id))
@@ -108,13 +124,19 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
 
 
 class Decoding:
-    """A batch under way. In float32 and greedy, each row writes the tokens that ``model.generate`` writes for it."""
+    """A batch under way.
+
+    In float32 and greedy, each row writes the tokens that ``model.generate`` writes for it where the model's generation
+    config holds nothing but special tokens: its penalties and other changes of logits (Qwen2.5 ships a
+    ``repetition_penalty``) are not applied here.
+    """
 
     def __init__(self, model: Any, rows: Sequence[Row], prompts: Prompts, stops: Stops, temperature: float) -> None:
         """Read the prompts. Raises what the model raises where memory runs out."""
         import torch
 
         self.model = model
+        self.longest = _positions(model)
         self.stops = stops
         self.ends = frozenset(prompts.ends)
         self.alive: list[tuple[Row, list[int]] | None] = [(row, []) for row in rows]
@@ -174,6 +196,9 @@ class Decoding:
         state = self._read
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(chosen), 1)], dim=1)
         state.last = state.last + 1
+        if self.longest is not None:
+            # A row that ended at the last position stays there until it is taken out; what it writes is read by nobody.
+            state.last = state.last.clamp(max=self.longest - 1)
         state.logits = self.model(
             input_ids=chosen[:, None],
             attention_mask=state.mask,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
+
+from sitkit_hf.fast_cache import ROOM
 
 _CPU = re.compile(r"can't allocate memory|DefaultCPUAllocator|not enough memory")
 
@@ -37,21 +40,62 @@ def free_memory(*, after_failure: bool = False) -> None:
         gc.collect()
 
 
-def generation_rows(model: Any, tokens: int) -> int:
-    """Return how many rows of so many tokens to generate at once: what half of the free memory is thought to hold."""
+def generation_rows(model: Any, prompt: int, answer: int) -> int:
+    """Return how many rows to generate at once: what half of the free memory is thought to hold.
+
+    ``prompt`` and ``answer`` are the most tokens that a row has to read and may write.
+    """
+    return int(max(1, min(MOST_ROWS, _free_bytes(model.device) // 2 // row_bytes(model, prompt, answer))))
+
+
+def row_bytes(model: Any, prompt: int, answer: int) -> int:
+    """Return the bytes that a row is thought to take at its peak, beside the model.
+
+    While prompts are read, a layer's work lies beside their cache: three tensors as wide as the feed-forward layer and
+    four as wide as the model. While answers are written it is the whole cache and one layer's once more: a cache that
+    grows or loses rows is copied layer by layer.
+    """
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", 1)
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // getattr(config, "num_attention_heads", 1)
     size = next(model.parameters()).element_size()
-    cache = 2 * config.num_hidden_layers * heads * head_dim * size * tokens
-    # The cache is copied as it grows by a token, and logits are widened to float32.
-    row = 2 * cache + 16 * config.vocab_size
-    return int(max(1, min(MOST_ROWS, _free_bytes(model.device) // 2 // row)))
+    # Layers may differ, as Gemma 4's do.
+    layers = [(_kept(one) * size, _inner(one) * size) for one in config.per_layer_config]
+    cached, most = sum(kept for kept, _ in layers), max(kept for kept, _ in layers)
+    work = 3 * max(inner for _, inner in layers) + 4 * config.hidden_size * size
+    reading = prompt * work + (prompt + ROOM) * cached
+    writing = (prompt + answer + ROOM) * (cached + most)
+    # Logits, noise and sums of them, in float32.
+    return int(max(reading, writing) + 16 * config.vocab_size)
+
+
+def _kept(layer: Any) -> int:
+    """Return the elements of a token's keys and values in a layer of this config."""
+    heads: Any = getattr(layer, "num_key_value_heads", None) or getattr(layer, "num_attention_heads", 1)
+    head_dim = getattr(layer, "head_dim", None) or layer.hidden_size // getattr(layer, "num_attention_heads", 1)
+    return int(2 * heads * head_dim)
+
+
+def _inner(layer: Any) -> int:
+    """Return the width of the feed-forward layer; four times the model's where the config does not say it."""
+    width = getattr(layer, "intermediate_size", None)
+    return width if isinstance(width, int) else 4 * int(layer.hidden_size)
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Return the main memory that may be taken: on Linux with what the page cache would give back."""
+    try:
+        found = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:
+        found = None
+    if found:
+        return int(found[1]) * 1024
+    return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
 
 
 def _free_bytes(device: Any) -> int:
     import torch
 
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    if device.type != "cuda":
+        return available_bytes()
+    # Blocks that torch holds and does not use are as good as free.
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + int(unused)

@@ -102,8 +102,9 @@ def fine_tune(
             start = trainable_copy(model)
             trainer = SFTTrainer(
                 model=model,
-                args=SFTConfig(
-                    **job.arguments(micro),
+                args=job.config(
+                    SFTConfig,
+                    micro,
                     max_length=job.max_length(),
                     packing=packing,
                     # The rows are tokens already, exactly those that generation starts from.

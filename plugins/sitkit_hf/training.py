@@ -113,6 +113,14 @@ class Job:
             }
         return arguments
 
+    def config(self, kind: Callable[..., T], micro: int, **own: Any) -> T:
+        """Return a trainer's arguments, an SFTConfig or a DPOConfig: the shared ones, and those of its ``own``."""
+        config: Any = kind(**self.arguments(micro), **own)
+        # Of several visible GPUs a process trains on one. transformers would spread each batch over copies of the model
+        # on all of them, and TRL's trainers refuse to be made for that.
+        config._n_gpu = min(1, config.n_gpu)
+        return config  # type: ignore[no-any-return]
+
 
 def check_scheduler(stage: str, settings: TrainSettings) -> None:
     """Raise `SettingError` for a schedule that is unknown or needs more than steps."""
@@ -186,8 +194,6 @@ def train(
     total = job.steps(len(trainer.train_dataset))
     trainer.args.max_steps = total
     trainer.args.logging_steps = max(1, total // 500)
-    # Several visible GPUs would make the trainer split each batch over copies of the model.
-    trainer.args._n_gpu = min(1, trainer.args.n_gpu)
     trainer.remove_callback(PrinterCallback)
     keep_files(trainer)
     trainer.add_callback(

@@ -3,69 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.settings import RefineSettings
 from sitkit.types import Demonstration, Objective, PreferencePair
-
-FIELDS = ("log_probs", "entropy", "mean_logits", "is_top1")
+from tests.sitkit_hf.token_batches import FIELDS, batch, calls, pairs_batch, prepared, tokens
 
 
 @pytest.fixture(scope="module")
 def patched(student: Any) -> Callable[[], Any]:
     """A copy of the tiny model, as TRL prepares it, to be sped up or not."""
-    from trl.trainer.utils import add_fused_lm_head
-
-    def make() -> Any:
-        model = copy.deepcopy(student.models.base()).requires_grad_(True)
-        add_fused_lm_head(model, outputs=FIELDS)
-        return model
-
-    return make
-
-
-def batch(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, Any]:
-    """Prompts and completions as TRL's collators pad them: on the right."""
-    import torch
-
-    width = max(len(prompt) + len(answer) for prompt, answer in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for row, (prompt, answer) in enumerate(rows):
-        both = torch.tensor(prompt + answer)
-        ids[row, : len(both)], mask[row, : len(both)] = both, 1
-        labels[row, len(prompt) : len(both)] = both[len(prompt) :]
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "use_cache": False, "fused_lm_head": True}
-
-
-def tokens(seed: int, count: int) -> list[int]:
-    import random
-
-    rng = random.Random(seed)
-    return [rng.randrange(6, 260) for _ in range(count)]
-
-
-def pairs_batch(count: int) -> dict[str, Any]:
-    prompts = [tokens(n, 3 + 5 * n % 17) for n in range(count)]
-    sides = [[tokens(100 * side + n, 1 + (7 + side) * n % 11) for n in range(count)] for side in (1, 2)]
-    return batch([*zip(prompts, sides[0], strict=True), *zip(prompts, sides[1], strict=True)])
-
-
-def calls(model: Any) -> list[tuple[int, ...]]:
-    """The shapes that reach the model's body from now on."""
-    shapes: list[tuple[int, ...]] = []
-    model.base_model.register_forward_pre_hook(
-        lambda module, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
-    )
-    return shapes
+    return lambda: prepared(student.models.base())
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -126,7 +81,6 @@ def test_pairs_without_a_common_prompt_are_rows_of_their_own(patched: Callable[[
 def test_a_sliding_window_stays(*, pairs: bool) -> None:
     import torch
     from transformers import MistralConfig, MistralForCausalLM
-    from trl.trainer.utils import add_fused_lm_head
 
     from sitkit_hf.fast_logprobs import speed_up
 
@@ -142,10 +96,8 @@ def test_a_sliding_window_stays(*, pairs: bool) -> None:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        theirs = MistralForCausalLM(config).eval()
-    ours = copy.deepcopy(theirs)
-    for model in (theirs, ours):
-        add_fused_lm_head(model, outputs=FIELDS)
+        model = MistralForCausalLM(config).eval()
+    theirs, ours = prepared(model), prepared(model)
     speed_up(ours, pairs=pairs)
     # The rows that are compared first are shorter than the window; those between them are not.
     sizes = [2, 20, 2]
@@ -154,23 +106,20 @@ def test_a_sliding_window_stays(*, pairs: bool) -> None:
     assert theirs(**given).log_probs.sub(ours(**given).log_probs).abs().max() < 1e-4
 
 
-def test_a_model_that_reads_masks_in_its_own_way_keeps_trls_forward(patched: Callable[[], Any]) -> None:
+@pytest.mark.parametrize("pairs", [True, False])
+def test_rows_of_one_answer_get_plain_causal_attention(patched: Callable[[], Any], *, pairs: bool) -> None:
     from sitkit_hf.fast_logprobs import speed_up
 
-    model = patched()
-    body = model.base_model.forward
-
-    def forgetful(*args: Any, **kwargs: Any) -> Any:
-        # As ALiBi models do, which take positions from a mask of two dimensions.
-        if kwargs.get("attention_mask") is not None and kwargs["attention_mask"].dim() == 4:
-            kwargs["attention_mask"] = None
-        return body(*args, **kwargs)
-
-    model.base_model.forward = forgetful
-    theirs = patched()
-    speed_up(model, pairs=True)
-    given = pairs_batch(6)
-    assert model(**given).log_probs.equal(theirs(**given).log_probs)
+    model, masks = patched(), []
+    speed_up(model, pairs=pairs)
+    # Two pairs without a common prompt, of lengths that make one group with padding.
+    given = batch([(tokens(n, 5 + 2 * n), tokens(10 + n, 9)) for n in range(4)])
+    model(**given)
+    model.base_model.layers[0].self_attn.register_forward_pre_hook(
+        lambda module, args, kwargs: masks.append(kwargs["attention_mask"]), with_kwargs=True
+    )
+    model(**given)
+    assert masks == [None]
 
 
 @pytest.mark.parametrize("odd", ["no answer", "gap", "left padding", "no prompt"])
@@ -217,6 +166,49 @@ def test_groups_hold_every_row_once_and_cost_no_more_than_one_or_all(lengths: li
     cost = sum(len(group) * max(lengths[row] for row in group) + overhead for group in groups)
     assert cost <= len(lengths) * max(lengths) + overhead
     assert cost <= sum(lengths) + overhead * len(lengths)
+
+
+Row = tuple[list[int], list[int]]
+few = st.lists(st.integers(1, 2), min_size=1, max_size=3)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.tuples(few, few), st.tuples(few, few)), min_size=1, max_size=4))
+def test_a_pair_is_one_unit_where_its_prompts_are_the_same(drawn: list[tuple[Row, Row]]) -> None:
+    from sitkit_hf.fast_logprobs import Unit, _units
+
+    given = batch([one for one, _ in drawn] + [other for _, other in drawn])
+    expected = []
+    for row, sides in enumerate(drawn):
+        rows = (row, row + len(drawn))
+        heads, ends = [len(prompt) for prompt, _ in sides], [len(prompt + answer) for prompt, answer in sides]
+        if sides[0][0] == sides[1][0]:
+            expected.append(Unit(rows, heads[0], (ends[0], ends[1])))
+        else:
+            expected += [Unit((rows[side],), heads[side], (ends[side],)) for side in (0, 1)]
+    wanted = given["labels"][:, 1:] != -100
+    assert _units(given["input_ids"], given["attention_mask"], wanted, pairs=True) == expected
+
+
+def test_what_is_read_back_does_not_grow_with_the_pairs() -> None:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from sitkit_hf.fast_logprobs import _units
+
+    class Reads(TorchDispatchMode):  # type: ignore[misc]
+        """Counts the numbers taken out of tensors one by one, each of which a GPU is waited for."""
+
+        count = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.count += str(func) in ("aten._local_scalar_dense.default", "aten.equal.default")
+            return func(*args, **(kwargs or {}))
+
+    given = pairs_batch(7)
+    with Reads() as reads:
+        units = _units(given["input_ids"], given["attention_mask"], given["labels"][:, 1:] != -100, pairs=True)
+    assert len(units) == 7
+    assert reads.count == 0
 
 
 @contextlib.contextmanager

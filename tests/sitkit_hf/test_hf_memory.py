@@ -1,0 +1,173 @@
+"""What a batch leaves behind, and how many rows are thought to fit."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sitkit.types import Generation, Prompt
+
+PROMPTS: Sequence[Prompt] = [Prompt(str(n), f"Question: {'ab' * (n % 9)} {n}?\nAnswer:") for n in range(20)]
+
+
+@pytest.fixture
+def no_collecting() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+class Watched:
+    """Stands before a model's forward: raises where it is told to, and counts old caches when a batch is read."""
+
+    def __init__(self, model: Any, failing: int = 0, kind: type[Exception] = MemoryError, text: str = "") -> None:
+        self.forward, self.failing, self.kind, self.text = model.forward, failing, kind, text
+        self.calls = 0
+        self.seen: list[weakref.ref[Any]] = []
+        self.alive: list[int] = []
+
+    def __call__(self, **kwargs: Any) -> Any:
+        cache = kwargs["past_key_values"]
+        if cache.get_seq_length() == 0:
+            self.alive.append(sum(one() is not None for one in self.seen))
+        self.calls += 1
+        if self.calls == self.failing:
+            raise self.kind(self.text)
+        out = self.forward(**kwargs)
+        self.seen += [weakref.ref(one) for one in (cache, *cache.layers, *(layer.keys for layer in cache.layers))]
+        return out
+
+
+def test_a_batchs_cache_is_gone_when_the_next_is_read(
+    tiny: Path, make_student: Callable[..., Any], no_collecting: None
+) -> None:
+    student = make_student(tiny, batch_size="8")
+    expected = dict(student.complete(None, PROMPTS, Generation(6)))
+    model = student.models.base()
+    model.forward = watched = Watched(model)
+    assert dict(student.complete(None, PROMPTS, Generation(6))) == expected
+    assert watched.seen
+    assert watched.alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize("on_a_gpu", [True, False])
+def test_nothing_of_a_batch_that_ran_out_of_memory_is_kept(
+    tiny: Path, make_student: Callable[..., Any], on_a_gpu: bool
+) -> None:
+    import torch
+
+    student = make_student(tiny)
+    expected = dict(student.complete(None, PROMPTS, Generation(12)))
+    model = student.models.base()
+    told = (torch.OutOfMemoryError, "CUDA out of memory") if on_a_gpu else (RuntimeError, "can't allocate memory")
+    model.forward = watched = Watched(model, 7, *told)
+    assert dict(student.complete(None, PROMPTS, Generation(12))) == expected
+    assert len(watched.alive) > 1
+    assert set(watched.alive) == {0}
+
+
+def test_caches_are_of_one_class(tiny: Path, make_student: Callable[..., Any]) -> None:
+    from sitkit_hf.fast_cache import make_cache
+
+    model = make_student(tiny).models.base()
+    (one, plain), (other, _) = make_cache(model), make_cache(model)
+    assert plain
+    assert type(one.layers[0]) is type(other.layers[-1])
+
+
+def test_main_memory_counts_what_the_page_cache_would_give_back(tmp_path: Path) -> None:
+    from sitkit_hf.memory import available_bytes
+
+    (tmp_path / "meminfo").write_text("MemTotal:  900 kB\nMemFree:  10 kB\nMemAvailable:     700 kB\nBuffers: 1 kB\n")
+    assert available_bytes(tmp_path / "meminfo") == 700 * 1024
+    (tmp_path / "meminfo").write_text("MemTotal:  900 kB\nMemFree:  10 kB\n")
+    assert available_bytes(tmp_path / "meminfo") > 1 << 20
+    assert available_bytes(tmp_path / "none") > 1 << 20
+
+
+def test_on_a_gpu_what_torch_holds_and_does_not_use_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import LlamaConfig
+
+    from sitkit_hf.memory import MOST_ROWS, generation_rows
+
+    model = SimpleNamespace(
+        config=LlamaConfig(), parameters=lambda: iter([torch.zeros(1).bfloat16()]), device=torch.device("cuda")
+    )
+
+    def rows(free: int, reserved: int, allocated: int) -> int:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free << 30, 80 << 30))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved << 30)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated << 30)
+        return generation_rows(model, 200, 300)
+
+    assert 1 < rows(40, 0, 0) < MOST_ROWS
+    assert rows(10, 45, 15) == rows(40, 0, 0) == rows(40, 14, 14)
+
+
+MEASURED = """
+import json, sys
+from types import SimpleNamespace
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from sitkit_hf.generation import Decoding, Row
+from sitkit_hf.memory import row_bytes
+
+def status(key):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(key))
+
+def batch(model, rows, prompt, answer):
+    prompts = SimpleNamespace(ends=(), tokenizer=SimpleNamespace(pad_token_id=0))
+    stops = SimpleNamespace(reached=lambda written: False)
+    made = [Row(str(n), [(n * 7 + k) % 500 for k in range(prompt - n % 2)], answer, n) for n in range(rows)]
+    decoding = Decoding(model, made, prompts, stops, 0.0)
+    while decoding.going:
+        decoding.step()
+
+found = {}
+for name, (rows, prompt, answer, shape) in json.loads(sys.argv[1]).items():
+    model = LlamaForCausalLM(LlamaConfig(**shape)).eval().requires_grad_(False)
+    batch(model, 1, 4, 2)
+    before = status("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")
+    batch(model, rows, prompt, answer)
+    found[name] = [status("VmHWM") - before, rows * row_bytes(model, prompt, answer)]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux's /proc")
+def test_a_rows_bytes_are_what_it_takes_at_its_peak() -> None:
+    shapes = {
+        # Many keys and values: the cache is what counts, at the end of the answers.
+        "cache": (16, 40, 120, {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 12}),
+        # Few of them, as in Qwen2.5-0.5B: the work of reading prompts counts.
+        "work": (16, 120, 8, {"hidden_size": 256, "intermediate_size": 1400, "num_hidden_layers": 4}),
+    }
+    heads = {"cache": 8, "work": 1}
+    asked = {
+        name: (*counts, shape | {"vocab_size": 512, "num_attention_heads": 8, "num_key_value_heads": heads[name]})
+        for name, (*counts, shape) in shapes.items()
+    }
+    # With small thresholds, what is freed goes back to the system at once.
+    given = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MEASURED, json.dumps(asked)],
+        env=given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name, (peak, thought) in json.loads(done.stdout.splitlines()[-1]).items():
+        assert 0.85 * peak < thought < 1.3 * peak, (name, peak, thought)
