@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 from sitkit_hf.fast_cache import ROOM
@@ -80,22 +78,12 @@ def _inner(layer: Any) -> int:
     return width if isinstance(width, int) else 4 * int(layer.hidden_size)
 
 
-def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Return the main memory that may be taken: on Linux with what the page cache would give back."""
-    try:
-        found = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(encoding="ascii"), re.MULTILINE)
-    except OSError:
-        found = None
-    if found:
-        return int(found[1]) * 1024
-    return int(os.sysconf("SC_AVPHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
-
-
 def _free_bytes(device: Any) -> int:
+    import psutil
     import torch
 
     if device.type != "cuda":
-        return available_bytes()
+        return int(psutil.virtual_memory().available)
     # Blocks that torch holds and does not use are as good as free.
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + int(unused)

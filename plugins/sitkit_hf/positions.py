@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 _BY_INDEX = ("attention_layers", "attention_types", "alibi")
-"""What a config names where layers look at something else: GPT-Neo's windows at the index, Falcon's ALiBi at the mask."""
+"""What a config names where layers go by something else: GPT-Neo's windows by the index, Falcon's ALiBi by the mask."""
 
 
 def counts_positions(model: Any) -> bool:

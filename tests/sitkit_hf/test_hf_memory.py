@@ -85,14 +85,22 @@ def test_caches_are_of_one_class(tiny: Path, make_student: Callable[..., Any]) -
     assert type(one.layers[0]) is type(other.layers[-1])
 
 
-def test_main_memory_counts_what_the_page_cache_would_give_back(tmp_path: Path) -> None:
-    from sitkit_hf.memory import available_bytes
+def test_on_a_cpu_what_the_page_cache_would_give_back_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+    import torch
+    from transformers import LlamaConfig
 
-    (tmp_path / "meminfo").write_text("MemTotal:  900 kB\nMemFree:  10 kB\nMemAvailable:     700 kB\nBuffers: 1 kB\n")
-    assert available_bytes(tmp_path / "meminfo") == 700 * 1024
-    (tmp_path / "meminfo").write_text("MemTotal:  900 kB\nMemFree:  10 kB\n")
-    assert available_bytes(tmp_path / "meminfo") > 1 << 20
-    assert available_bytes(tmp_path / "none") > 1 << 20
+    from sitkit_hf.memory import generation_rows
+
+    model = SimpleNamespace(config=LlamaConfig(), parameters=lambda: iter([torch.zeros(1)]), device=torch.device("cpu"))
+
+    def rows(free: int, available: int) -> int:
+        monkeypatch.setattr(
+            psutil, "virtual_memory", lambda: SimpleNamespace(free=free << 30, available=available << 30)
+        )
+        return generation_rows(model, 200, 300)
+
+    assert 1 == rows(1, 1) < rows(1, 30) == rows(30, 30)
 
 
 def test_on_a_gpu_what_torch_holds_and_does_not_use_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
