@@ -41,6 +41,7 @@ A logit between 16 and 32 is known to 0.125 in bfloat16, so among hundreds of to
 """
 
 _MARK = "takes_the_short_way"
+_SLOWER = "training takes TRL's own forward pass: %s"
 
 _KNOWN = {"input_ids", "attention_mask", "labels", "fused_lm_head"}
 _SPECIAL_HEADS = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
@@ -76,7 +77,7 @@ def speed_up(model: Any, *, pairs: bool) -> None:
     if getattr(model.forward, _MARK, False):
         return
     if why := _unfit(model.config.get_text_config()):
-        _tell(why)
+        _LOG.info(_SLOWER, why)
         return
     theirs, trusted = model.forward, list[bool]()
 
@@ -103,10 +104,6 @@ def _unfit(config: Any) -> str:
     if config._attn_implementation not in ("sdpa", "eager"):
         return f"attention is {config._attn_implementation}"
     return ""
-
-
-def _tell(why: str) -> None:
-    _LOG.info("training takes TRL's own forward pass: %s", why)
 
 
 def _prompts_then_answers(mask: Any, labels: Any) -> bool:
@@ -139,7 +136,8 @@ def _agree(model: Any, theirs: Callable[..., Any], kwargs: dict[str, Any], *, pa
     finally:
         model.train(training)
     if why:
-        _tell(f"the shorter one {why} with this model")
+        # Unlike models for which it is known beforehand, this is worth knowing afterwards too.
+        _LOG.warning(_SLOWER, f"the shorter one {why} with this model")
     return not why
 
 
