@@ -17,7 +17,7 @@ requests = [
     for index, row in enumerate(rows)
     for prompting in ("direct", "cot")
 ]
-lm = HFLM(pretrained=model, peft=adapter, device="cpu", dtype="float32", batch_size=128)
+lm = HFLM(pretrained=model, peft=adapter, device="cpu", dtype="float32", batch_size=64)
 answers = lm.generate_until(requests)
 with Path(out).open("w", encoding="utf-8") as file:
     for index, row in enumerate(rows):

@@ -123,7 +123,7 @@ def _lm_eval(model: str, adapter: str | None, out: Path, limit: int | None) -> l
     tasks = ",".join(f"sit_{name}_{prompting}" for name in NAMES for prompting in ("direct", "cot"))
     arguments = f"pretrained={model},dtype=float32" + (f",peft={adapter}" if adapter else "")
     command = [program("lm_eval"), "run", "--model", "hf", "--model_args", arguments, "--tasks", tasks]
-    command += ["--include_path", str(tasks_dir()), "--batch_size", "64", "--device", "cpu"]
+    command += ["--include_path", str(tasks_dir()), "--batch_size", "16", "--device", "cpu"]
     command += ["--gen_kwargs", "max_gen_toks=96", "--log_samples", "--output_path", str(out)]
     return [*command, *(["--limit", str(limit // 2)] if limit else [])]
 
