@@ -140,7 +140,7 @@ class Walk:
         # A key or a price that is missing shows before another teacher has been paid.
         for teacher in self.plan.teachers:
             asked = [one for one in self.plan.annotated if teacher in one.stage.parts]
-            if isinstance(teacher.made, Remote) and any(self._unfinished(one) for one in asked):
+            if isinstance(teacher.made, Remote) and any(self._stored(one) is None for one in asked):
                 with teacher.calling("begin"):
                     teacher.made.begin(self.store.workspace / "journals", budget=self.budget.left())
 
@@ -149,37 +149,31 @@ class Walk:
         if self.submitted:
             return
         self.submitted = True
-        waiting = [
-            (one, one.stage) for one in self.plan.annotated if isinstance(one.stage, Annotate) and self._asks(one)
-        ]
         with _logged(self._tell, lambda text: self.listener(Passing(info, text))):
-            for one, stage in waiting:
-                name = stage.journal_name()
-                # Where another run is asking already, it is not waited for before its turn.
-                with self.store.lock_if_free(name) as free:
-                    if not free or not isinstance(stage.teacher.made, Submitting):
-                        continue
+            for one in self.plan.annotated:
+                stage, artifact = one.stage, self._stored(one)
+                if not isinstance(stage, Annotate) or not isinstance(stage.teacher.made, Submitting):
+                    continue
+                if artifact is None or artifact.info.get(RETRY):
                     try:
-                        with Journal(journal_path(self.store, name)) as journal:
-                            stage.submit(journal, self.budget)
+                        self._submit_one(stage)
                     except TeacherError:
                         # What is whole but for failed replies may stay as it is; visiting it says why.
-                        if self._unfinished(one):
+                        if artifact is None:
                             raise
 
-    def _asks(self, one: Node) -> bool:
-        try:
-            artifact = self.store.find(one.stage.name, one.key)
-        except ArtifactError:
-            return True
-        return artifact is None or bool(artifact.info.get(RETRY))
+    def _submit_one(self, stage: Annotate) -> None:
+        name = stage.journal_name()
+        # Where another run is asking already, it is not waited for before its turn.
+        with self.store.lock_if_free(name) as free:
+            if free:
+                with Journal(journal_path(self.store, name)) as journal:
+                    stage.submit(journal, self.budget)
 
-    def _unfinished(self, one: Node) -> bool:
-        try:
-            artifact = self.store.find(one.stage.name, one.key)
-        except ArtifactError:
-            return True
-        return artifact is None
+    def _stored(self, one: Node) -> Artifact | None:
+        with contextlib.suppress(ArtifactError):
+            return self.store.find(one.stage.name, one.key)
+        return None
 
     def _run(self, one: Node, info: StageInfo) -> Artifact:
         self._around("sitkit_before_stage", stage=info)

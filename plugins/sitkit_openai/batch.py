@@ -49,46 +49,18 @@ _MISSING = {
 """How a batch may end -> the outcome of a request that has no result in it."""
 
 
-def batched(
-    options: Options,
-    key: str,
-    hidden: Sequence[str],
-    ledger: Ledger,
-    folder: Path,
-    asks: Sequence[Ask],
-    generation: Generation,
-) -> Iterator[Reply]:
-    """Yield a reply to every ask, in any order, through batches kept in ``folder``.
-
-    Raises `TeacherError` if the budget does not allow all of them, after those it does allow have come back.
-    """
-    with _batches(options, key, hidden, ledger, folder) as batches:
-        yield from batches.replies(asks, generation)
-
-
-def submitted(
-    options: Options,
-    key: str,
-    hidden: Sequence[str],
-    ledger: Ledger,
-    folder: Path,
-    asks: Sequence[Ask],
-    generation: Generation,
-) -> None:
-    """Send what is not under way yet, as far as the budget allows; `batched` gets the replies."""
-    with _batches(options, key, hidden, ledger, folder) as batches:
-        batches.send(asks, generation)
-
-
 @contextmanager
-def _batches(options: Options, key: str, hidden: Sequence[str], ledger: Ledger, folder: Path) -> Iterator[_Batches]:
+def opened(options: Options, key: str, hidden: Sequence[str], ledger: Ledger, folder: Path) -> Iterator[Batches]:
+    """Open the batches kept in ``folder``."""
     import openai
 
     with openai.OpenAI(**client_options(options, key)) as client:
-        yield _Batches(options, hidden, ledger, BatchFiles(folder), BatchCalls(client, options, hidden))
+        yield Batches(options, hidden, ledger, BatchFiles(folder), BatchCalls(client, options, hidden))
 
 
-class _Batches:
+class Batches:
+    """Requests sent as batches, and their results."""
+
     def __init__(
         self, options: Options, hidden: Sequence[str], ledger: Ledger, files: BatchFiles, calls: BatchCalls
     ) -> None:
@@ -102,6 +74,10 @@ class _Batches:
         self.worst: dict[str, float] = {}
 
     def replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
+        """Yield a reply to every ask, in any order.
+
+        Raises `TeacherError` if the budget does not allow all of them, after those it does allow have come back.
+        """
         under_way, exhausted = self.send(asks, generation)
         for sent in under_way:
             yield from self._collect(sent)
@@ -109,7 +85,10 @@ class _Batches:
             raise TeacherError(f"openai:{self.options.model} at {self.options.host}: {self.ledger.exhausted()}")
 
     def send(self, asks: Sequence[Ask], generation: Generation) -> tuple[list[Sent], bool]:
-        """Return the batches that hold these asks, sent now or before, and whether the budget allowed no more."""
+        """Return the batches that hold these asks, sent now or before, and whether the budget allowed no more.
+
+        `replies`, later, gets what they bring.
+        """
         for ask in asks:
             asked = body(self.options, ask, generation)
             # The id belongs to the digest: without seeds, equal questions make equal requests.

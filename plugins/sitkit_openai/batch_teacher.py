@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sitkit.errors import TeacherError
 from sitkit.types import Generation, Prompting, Question, Reply
@@ -11,6 +13,9 @@ from sitkit_openai.options import Options
 from sitkit_openai.requests import Ask, asks_of_questions
 from sitkit_openai.secrets import find_key, secrets
 from sitkit_openai.teacher import OpenAITeacher
+
+if TYPE_CHECKING:
+    from sitkit_openai.batch import Batches
 
 
 class BatchTeacher(OpenAITeacher):
@@ -27,22 +32,24 @@ class BatchTeacher(OpenAITeacher):
 
     def submit(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> float:
         """Send batches without waiting; see `sitkit.types.Submitting`."""
-        from sitkit_openai.batch import submitted
-
         asks = asks_of_questions(questions, [question.prompt(prompting) for question in questions])
-        key, hidden = find_key(self.options), secrets(self.options)
-        submitted(self.options, key, hidden, self._ledger, self._begun(), asks, generation)
+        with self._batches() as batches:
+            batches.send(asks, generation)
         return self._ledger.held
 
     def _replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
-        from sitkit_openai.batch import batched
+        # Made here, so that a missing key shows before the first reply is waited for.
+        batches = self._batches()
+        return _through(batches, asks, generation) if asks else iter(())
 
-        key, hidden = find_key(self.options), secrets(self.options)
-        if not asks:
-            return iter(())
-        return batched(self.options, key, hidden, self._ledger, self._begun(), asks, generation)
+    def _batches(self) -> AbstractContextManager[Batches]:
+        from sitkit_openai.batch import opened
 
-    def _begun(self) -> Path:
         if self._folder is None:
             raise TeacherError("batch=true needs a folder to keep the batch's id in: call begin() first")
-        return self._folder
+        return opened(self.options, find_key(self.options), secrets(self.options), self._ledger, self._folder)
+
+
+def _through(opened: AbstractContextManager[Batches], asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
+    with opened as batches:
+        yield from batches.replies(asks, generation)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from sitkit.store.artifacts import MANIFEST, Store
 
 _SHOWN = re.compile(r"[0-9a-f]{20}")
@@ -98,16 +96,8 @@ def cleaning(store: Store) -> Iterator[bool]:
     if not _locks(store).is_dir():
         yield True
         return
-    lock = FileLock(_locks(store) / f"{_CLEANING}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield not any(_is_held(path) for path in lock_files(store))
-    finally:
-        lock.release()
+    with store.lock_if_free(_CLEANING) as free:
+        yield free and not any(_is_held(store, path) for path in lock_files(store))
 
 
 def lock_files(store: Store) -> list[Path]:
@@ -115,14 +105,9 @@ def lock_files(store: Store) -> list[Path]:
     return sorted(path for path in _locks(store).glob("*.lock") if path.stem != _CLEANING and not path.is_symlink())
 
 
-def _is_held(path: Path) -> bool:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
+def _is_held(store: Store, path: Path) -> bool:
+    with store.lock_if_free(path.stem) as free:
+        return not free
 
 
 def _locks(store: Store) -> Path:
