@@ -35,7 +35,7 @@ test-quick: $(VENV)/.dev ## the test suite without the slow tests
 	@$(PYTEST) -m "not slow"
 
 bench: $(VENV)/.dev ## sitkit beside the usual tools on the same work (BENCH="--quick", BENCH="--only sampling", --help)
-	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(BENCH)
+	@HF_HUB_OFFLINE=1 $(PY) -m tests.speed $(BENCH)
 
 check: $(VENV)/.dev ## lint, formatting, types, directions of imports
 	@$(PY) -m ruff check .
@@ -53,7 +53,7 @@ build: $(VENV)/.dev ## the wheel and the source distribution, into dist/
 	@ls -l dist
 
 lock: $(VENV)/.dev ## resolve pyproject.toml anew into requirements.lock and requirements-dev.lock
-	@$(PY) tools/lock.py
+	@$(PY) .ci/lock.py
 
 clean: ## remove .venv, caches and builds (not sitkit-workspace)
 	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,14 +9,12 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 
-from sitkit.lookup import Parts
-from sitkit.objective import resolve_objective
-from sitkit.parts import Part, QuestionSet, objective, recommended
+from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
-from sitkit.select import Selection
 from sitkit.settings import Settings, resolve
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage, node
+from sitkit.stages.objective import resolve_objective
 from sitkit.types import PHASES, PROMPTINGS, Method, Phase, Remote, Strategy, Student, Teacher
 
 Tasks = tuple[str, ...]
@@ -30,8 +28,8 @@ class Arm:
     ``paired`` and ``refined`` are None.
     """
 
-    student: Part[Student]
-    teacher: Part[Teacher]
+    student: Component[Student]
+    teacher: Component[Teacher]
     train_on: Tasks
     refine_on: Tasks
     fraction: float
@@ -77,9 +75,9 @@ class Plan:
     cells: tuple[Cell, ...]
     annotated: tuple[Node, ...]
     scored: Tasks
-    students: tuple[Part[Student], ...]
-    teachers: tuple[Part[Teacher], ...]
-    strategy: Part[Strategy]
+    students: tuple[Component[Student], ...]
+    teachers: tuple[Component[Teacher], ...]
+    strategy: Component[Strategy]
     question_sets: tuple[QuestionSet, ...]
 
     @cached_property
@@ -104,11 +102,13 @@ class Plan:
 
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
-    parts = Parts(registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates)
+    components = Components(
+        registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates
+    )
     recipe = _written_out(recipe, registry)
-    students = tuple(parts.student(spec) for spec in recipe.student)
-    teachers = tuple(parts.teacher(spec) for spec in recipe.taught_by)
-    strategy = parts.strategy(recipe.strategy)
+    students = tuple(components.student(spec) for spec in recipe.student)
+    teachers = tuple(components.teacher(spec) for spec in recipe.taught_by)
+    strategy = components.strategy(recipe.strategy)
     settings = {student.spec: resolve(recommended(student), recipe.settings) for student in students}
     for student in students:
         with student.calling("check"):
@@ -116,8 +116,8 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
     scored = recipe.scored_on(tuple(registry.first_names("benchmark")))
     for name in (*recipe.train_on, *recipe.refined_on, *scored):
-        parts.benchmark(name)
-    builder = _Builder(recipe, parts, settings, students, teachers, strategy, scored)
+        components.benchmark(name)
+    builder = _Builder(recipe, components, settings, students, teachers, strategy, scored)
     builder.build()
     return Plan(
         recipe=recipe,
@@ -130,7 +130,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         students=students,
         teachers=teachers,
         strategy=strategy,
-        question_sets=tuple(parts.sets.values()),
+        question_sets=tuple(components.sets.values()),
     )
 
 
@@ -155,11 +155,11 @@ class _Builder:
     """Nodes by key, in order: asking for a stage that is there already gives the one that is there."""
 
     recipe: Recipe
-    parts: Parts
+    components: Components
     settings: Mapping[str, Settings]
-    students: tuple[Part[Student], ...]
-    teachers: tuple[Part[Teacher], ...]
-    strategy: Part[Strategy]
+    students: tuple[Component[Student], ...]
+    teachers: tuple[Component[Teacher], ...]
+    strategy: Component[Strategy]
     scored: Tasks
     by_key: dict[str, Node] = field(default_factory=dict)
     arms: list[Arm] = field(default_factory=list)
@@ -181,7 +181,7 @@ class _Builder:
         made = node(stage)
         return self.by_key.setdefault(made.key, made)
 
-    def _where(self, student: Part[Student], teacher: Part[Teacher], fraction: float) -> str:
+    def _where(self, student: Component[Student], teacher: Component[Teacher], fraction: float) -> str:
         recipe = self.recipe
         words = (
             (student.spec, len(self.students) > 1),
@@ -194,10 +194,12 @@ class _Builder:
         return Selection(self.recipe.limit, fraction, seed if fraction < 1 else 0)
 
     def _annotate(
-        self, teacher: Part[Teacher], student: Part[Student], names: Iterable[str], seed: int, fraction: float
+        self, teacher: Component[Teacher], student: Component[Student], names: Iterable[str], seed: int, fraction: float
     ) -> tuple[Node, ...]:
         settings, selection = self.settings[student.spec].annotate, self._selection(seed, fraction)
-        return tuple(self.add(Annotate(teacher, self.parts.train(name, seed, selection), settings)) for name in names)
+        return tuple(
+            self.add(Annotate(teacher, self.components.train(name, seed, selection), settings)) for name in names
+        )
 
     def _taught_from(self) -> Tasks:
         """The tasks whose demonstrations some method needs: a call for any other would be paid for nothing."""
@@ -205,7 +207,7 @@ class _Builder:
         instructed = recipe.train_on if methods - {"refine"} else ()
         return tuple(dict.fromkeys((*instructed, *(recipe.refined_on if methods - {"instruct"} else ()))))
 
-    def _score_teacher(self, teacher: Part[Teacher], student: Part[Student], seed: int) -> None:
+    def _score_teacher(self, teacher: Component[Teacher], student: Component[Student], seed: int) -> None:
         """The teacher's own accuracy (Table 5): with the trigger on train it is there already, the rest is asked."""
         wanted = self.recipe.eval_teacher
         if wanted is False or (wanted is None and isinstance(teacher.made, Remote)):
@@ -213,14 +215,14 @@ class _Builder:
         settings, selection = self.settings[student.spec].annotate, self._selection(seed, max(self.recipe.fraction))
         trained = self._taught_from()
         for name in trained:
-            self.add(Annotate(teacher, self.parts.train(name, seed, selection), settings, "direct"))
+            self.add(Annotate(teacher, self.components.train(name, seed, selection), settings, "direct"))
         if not wanted:
             return
         for name, prompting in product(trained, PROMPTINGS):
-            questions = self.parts.test(name, seed, self.recipe.test_limit)
+            questions = self.components.test(name, seed, self.recipe.test_limit)
             self.add(Annotate(teacher, questions, settings, prompting))
 
-    def _baseline(self, student: Part[Student], seed: int) -> None:
+    def _baseline(self, student: Component[Student], seed: int) -> None:
         recipe, arms = self.recipe, self.recipe.tasks
         where = student.spec if len(self.students) > 1 else ""
         shared = _Shared(
@@ -291,17 +293,17 @@ class _Builder:
         return replace(arm, annotated=annotated, sampled=sampled, paired=paired, refined=refined)
 
     def _source(self, lesson: _Lesson, name: str) -> QuestionSet:
-        return self.parts.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))
+        return self.components.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))
 
     def _named(self, tasks: Tasks) -> str:
         return "+".join(tasks) if self.recipe.cross else ""
 
     def _evaluate(
-        self, phase: Phase, student: Part[Student], learnt: Node | None, seed: int, where: str, shared: _Shared
+        self, phase: Phase, student: Component[Student], learnt: Node | None, seed: int, where: str, shared: _Shared
     ) -> None:
         settings, limit = self.settings[student.spec].evaluate, self.recipe.test_limit
         for name in self.scored:
-            stage = Evaluate(student, phase, learnt, self.parts.test(name, seed), limit, settings, seed, where)
+            stage = Evaluate(student, phase, learnt, self.components.test(name, seed), limit, settings, seed, where)
             self.cells.append(
                 Cell(
                     phase=phase,
@@ -320,8 +322,8 @@ class _Builder:
 
 @dataclass(frozen=True)
 class _Lesson:
-    student: Part[Student]
-    teacher: Part[Teacher]
+    student: Component[Student]
+    teacher: Component[Teacher]
     seed: int
     fraction: float
     where: str

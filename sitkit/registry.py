@@ -77,26 +77,26 @@ class Registry:
 
     manager: pluggy.PluginManager
     providers: Mapping[str, Provider]
-    parts: dict[tuple[str, str], Registered] = field(default_factory=dict)
+    components: dict[tuple[str, str], Registered] = field(default_factory=dict)
     commands: dict[str, Command] = field(default_factory=dict)
     task_folders: dict[Path, str] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
 
     def names(self, kind: str) -> list[str]:
         """Return the names registered for a kind ("teacher", "student", "strategy", "benchmark"), sorted."""
-        return sorted(name for part_kind, name in self.parts if part_kind == kind)
+        return sorted(name for part_kind, name in self.components if part_kind == kind)
 
     def first_name(self, kind: str, name: str) -> str:
-        """Return what an alias stands for, or the name itself. Raises as `part` does."""
-        return self.part(kind, name).first
+        """Return what an alias stands for, or the name itself. Raises as `component` does."""
+        return self.component(kind, name).first
 
     def first_names(self, kind: str) -> list[str]:
         """Return the names registered for a kind without aliases, in order of registration."""
-        return [part.name for part in self.parts.values() if part.kind == kind and part.name == part.first]
+        return [part.name for part in self.components.values() if part.kind == kind and part.name == part.first]
 
-    def part(self, kind: str, name: str) -> Registered:
+    def component(self, kind: str, name: str) -> Registered:
         """Return who is behind a name. Raises `UnknownNameError` suggesting the nearest, naming broken plugins."""
-        found = self.parts.get((kind, name))
+        found = self.components.get((kind, name))
         if found is not None:
             return found
         error = UnknownNameError(kind, name, self.names(kind))
@@ -135,7 +135,7 @@ class Registry:
         return made
 
     def _make(self, kind: str, spec: Spec, data_dir: Path | None) -> Any:
-        part = self.part(kind, spec.name)
+        part = self.component(kind, spec.name)
         hook, protocol = KINDS[kind]
         where = f"{part.provider.distribution}: {hook}: {spec.name}"
         try:
@@ -200,7 +200,7 @@ def build_registry(
     """Ask every registered plugin what it provides; ``providers`` maps the manager's plugin names to distributions."""
     registry = Registry(manager, providers, broken=list(broken))
     for kind, (hook, _) in KINDS.items():
-        _collect(registry, hook, partial(_register_part, registry, kind, hook))
+        _collect(registry, hook, partial(_register_component, registry, kind, hook))
     _collect(registry, "sitkit_commands", partial(_register_command, registry))
     for implementation in _implementations(registry, "sitkit_task_folders"):
         _collect_folders(registry, implementation)
@@ -216,7 +216,7 @@ def _collect(registry: Registry, hook: str, register: Callable[..., None]) -> No
             registry.broken.append(Broken(provider.distribution, hook, _reason(error)))
 
 
-def _register_part(
+def _register_component(
     registry: Registry,
     kind: str,
     hook: str,
@@ -234,7 +234,7 @@ def _register_part(
         refusal = _refusal(registry, (kind, one), one, factory)
         if refusal is None:
             made = Registered(kind, str(one), str(name), _callable(factory), provider, _first_line(factory))
-            registry.parts[kind, str(one)] = made
+            registry.components[kind, str(one)] = made
             continue
         registry.broken.append(Broken(provider.distribution, hook, refusal))
         if one is name:
@@ -255,7 +255,7 @@ def _refusal(registry: Registry, key: tuple[str, object], name: object, factory:
         return f"registers a {kind} under {name!r}, which is no name"
     if not callable(factory):
         return f"registers the {kind} {name!r} with {type(factory).__name__} in place of a factory"
-    taken = registry.commands.get(name) if kind == "command" else registry.parts.get((kind, name))
+    taken = registry.commands.get(name) if kind == "command" else registry.components.get((kind, name))
     if taken is not None:
         return f"the {kind} name {name!r} is taken by {taken.provider.distribution}"
     return None

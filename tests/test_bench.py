@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: its lines run, its table says what was measured. What they measure is for no test."""
+"""``python -m tests.speed``: its lines run, its table says what was measured. What they measure is for no test."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import work as works
-from benchmarks.__main__ import LINES
-from benchmarks.measure import Row, in_turn
-from benchmarks.peers import BATCHES, fastest
-from benchmarks.table import table
-from benchmarks.training import furthest, instruct, instruct_settings, refine, refine_settings, stock_dpo, stock_sft
-from benchmarks.work import Work, embedded
+from tests.speed import work as works
+from tests.speed.__main__ import LINES
+from tests.speed.measure import Row, in_turn
+from tests.speed.peers import BATCHES, fastest
+from tests.speed.table import table
+from tests.speed.training import furthest, instruct, instruct_settings, refine, refine_settings, stock_dpo, stock_sft
+from tests.speed.work import Work, embedded
 
 ROOT = Path(__file__).parents[1]
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the program."""
-    command = [sys.executable, "-m", "benchmarks", *arguments]
+    command = [sys.executable, "-m", "tests.speed", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -58,7 +58,7 @@ def test_a_peer_gets_its_fastest_batch_size(rates: list[float], wanted: int) -> 
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_line_has_its_module(line: str) -> None:
-    assert callable(importlib.import_module(f"benchmarks.lines.{line.replace('-', '_')}").measure)
+    assert callable(importlib.import_module(f"tests.speed.lines.{line.replace('-', '_')}").measure)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_rows_are_kept_with_machine_and_command_and_shown_again(tmp_path: Path) 
     rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
     assert len(rows) == 4
     assert rows[0]["machine"]["versions"]["torch"]
-    assert rows[0]["command"].startswith("python -m benchmarks --only answers --quick")
+    assert rows[0]["command"].startswith("python -m tests.speed --only answers --quick")
     shown = bench("--show", str(out)).stdout
     assert shown.strip() == done.stdout.strip()
     again = bench("--only", "planning", "--quick", "--pairs", "1", "--out", str(out))

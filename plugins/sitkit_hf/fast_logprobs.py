@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
-from sitkit.events import NOTICES
+from sitkit.execution.events import NOTICES
 from sitkit_hf.fast_cache import attends_to_all
 from sitkit_hf.memory import out_of_memory
 from sitkit_hf.positions import counts_positions

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sitkit.errors import ModelError
-from sitkit.events import NOTICES
+from sitkit.execution.events import NOTICES
 from sitkit.types import Progress, TrainingReport
 from sitkit_hf import checkpoints
 from sitkit_hf.disk import disk_errors

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from sitkit.errors import ModelError
-from sitkit.events import NOTICES
+from sitkit.execution.events import NOTICES
 from sitkit.types import TrainingReport
 from sitkit_hf.job import TrainingJob, read_job
 from sitkit_hf.loading import Models

@@ -14,7 +14,7 @@ from sitkit.cli.options import debug_option, workspace_option
 from sitkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from sitkit.report.cleanup import Cleanup
+    from sitkit.workspace.cleanup import Cleanup
 
 
 @click.command(short_help="Remove what no run refers to, or a run.")
@@ -41,11 +41,11 @@ def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, jo
     workspace, and links are not followed.
     """
     from sitkit.cli.amounts import size_text
-    from sitkit.report.cleanup import DAY, Wish, busy, carry_out, plan_cleanup
     from sitkit.store import Store
     from sitkit.store.usage import cleaning
+    from sitkit.workspace.cleanup import DAY, CleanRequest, busy, carry_out, plan_cleanup
 
-    wish, now = Wish(workspace, runs, journals, older_than * DAY), time.time()
+    wish, now = CleanRequest(workspace, runs, journals, older_than * DAY), time.time()
     found = plan_cleanup(wish, now)
     _show(found, older_than)
     if not found.items:
@@ -66,8 +66,8 @@ def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, jo
 def _show(found: Cleanup, older_than: float) -> None:
     from sitkit.cli.amounts import size_text
     from sitkit.cli.show import console, show_table
-    from sitkit.report.cleanup import OTHER
     from sitkit.report.tables import Table
+    from sitkit.workspace.cleanup import OTHER
 
     kinds = Counter(item.kind for item in found.items if item.kind != "run")
     rows = [("run", item.path.name, "1", size_text(item.size)) for item in found.items if item.kind == "run"]

@@ -16,8 +16,8 @@ from sitkit.types import Json
 
 if TYPE_CHECKING:
     from sitkit.report.cells import ScoredCell
-    from sitkit.report.compare import Compared, ComparedCell, Difference
-    from sitkit.report.statistics import Comparison
+    from sitkit.results.significance import Comparison
+    from sitkit.workspace.compare import Compared, ComparedCell, Difference
 
 
 @click.command(short_help="Lay two runs side by side.")
@@ -32,7 +32,7 @@ def compare(first: str, second: str, as_json: bool, workspace: Path) -> None:
     The second run minus the first, with a paired bootstrap interval and McNemar's exact test over the questions that
     both answered, where their predictions are still stored.
     """
-    from sitkit.report.compare import Run, compare_runs
+    from sitkit.workspace.compare import Run, compare_runs
 
     folders = find_run(first, workspace), find_run(second, workspace)
     found = compare_runs(Run.load(folders[0]), Run.load(folders[1]))

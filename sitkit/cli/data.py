@@ -39,8 +39,8 @@ def data(
     Per split: rows of the source and rows drawn from them, rows per class, where they come from, and how many
     questions stand there twice, or in train and test both.
     """
-    from sitkit.cli.survey import survey
-    from sitkit.lookup import without_duplicates
+    from sitkit.components import without_duplicates
+    from sitkit.survey import survey
 
     folder = None if data_dir is None else Path(data_dir)
     found, missing = list[Json](), list[DataError]()

@@ -15,7 +15,7 @@ from sitkit.errors import RecipeError, RunNotFoundError
 from sitkit.registry import Registry
 
 if TYPE_CHECKING:
-    from sitkit.report.choose import Chosen
+    from sitkit.results.choose import Chosen
     from sitkit.store import Artifact
     from sitkit.types import Json
 
@@ -49,9 +49,9 @@ def export(
 
     README.md beside it is its model card, in the hub's format. Of a run with several students, the options say which.
     """
-    from sitkit.parts import Part
-    from sitkit.report.choose import choose
+    from sitkit.components import Component
     from sitkit.report.results import load_results
+    from sitkit.results.choose import choose
     from sitkit.spec import parse_spec
     from sitkit.stages.training import ADAPTER
     from sitkit.store import Store, disk_errors
@@ -71,8 +71,8 @@ def export(
         )
     spec = parse_spec(chosen.arm["student"])
     student = registry.student(spec)
-    distribution = registry.part("student", spec.name).provider.distribution
-    part = Part("student", chosen.arm["student"], student, {"distribution": distribution})
+    distribution = registry.component("student", spec.name).provider.distribution
+    part = Component("student", chosen.arm["student"], student, {"distribution": distribution})
     try:
         with disk_errors(directory):
             if directory.exists() and any(directory.iterdir()):
@@ -99,8 +99,8 @@ def _benchmarks(registry: Registry, text: str) -> tuple[str, ...]:
 
 
 def _write_card(folder: Path, title: str, chosen: Chosen, artifact: Artifact, results: Json) -> None:
-    from sitkit.report.card import README, Exported, model_card
-    from sitkit.report.stored import Stored
+    from sitkit.publish.card import README, Exported, model_card
+    from sitkit.results.artifacts import Stored
 
     path = folder / README
     # A student's plugin may have more to say of its models than we know.

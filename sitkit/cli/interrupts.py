@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sitkit.events import Event, Listener
+from sitkit.execution.events import Event, Listener
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def plugins(registry: Registry, as_json: bool) -> None:
             "distribution": part.provider.distribution,
             "version": part.provider.version,
         }
-        for part in registry.parts.values()
+        for part in registry.components.values()
     ]
     parts += [
         {

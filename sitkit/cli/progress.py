@@ -19,7 +19,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from sitkit.events import Event, Listener, Notice, Passing, StageFinished, StageProgress, StageStarted, StageWaiting
+from sitkit.execution.events import (
+    Event,
+    Listener,
+    Notice,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+    StageWaiting,
+    StatusMessage,
+)
 from sitkit.types import StageInfo
 
 
@@ -61,7 +70,7 @@ class Plain:
                     click.echo(f"    {which}done in {seconds:.1f} s", err=True)
             case StageWaiting(stage):
                 click.echo(f"waiting: another run is at {stage.stage} {stage.label}", err=True)
-            case Passing(_, text):
+            case StatusMessage(_, text):
                 click.echo(f"    {text}", err=True)
             case Notice(text):
                 click.echo(f"note: {text}", err=True)
@@ -106,7 +115,7 @@ class Live:
                     self._console.print(Text(f"✓ {stage.stage} {stage.label}  {seconds:.1f} s", style="green"))
             case StageWaiting(stage):
                 self._console.print(Text(f"waiting: another run is at {stage.stage} {stage.label}", style="yellow"))
-            case Passing(_, text):
+            case StatusMessage(_, text):
                 self._console.print(Text(f"  {text}", style="dim"))
             case Notice(text):
                 self._console.print(Text(f"note: {text}", style="yellow"))

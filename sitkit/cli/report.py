@@ -23,9 +23,9 @@ def report(registry: Registry, /, run: str, workspace: Path, html: bool) -> None
     from sitkit.report.judgements import load_judgements
     from sitkit.report.markdown import markdown
     from sitkit.report.page import write_page
-    from sitkit.report.remarks import find_remarks
     from sitkit.report.results import REPORT, load_results
-    from sitkit.report.stored import Stored
+    from sitkit.report.warnings import find_remarks
+    from sitkit.results.artifacts import Stored
     from sitkit.store import disk_errors, write_atomically
 
     folder = find_run(run, workspace)

@@ -12,8 +12,8 @@ from sitkit.cli.flags import make_recipe
 from sitkit.registry import Registry
 
 if TYPE_CHECKING:
-    from sitkit.events import Listener
-    from sitkit.pipeline import Outcome
+    from sitkit.execution.events import Listener
+    from sitkit.execution.walk import Outcome
     from sitkit.plan import Plan
     from sitkit.store import Store
 
@@ -32,7 +32,7 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
     given = {key: None if value == () else value for key, value in given.items()}
     trackers = tuple(dict.fromkeys(name.strip() for name in (report_to or "").split(",") if name.strip()))
     if trackers:
-        from sitkit.report.trackers import check_trackers
+        from sitkit_trackers import check_trackers
 
         check_trackers(trackers)
         settings = (f"train.report_to={','.join(trackers)}", *settings)
@@ -64,7 +64,7 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
     finally:
         plan.close()
     if trackers:
-        from sitkit.report.trackers import log_run
+        from sitkit_trackers import log_run
 
         log_run(trackers, folder, results, workspace)
     if quiet:
@@ -75,9 +75,9 @@ def run_recipe(registry: Registry, options: Mapping[str, Any]) -> None:
 
 def _run(executor: str) -> Callable[[Plan, Store, Registry, Listener], Outcome]:
     if executor == "ray":
-        from sitkit.on_ray import run_on_ray
+        from sitkit.execution.ray_executor import run_on_ray
 
         return run_on_ray
-    from sitkit.pipeline import run_plan
+    from sitkit.execution.walk import run_plan
 
     return run_plan

@@ -15,8 +15,8 @@ from sitkit.types import Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sitkit.report.runs import Holding, RunEntry
     from sitkit.store.usage import Entry
+    from sitkit.workspace.runs import Holding, RunEntry
 
 
 @click.command(short_help="List the runs of a workspace.")
@@ -29,9 +29,9 @@ def runs(as_json: bool, workspace: Path) -> None:
     The accuracy is the mean with the trigger over all benchmarks, seeds and arms, per phase. Artifacts lie in the
     store once, however many runs refer to them: "shared" is the part of a run's size that others need as well.
     """
-    from sitkit.report.runs import holdings, list_runs, orphans
     from sitkit.store import Store
     from sitkit.store.usage import entries, measure
+    from sitkit.workspace.runs import holdings, list_runs, orphans
 
     store = Store(workspace)
     found, stored = list_runs(workspace), entries(store)
@@ -47,7 +47,7 @@ def runs(as_json: bool, workspace: Path) -> None:
 
 
 def _plain(run: RunEntry, holding: Holding) -> Json:
-    from sitkit.report.runs import SHOWN, headline, several
+    from sitkit.workspace.runs import SHOWN, headline, several
 
     plain: dict[str, Json] = {
         "name": run.name,
@@ -74,8 +74,8 @@ def _show(
 ) -> None:
     from sitkit.cli.amounts import size_text, time_text
     from sitkit.cli.show import console, show_table
-    from sitkit.report.runs import SHOWN, headline, several
     from sitkit.report.tables import Table
+    from sitkit.workspace.runs import SHOWN, headline, several
 
     rows = []
     for run in found:

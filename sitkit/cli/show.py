@@ -11,9 +11,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sitkit.plan import Plan
-from sitkit.report.remarks import remarks
-from sitkit.report.stored import Stored
 from sitkit.report.tables import Table, pair_table, score_tables, stage_table
+from sitkit.report.warnings import remarks
+from sitkit.results.artifacts import Stored
 from sitkit.store import Store
 from sitkit.types import Estimate, Json
 
@@ -53,7 +53,7 @@ def show_table(out: Console, table: Table) -> None:
 
 def show_plan(plan: Plan, store: Store) -> None:
     """Print each stage of a plan, whether it is stored, how many prompts it will answer, and what teachers cost."""
-    from sitkit.forecast import forecast
+    from sitkit.execution.dry_run import forecast
 
     found = forecast(plan, store)
     done, prompts = found.stored, found.prompts

@@ -24,7 +24,7 @@ def path(registry: Registry, benchmark: str | None) -> None:
     """
     from sitkit.errors import RecipeError
 
-    wanted = "sitkit" if benchmark is None else registry.part("benchmark", benchmark).provider.distribution
+    wanted = "sitkit" if benchmark is None else registry.component("benchmark", benchmark).provider.distribution
     folder = next((folder for folder, distribution in registry.task_folders.items() if distribution == wanted), None)
     if folder is None:
         raise RecipeError(f"{wanted} provides no folder of lm-eval tasks")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sitkit.errors import ArtifactError, DataError, RecipeError, RunNotFoundError, suggestion
-from sitkit.report.questions import TestQuestions
-from sitkit.rows import read_rows
+from sitkit.results.questions import TestQuestions
 from sitkit.stages import Annotate, Evaluate
 from sitkit.stages.annotate import DEMONSTRATIONS
 from sitkit.stages.evaluate import PREDICTIONS
 from sitkit.store import Store
+from sitkit.store.jsonl import read_rows
 from sitkit.types import PHASES, Demonstration, Json, Prediction, Prompting, Question
 
 Judged = Literal["baseline", "instruct", "refine", "teacher", "target"]

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from sitkit.components import Component
 from sitkit.errors import RecipeError, TeacherError
 from sitkit.judging.items import Item
-from sitkit.parts import Part
-from sitkit.stages import Asking, Budget, journal_path, read_replies
+from sitkit.stages import Budget, TeacherSession, journal_path, read_replies
 from sitkit.store import Journal, Store, make_key
 from sitkit.types import Completing, Estimate, Generation, Progress, Prompt, Remote, Reply, Teacher
 
@@ -20,7 +20,7 @@ from sitkit.types import Completing, Estimate, Generation, Progress, Prompt, Rem
 class Judge:
     """A teacher that rates. Raises `RecipeError` if it cannot complete a prompt that is no question of a benchmark."""
 
-    part: Part[Teacher]
+    part: Component[Teacher]
     generation: Generation
     store: Store
 
@@ -56,7 +56,7 @@ class Judge:
         max_failures: float,
         progress: Progress,
         waiting: Callable[[], None],
-    ) -> Asking:
+    ) -> TeacherSession:
         """Ask for the missing replies and return all of them, failures among them.
 
         ``waiting`` is called once if another process is asking the same judge. Raises `TeacherError` once more than
@@ -68,7 +68,7 @@ class Judge:
             )
         prompts = _prompts(items)
         with self._journal(waiting) as journal:
-            asking = Asking(
+            asking = TeacherSession(
                 part=self.part,
                 journal=journal,
                 ids=list(prompts),

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import sitkit
+from sitkit.components import Component
 from sitkit.judging.items import Item
 from sitkit.judging.prompt import holds_markup
 from sitkit.judging.reading import READER_VERSION, read_rating
 from sitkit.judging.statistics import UNANSWERED, Rated, difference_rows, rating_rows
-from sitkit.parts import Part
 from sitkit.types import TRUNCATED, Generation, Json, Reply, Teacher
 
 PROMPT_SOURCE = "arXiv 2405.00402v1, Table 12"
@@ -30,7 +30,7 @@ def _rated(item: Item, reply: Reply | None) -> Rated:
 
 
 def make_judgement(
-    judge: Part[Teacher],
+    judge: Component[Teacher],
     generation: Generation,
     rated: Sequence[Rated],
     replies: Mapping[str, Reply],

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sitkit.components import Components
 from sitkit.errors import RecipeError
-from sitkit.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
+from sitkit.execution.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
 from sitkit.judging.cells import Choice, Judged, RunAnswers
 from sitkit.judging.items import Item, draw, make_items
 from sitkit.judging.judge import Judge
 from sitkit.judging.judgement import file_stem, item_rows, make_judgement, notices, rate
-from sitkit.lookup import Parts
 from sitkit.registry import Registry
 from sitkit.report.judgements import JUDGEMENTS
-from sitkit.report.questions import TestQuestions
 from sitkit.report.results import load_results
-from sitkit.report.stored import Stored
+from sitkit.results.artifacts import Stored
+from sitkit.results.questions import TestQuestions
 from sitkit.store import Store, disk_errors, make_key, write_atomically
 from sitkit.types import Generation, Json, Prompting, Remote, StageInfo
 
@@ -76,7 +76,7 @@ def prepare(request: Request, registry: Registry) -> Prepared:
     recipe = results["recipe"]
     data_dir = None if recipe.get("data_dir") is None else Path(recipe["data_dir"])
     generation = Generation(request.max_new_tokens, request.temperature, stop=())
-    judge = Judge(Parts(registry, data_dir, drop_duplicates=False).teacher(request.judge), generation, store)
+    judge = Judge(Components(registry, data_dir, drop_duplicates=False).teacher(request.judge), generation, store)
     run_seed = recipe["seeds"][0] if request.run_seed is None else request.run_seed
     choice = Choice(request.phases, request.promptings, request.benchmarks, run_seed)
     answers = RunAnswers(results, request.run, store, choice)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sitkit.report.arms import Arm, Row, arms, describe, rows_of
-from sitkit.report.questions import TestQuestions
-from sitkit.report.stored import Stored, place
+from sitkit.results.artifacts import Stored, place
+from sitkit.results.questions import TestQuestions
 from sitkit.stages.pair import LEFT_OUT
 from sitkit.types import PROMPTINGS, Json
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sitkit.report.arms import Arm, Row, rows_of
-from sitkit.report.statistics import Comparison, Correct, compare
-from sitkit.report.stored import Stored
+from sitkit.results.artifacts import Stored
+from sitkit.results.significance import Comparison, Correct, compare
 from sitkit.types import Json, Phase, Prompting
 
 

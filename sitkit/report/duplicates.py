@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-from sitkit.parts import QuestionSet
+from sitkit.components import QuestionSet
 from sitkit.types import Json, Question
 
 Identity = tuple[str, frozenset[str]]

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sitkit.errors import ArtifactError
-from sitkit.paper.figures import Role, paper
-from sitkit.paper.names import match_student, match_teacher
 from sitkit.report.results import load_results
 from sitkit.report.tables import Table
 from sitkit.types import PHASES, Json
+from sitkit_paper.figures import Role, paper
+from sitkit_paper.names import match_student, match_teacher
 
 JUDGEMENTS = "judgements"
 """The folder of a run that holds a NAME.json a judge, and its items beside it as NAME.jsonl."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sitkit.report.choose import picking
 from sitkit.report.judgements import judgement_tables
 from sitkit.report.lines import has_arms
-from sitkit.report.paper import claim_table, claims, paper_tables
-from sitkit.report.remarks import remarks
-from sitkit.report.stored import Stored
 from sitkit.report.tables import Table, all_tables
+from sitkit.report.warnings import remarks
+from sitkit.results.artifacts import Stored
+from sitkit.results.choose import picking
 from sitkit.types import Json
+from sitkit_paper.beside import paper_tables
+from sitkit_paper.verdicts import claim_table, claims
 
 
 def markdown(results: Json, name: str, judgements: Sequence[Json] = (), stored: Stored | None = None) -> str:

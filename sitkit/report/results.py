@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sitkit.components import Component
 from sitkit.errors import RunNotFoundError
-from sitkit.parts import Part
-from sitkit.pipeline import Outcome
+from sitkit.execution.walk import Outcome
 from sitkit.plan import Arm, Cell, Plan
 from sitkit.report.duplicates import duplicates
 from sitkit.stages import Annotate, Evaluate
@@ -124,7 +124,7 @@ def versions(plan: Plan) -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    parts: list[Part[Any]] = [*plan.teachers, *plan.students, plan.strategy]
+    parts: list[Component[Any]] = [*plan.teachers, *plan.students, plan.strategy]
     parts += [questions.benchmark for questions in plan.question_sets]
     for part in parts:
         found[part.provider["distribution"]] = part.provider["version"]

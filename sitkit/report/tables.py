@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sitkit.report.lines import Line, has_arms, lines
-from sitkit.report.stored import place
 from sitkit.report.summary import CellSummary, gains, summarise
+from sitkit.results.artifacts import place
 from sitkit.types import PHASES, PROMPTINGS, Json
 
 _PATHS = (

@@ -7,16 +7,16 @@ import json
 from pathlib import Path
 
 from sitkit.errors import RunNotFoundError
-from sitkit.pipeline import Outcome
+from sitkit.execution.walk import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import recipe_yaml
 from sitkit.registry import Registry
 from sitkit.report.judgements import load_judgements
 from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
-from sitkit.report.remarks import find_remarks
 from sitkit.report.results import RECIPE, REPORT, RESULTS, load_results, make_results
-from sitkit.report.stored import Stored
+from sitkit.report.warnings import find_remarks
+from sitkit.results.artifacts import Stored
 from sitkit.store import disk_errors, write_atomically
 from sitkit.types import Json
 

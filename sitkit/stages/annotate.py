@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from sitkit import answers
-from sitkit.parts import Part, QuestionSet
-from sitkit.rows import write_rows
+from sitkit.components import Component, QuestionSet
 from sitkit.settings import AnnotateSettings
-from sitkit.stages.asking import Asking, Budget
 from sitkit.stages.base import Node, Work
+from sitkit.stages.teacher_calls import Budget, TeacherSession
 from sitkit.store import Journal, make_key
+from sitkit.store.jsonl import write_rows
 from sitkit.types import (
     TRUNCATED,
     Demonstration,
@@ -42,7 +42,7 @@ class Annotate:
     name: ClassVar[str] = "annotate"
     version: ClassVar[int] = 2
 
-    teacher: Part[Teacher]
+    teacher: Component[Teacher]
     questions: QuestionSet
     settings: AnnotateSettings
     prompting: Prompting = "cot"
@@ -53,7 +53,7 @@ class Annotate:
         return ()
 
     @property
-    def parts(self) -> tuple[Part[Any], ...]:
+    def components(self) -> tuple[Component[Any], ...]:
         """The teacher."""
         return (self.teacher,)
 
@@ -152,8 +152,8 @@ class Annotate:
 
             self._asking(journal, budget, lambda done, total: None).hand_in(hand_in)
 
-    def _asking(self, journal: Journal, budget: Budget, progress: Progress) -> Asking:
-        return Asking(
+    def _asking(self, journal: Journal, budget: Budget, progress: Progress) -> TeacherSession:
+        return TeacherSession(
             part=self.teacher,
             journal=journal,
             ids=[question.id for question in self.questions.questions],
@@ -183,7 +183,7 @@ class Annotate:
             truncated=reply.outcome == TRUNCATED,
         )
 
-    def _tell(self, work: Work, asking: Asking, unanswered: int, truncated: int) -> None:
+    def _tell(self, work: Work, asking: TeacherSession, unanswered: int, truncated: int) -> None:
         total = len(asking.ids)
         if unanswered and self.demonstrates:
             work.notice(f"{self.label()}: {unanswered} of {total} questions were left unanswered")

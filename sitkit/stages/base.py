@@ -13,8 +13,8 @@ from sitkit.store import Artifact, Journal, make_key
 from sitkit.types import Json, Progress
 
 if TYPE_CHECKING:
-    from sitkit.parts import Part
-    from sitkit.stages.asking import Budget
+    from sitkit.components import Component
+    from sitkit.stages.teacher_calls import Budget
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Stage(Protocol):
         """The stages whose artifacts this one reads."""
 
     @property
-    def parts(self) -> tuple[Part[Any], ...]:
+    def components(self) -> tuple[Component[Any], ...]:
         """The teacher or student it keeps loaded while it runs."""
 
     def label(self) -> str:

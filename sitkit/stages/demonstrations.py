@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
-from sitkit.rows import read_rows
 from sitkit.stages.annotate import DEMONSTRATIONS
 from sitkit.stages.base import Node, Work
+from sitkit.store.jsonl import read_rows
 from sitkit.types import Demonstration
 
 CUT_OFF = "cut off"

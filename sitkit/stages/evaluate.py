@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sitkit import answers
+from sitkit.components import Component, QuestionSet
 from sitkit.errors import PluginError
-from sitkit.parts import Part, QuestionSet
-from sitkit.rows import write_rows
 from sitkit.settings import EvaluateSettings
 from sitkit.stages.base import Node, Work, label
-from sitkit.stages.completing import COMPLETIONS, complete_into
+from sitkit.stages.completions import COMPLETIONS, complete_into
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Journal
+from sitkit.store.jsonl import write_rows
 from sitkit.types import PROMPTINGS, Generation, Json, Phase, Prediction, Prompt, Prompting, Score, Student
 
 PREDICTIONS = "predictions.jsonl"
@@ -28,7 +28,7 @@ class Evaluate:
     name: ClassVar[str] = "evaluate"
     version: ClassVar[int] = 2
 
-    student: Part[Student]
+    student: Component[Student]
     phase: Phase
     learnt: Node | None
     questions: QuestionSet
@@ -43,7 +43,7 @@ class Evaluate:
         return () if self.learnt is None else (self.learnt,)
 
     @property
-    def parts(self) -> tuple[Part[Any], ...]:
+    def components(self) -> tuple[Component[Any], ...]:
         """The student."""
         return (self.student,)
 

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
+from sitkit.components import Component
 from sitkit.errors import RecipeError
-from sitkit.objective import without_saving
-from sitkit.parts import Part
 from sitkit.settings import InstructSettings
 from sitkit.stages.base import Node, Work, label
 from sitkit.stages.demonstrations import CUT_OFF, WRONG, kept_demonstrations
+from sitkit.stages.objective import without_saving
 from sitkit.stages.training import ADAPTER, training_info
 from sitkit.types import Json, Student
 
@@ -23,7 +23,7 @@ class Instruct:
     name: ClassVar[str] = "instruct"
     version: ClassVar[int] = 1
 
-    student: Part[Student]
+    student: Component[Student]
     demonstrations: tuple[Node, ...]
     keep: Literal["right", "all"]
     settings: InstructSettings
@@ -36,7 +36,7 @@ class Instruct:
         return self.demonstrations
 
     @property
-    def parts(self) -> tuple[Part[Any], ...]:
+    def components(self) -> tuple[Component[Any], ...]:
         """The student."""
         return (self.student,)
 

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from sitkit import answers as reader
+from sitkit.components import Component, QuestionSet
 from sitkit.errors import PluginError
-from sitkit.parts import Part, QuestionSet
-from sitkit.rows import read_rows, write_rows
 from sitkit.settings import PairSettings
 from sitkit.stages.base import Node, Work, label
 from sitkit.stages.demonstrations import kept_demonstrations
 from sitkit.stages.sample import ANSWERS
+from sitkit.store.jsonl import read_rows, write_rows
 from sitkit.types import Answers, Candidate, Demonstration, Json, LeftOut, PreferencePair, Question, Strategy
 
 PAIRS = "pairs.jsonl"
@@ -28,7 +28,7 @@ class Pair:
     name: ClassVar[str] = "pair"
     version: ClassVar[int] = 2
 
-    strategy: Part[Strategy]
+    strategy: Component[Strategy]
     sampled: tuple[Node, ...]
     questions: tuple[QuestionSet, ...]
     demonstrations: tuple[Node, ...]
@@ -43,7 +43,7 @@ class Pair:
         return (*self.sampled, *self.demonstrations)
 
     @property
-    def parts(self) -> tuple[Part[Any], ...]:
+    def components(self) -> tuple[Component[Any], ...]:
         """Nothing is loaded."""
         return ()
 

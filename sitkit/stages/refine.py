@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sitkit.components import Component, objective
 from sitkit.errors import RecipeError
-from sitkit.objective import refine_material, resolve_objective
-from sitkit.parts import Part, objective
-from sitkit.rows import read_rows
 from sitkit.settings import RefineSettings
 from sitkit.stages.base import Node, Work, label
+from sitkit.stages.objective import refine_material, resolve_objective
 from sitkit.stages.pair import PAIRS
 from sitkit.stages.training import ADAPTER, training_info
+from sitkit.store.jsonl import read_rows
 from sitkit.types import Json, PreferencePair, Strategy, Student
 
 
@@ -23,8 +23,8 @@ class Refine:
     name: ClassVar[str] = "refine"
     version: ClassVar[int] = 1
 
-    student: Part[Student]
-    strategy: Part[Strategy]
+    student: Component[Student]
+    strategy: Component[Strategy]
     instructed: Node
     paired: Node
     settings: RefineSettings
@@ -37,7 +37,7 @@ class Refine:
         return (self.instructed, self.paired)
 
     @property
-    def parts(self) -> tuple[Part[Any], ...]:
+    def components(self) -> tuple[Component[Any], ...]:
         """The student."""
         return (self.student,)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from sitkit.parts import Part, QuestionSet
-from sitkit.rows import write_rows
+from sitkit.components import Component, QuestionSet
 from sitkit.settings import SampleSettings
 from sitkit.stages.base import Node, Work, label
-from sitkit.stages.completing import complete_all
+from sitkit.stages.completions import complete_all
 from sitkit.stages.training import ADAPTER
+from sitkit.store.jsonl import write_rows
 from sitkit.types import PROMPTINGS, Answers, Generation, Json, Prompt, Prompting, Question, Student
 
 ANSWERS = "answers.jsonl"
@@ -23,7 +23,7 @@ class Sample:
     name: ClassVar[str] = "sample"
     version: ClassVar[int] = 1
 
-    student: Part[Student]
+    student: Component[Student]
     instructed: Node
     questions: QuestionSet
     settings: SampleSettings
@@ -36,7 +36,7 @@ class Sample:
         return (self.instructed,)
 
     @property
-    def parts(self) -> tuple[Part[Any], ...]:
+    def components(self) -> tuple[Component[Any], ...]:
         """The student."""
         return (self.student,)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sitkit.rows import write_rows
 from sitkit.stages.base import Work
+from sitkit.store.jsonl import write_rows
 from sitkit.types import Json, TrainingReport
 
 ADAPTER = "adapter"

@@ -1,4 +1,4 @@
-"""Asking a teacher whose replies may fail: kept before they count, asked again by the next run, money watched."""
+"""A teacher whose replies may fail: kept before they count, asked again by the next run, money watched."""
 
 import json
 import shutil
@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from sitkit.errors import PluginError, RecipeError, TeacherError
-from sitkit.events import Event, StageStarted
-from sitkit.forecast import forecast
+from sitkit.execution.dry_run import forecast
+from sitkit.execution.events import Event, StageStarted
+from sitkit.execution.walk import Outcome, run_plan
 from sitkit.hookspecs import hookimpl
-from sitkit.pipeline import Outcome, run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry
 from sitkit.report.results import make_results
-from sitkit.rows import read_rows
 from sitkit.store import Store
+from sitkit.store.jsonl import read_rows
 from sitkit.types import Demonstration, Estimate, Generation, Json, Prompt, Question, Reply
 
 RECIPE = Recipe(

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from sitkit.errors import DiskFullError, PluginError, RecipeError
-from sitkit.events import Event, Notice, StageFinished, StageStarted
-from sitkit.forecast import forecast
+from sitkit.execution.dry_run import forecast
+from sitkit.execution.events import Event, Notice, StageFinished, StageStarted
+from sitkit.execution.walk import Outcome, run_plan
 from sitkit.hookspecs import hookimpl
-from sitkit.pipeline import Outcome, run_plan
 from sitkit.plan import build_plan, count_stages
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Provider, Registry, build_registry

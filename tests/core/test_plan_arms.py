@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sitkit.forecast import forecast
+from sitkit.execution.dry_run import forecast
+from sitkit.execution.walk import run_plan
 from sitkit.hookspecs import hookimpl
-from sitkit.pipeline import run_plan
 from sitkit.plan import Plan, build_plan, count_stages
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitkit.parts import Part
+from sitkit.components import Component
 from sitkit.report.cells import before, collect, floored, signed
 from sitkit.report.duplicates import duplicates
 from sitkit.report.power import detectable, independent_discordance, needed
-from sitkit.report.remarks import remarks
-from sitkit.report.stored import Stored
+from sitkit.report.warnings import remarks
+from sitkit.results.artifacts import Stored
 from sitkit.types import Question
-from tests.core.paper_run import row, run
+from tests.sitkit_paper.paper_run import row, run
 
 NO_PAIRS: dict[str, Any] = {"total": 0, "left_out_reasons": {}}
 
@@ -243,14 +243,14 @@ class _Identifying(_Made):
 
 
 class _Set:
-    def __init__(self, benchmark: Part[Any], split: str, texts: list[str]) -> None:
+    def __init__(self, benchmark: Component[Any], split: str, texts: list[str]) -> None:
         self.benchmark, self.split = benchmark, split
         self.questions = [Question(f"{split}-{text}", "b", "choice", "i", text, ("x", "y"), "A") for text in texts]
 
 
 def test_test_questions_among_the_training_ones_are_counted() -> None:
-    def part(name: str, made: Any) -> Part[Any]:
-        return Part("benchmark", name, made, {"distribution": "d", "version": "1"})
+    def part(name: str, made: Any) -> Component[Any]:
+        return Component("benchmark", name, made, {"distribution": "d", "version": "1"})
 
     plain, other = part("plain", _Made()), part("other", _Identifying())
     sets: list[Any] = [

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.report.markdown import markdown
-from sitkit.report.remarks import remarks
 from sitkit.report.summary import gains, half_interval, summarise
+from sitkit.report.warnings import remarks
 
 PAIRS = {
     "total": 10, "chosen_from_student": 6, "chosen_from_teacher": 4, "chosen_from_target": 0,

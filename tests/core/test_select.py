@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitkit.select import Selection
+from sitkit.components import Selection
 from sitkit.types import Question
 
 

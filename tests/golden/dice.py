@@ -1,4 +1,4 @@
-"""A student that needs no model: its answers are drawn from digests, so that every number of a run is known for good."""
+"""A student without a model: its answers are drawn from digests, so that each number of a run is known for good."""
 
 from __future__ import annotations
 

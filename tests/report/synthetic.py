@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sitkit.parts import Part, QuestionSet
+from sitkit.components import Component, QuestionSet
 from sitkit.registry import load_plugins
-from sitkit.rows import to_row
 from sitkit.store import Store, make_key
+from sitkit.store.jsonl import to_row
 from sitkit.types import PROMPTINGS, Answers, Demonstration, LeftOut, Prediction, PreferencePair, Question
 
 Say = Callable[[str, str, Question], tuple[str, str | None, bool]]
@@ -19,9 +19,9 @@ Say = Callable[[str, str, Question], tuple[str, str | None, bool]]
 
 def question_set(benchmark: str, split: Any = "test") -> QuestionSet:
     registry = load_plugins()
-    provider = registry.part("benchmark", benchmark).provider
+    provider = registry.component("benchmark", benchmark).provider
     made = registry.benchmark(benchmark)
-    part = Part("benchmark", benchmark, made, {"distribution": provider.distribution, "version": provider.version})
+    part = Component("benchmark", benchmark, made, {"distribution": provider.distribution, "version": provider.version})
     return QuestionSet(part, split, 0)
 
 

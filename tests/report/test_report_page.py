@@ -16,7 +16,7 @@ from sitkit.report.answers_table import LONGEST
 from sitkit.report.page import write_page
 from sitkit.report.page.answers import pack
 from sitkit.report.results import load_results
-from sitkit.report.stored import Stored
+from sitkit.results.artifacts import Stored
 from tests.example_runs import example_registry, make_run
 from tests.report.synthetic import invented, question_set, write_workspace
 

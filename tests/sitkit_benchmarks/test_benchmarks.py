@@ -146,7 +146,7 @@ def test_benchmarks_take_no_argument_or_option() -> None:
     registry = load_plugins()
     for spec in (Spec("gsm8k", "main"), Spec("gsm8k", None, {"split": "test"})):
         with pytest.raises(SpecError):
-            registry.part("benchmark", "gsm8k").factory(spec, registry.context())
+            registry.component("benchmark", "gsm8k").factory(spec, registry.context())
 
 
 def test_importing_the_plugin_stays_light() -> None:

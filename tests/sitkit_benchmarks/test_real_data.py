@@ -49,7 +49,7 @@ REPEATED: dict[str, tuple[tuple[int, int], tuple[int, int], tuple[int, int] | No
 
 @pytest.fixture(scope="module")
 def counted() -> dict[str, Any]:
-    from sitkit.cli.survey import survey
+    from sitkit.survey import survey
 
     registry = load_plugins()
     return {name: survey(name, registry.benchmark(name, DATA), seed=0) for name in NAMES}

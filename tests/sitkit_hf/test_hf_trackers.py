@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sitkit.errors import SettingError
-from sitkit.objective import refine_material, without_saving
 from sitkit.settings import InstructSettings, RefineSettings, resolve
+from sitkit.stages.objective import refine_material, without_saving
 from sitkit.types import Demonstration, Objective
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from sitkit.paper.names import family
 from sitkit.report.arms import BOTH, INSTRUCT, REFINE, Arm, by_setting, describe, is_low_resource, rows_of
 from sitkit.report.figures.bars import Bar, bars
 from sitkit.report.figures.curves import Curve, Point, low_resource, training
 from sitkit.report.figures.style import end_of_axis
 from sitkit.report.page.html import Html, el
 from sitkit.report.page.parts import scrolled, section
-from sitkit.report.page.shelf import Shelf
-from sitkit.report.stored import Stored, place
+from sitkit.report.page.shelf import FigureSet
 from sitkit.report.summary import CellSummary, summarise
+from sitkit.results.artifacts import Stored, place
 from sitkit.types import Json
+from sitkit_paper.names import family
 
 _MOST_PANELS = 12
 _WITH = {
@@ -25,7 +25,7 @@ _WITH = {
 _WITHOUT = {("baseline", "direct"): "baseline", ("instruct", "direct"): "instructed", ("refine", "direct"): "refined"}
 
 
-def phases(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
+def phases(results: Json, found: Sequence[Arm], shelf: FigureSet) -> Html | None:
     """Return a panel of bars for each way a student was taught; crosses are left to the matrix."""
     most = max((arm.fraction for arm in found), default=1.0)
     wanted = [arm for arm in found if arm.method == BOTH and not arm.crossed and arm.fraction == most]
@@ -47,7 +47,7 @@ def _bars(
     results: Json,
     arm: Arm,
     found: Sequence[Arm],
-    shelf: Shelf,
+    shelf: FigureSet,
     name: str,
     wanted: Mapping[tuple[str, str], str],
     highest: float,
@@ -88,7 +88,7 @@ def _whisker(cell: CellSummary) -> float:
     return max(cell.stderr, cell.deviation or 0.0)
 
 
-def low(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
+def low(results: Json, found: Sequence[Arm], shelf: FigureSet) -> Html | None:
     """Return a panel of curves for each benchmark, where the share of demonstrations or the phases differ."""
     panels: list[Html] = []
     for setting, group in by_setting(found).items():
@@ -111,7 +111,7 @@ def low(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
     )
 
 
-def _curves(results: Json, alike: Sequence[Arm], shelf: Shelf, heading: str, first: int) -> list[Html]:
+def _curves(results: Json, alike: Sequence[Arm], shelf: FigureSet, heading: str, first: int) -> list[Html]:
     points: dict[str, dict[str, dict[float, Point]]] = {}
     baseline: dict[str, float] = {}
     for arm in alike:
@@ -154,7 +154,7 @@ _CURVES = (
 )  # fmt: skip
 
 
-def curves(results: Json, stored: Stored, shelf: Shelf) -> Html:
+def curves(results: Json, stored: Stored, shelf: FigureSet) -> Html:
     """Return the training curves, and a table of what each training step reported."""
     logs = {row["key"]: (row["stage"], stored.rows(row["stage"], row["key"]) or []) for row in results["training"]}
     panels = []

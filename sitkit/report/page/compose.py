@@ -18,20 +18,21 @@ from sitkit.report.page.html import Html, el
 from sitkit.report.page.matrix import matrix
 from sitkit.report.page.parts import plain_table, section
 from sitkit.report.page.provenance import pairs, provenance
-from sitkit.report.page.shelf import Shelf
-from sitkit.report.paper import claim_table, claims, contradiction_table, paper_tables
-from sitkit.report.questions import TestQuestions
-from sitkit.report.remarks import remarks
-from sitkit.report.stored import Stored
+from sitkit.report.page.shelf import FigureSet
 from sitkit.report.tables import gain_table, worked_table
+from sitkit.report.warnings import remarks
+from sitkit.results.artifacts import Stored
+from sitkit.results.questions import TestQuestions
 from sitkit.types import Json
+from sitkit_paper.beside import paper_tables
+from sitkit_paper.verdicts import claim_table, claims, contradiction_table
 
 
 def compose(
     name: str, digest: str, results: Json, judgements: Sequence[Json], workspace: Path, registry: Registry | None
-) -> tuple[str, Shelf]:
+) -> tuple[str, FigureSet]:
     """Return the page and its figures."""
-    found, stored, shelf = arms(results), Stored(workspace), Shelf()
+    found, stored, shelf = arms(results), Stored(workspace), FigureSet()
     comparisons = Comparisons(results, stored)
     questions = TestQuestions(results, stored, registry)
     packed = pack(chunks(results, stored, questions))

@@ -20,8 +20,8 @@ from sitkit.report.page.parts import (
     section,
     tests,
 )
-from sitkit.report.stored import place
 from sitkit.report.summary import CellSummary, summarise
+from sitkit.results.artifacts import place
 from sitkit.types import PHASES, Json, Phase, Prompting
 
 NOUNS: Mapping[str, str] = {"baseline": "baseline", "instruct": "instructed", "refine": "refined"}

@@ -9,9 +9,9 @@ from sitkit.report.arms import BOTH, Arm, by_setting, is_matrix, rows_of
 from sitkit.report.figures.heatmap import heatmap
 from sitkit.report.page.html import Html, el, join
 from sitkit.report.page.parts import answers_link, points, scrolled, section
-from sitkit.report.page.shelf import Shelf
-from sitkit.report.stored import place
+from sitkit.report.page.shelf import FigureSet
 from sitkit.report.summary import CellSummary, summarise
+from sitkit.results.artifacts import place
 from sitkit.types import Json, Phase
 
 _MARKS = {"trained": "■", "in-domain": "◆", "out-of-domain": ""}
@@ -32,7 +32,7 @@ class Square:
 Grid = Mapping[tuple[str, str], Square]
 
 
-def matrix(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
+def matrix(results: Json, found: Sequence[Arm], shelf: FigureSet) -> Html | None:
     """Return the section, or None where nothing is a matrix. The heat maps are also drawn as files."""
     blocks = []
     groups = [(setting, group) for setting, group in by_setting(found).items() if is_matrix(group)]
@@ -55,7 +55,7 @@ def matrix(results: Json, found: Sequence[Arm], shelf: Shelf) -> Html | None:
     return section("matrix", "From task to task", el("p", note, class_="note"), *blocks)
 
 
-def _maps(results: Json, whole: Sequence[Arm], found: Sequence[Arm], shelf: Shelf, name: str) -> Html:
+def _maps(results: Json, whole: Sequence[Arm], found: Sequence[Arm], shelf: FigureSet, name: str) -> Html:
     rows = results["scores"]
     own = {arm.train_on[0]: arm for arm in whole if not arm.crossed}
     crossed = {(arm.train_on[0], arm.refine_on[0]): arm for arm in whole if arm.crossed and len(arm.refine_on) == 1}
@@ -114,7 +114,9 @@ def _square(
     return Square(cell.value, cell.stderr, relation, link, tuple(place("evaluate", key) for key in keys))
 
 
-def _draw_file(grid: Grid, rows: Sequence[str], columns: Sequence[str], title: str, shelf: Shelf, name: str) -> None:
+def _draw_file(
+    grid: Grid, rows: Sequence[str], columns: Sequence[str], title: str, shelf: FigureSet, name: str
+) -> None:
     shelf.keep(
         name,
         heatmap(

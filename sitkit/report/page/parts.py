@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlencode
 
 from sitkit.report.page.html import Html, el, join
-from sitkit.report.statistics import Comparison
 from sitkit.report.summary import CellSummary
 from sitkit.report.tables import Table
+from sitkit.results.significance import Comparison
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from sitkit.report.arms import Arm, arms, describe
 from sitkit.report.page.html import Html, el, join
 from sitkit.report.page.parts import details, plain_table, scrolled, section
-from sitkit.report.stored import place
 from sitkit.report.tables import demonstration_table, stage_table, teacher_tables
+from sitkit.results.artifacts import place
 from sitkit.types import PHASES, Json
 
 _ORIGINS = (

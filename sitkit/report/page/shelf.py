@@ -14,7 +14,7 @@ FIGURES = "figures"
 
 
 @dataclass
-class Shelf:
+class FigureSet:
     """Figures by name."""
 
     drawn: dict[str, str] = field(default_factory=dict)

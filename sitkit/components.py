@@ -1,0 +1,310 @@
+"""Plugged-in components as a run holds them: each looked up and made once, its questions selected and checked once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_args
+
+from sitkit.errors import DataError, PluginError, RecipeError, SettingError, SitkitError
+from sitkit.registry import Registry
+from sitkit.settings import resolve
+from sitkit.spec import parse_spec
+from sitkit.store import DISK_FULL, canonical
+from sitkit.types import (
+    LETTERS,
+    Benchmark,
+    Deduplicating,
+    Json,
+    Kind,
+    Objective,
+    Question,
+    Reply,
+    Split,
+    Strategy,
+    Student,
+    Teacher,
+)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """``limit`` takes the first questions; ``fraction`` a random subset of those by ``seed``, nested: a smaller
+    fraction's questions are among a larger one's (the low-resource experiments of Appendix C.1)."""
+
+    limit: int | None
+    fraction: float
+    seed: int
+
+    def material(self) -> Json:
+        """Return what determines the selection; the seed counts only where it changes anything."""
+        material: dict[str, Json] = {"limit": self.limit}
+        if self.fraction < 1:
+            material |= {"fraction": self.fraction, "seed": self.seed}
+        return material
+
+    def apply(self, questions: Sequence[Question]) -> list[Question]:
+        """Return the selected questions in their own order. Raises `RecipeError` if none is left."""
+        first = list(questions[: self.limit])
+        if self.fraction < 1:
+            keep = math.floor(len(first) * self.fraction + 0.5)
+            ranked = sorted(first, key=lambda question: _rank(self.seed, question.id))
+            chosen = {question.id for question in ranked[:keep]}
+            first = [question for question in first if question.id in chosen]
+        if not first:
+            raise RecipeError(f"fraction {self.fraction:g} of {len(questions[: self.limit])} questions leaves none")
+        return first
+
+
+def _rank(seed: int, question_id: str) -> bytes:
+    return hashlib.sha256(f"{seed}|{question_id}".encode()).digest()
+
+
+ComponentT = TypeVar("ComponentT")
+
+
+@dataclass(frozen=True)
+class Component(Generic[ComponentT]):
+    """A part by its kind and the name the user gave (``spec``), with whoever provided it, as keys need to know it."""
+
+    kind: str
+    spec: str
+    made: ComponentT
+    provider: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.spec} (of {self.provider['distribution']})"
+
+    @contextlib.contextmanager
+    def calling(self, method: str) -> Iterator[None]:
+        """Guard a call into the part: whatever it raises that is not for the user becomes a `PluginError` naming it.
+
+        Trouble with files passes, because a full disk is not the part's fault; trouble with the network does not.
+        """
+        try:
+            yield
+        except SitkitError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL):
+                raise
+            text = " ".join(str(error).split())
+            raise PluginError(f"{self}: {method} failed with {type(error).__name__}: {text}") from error
+
+    def answers(self, method: str, given: Any) -> Iterator[tuple[str, str]]:
+        """Yield what ``given`` yields, checked to be pairs of an id and a text. Raises `PluginError` otherwise."""
+        with self.calling(method):
+            found = iter(given)
+        while True:
+            with self.calling(method):
+                try:
+                    row = next(found)
+                except StopIteration:
+                    return
+            if not (isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(one, str) for one in row)):
+                raise PluginError(f"{self}: {method} gave {row!r} in place of (id, text)")
+            yield row[0], row[1]
+
+    def replies(self, method: str, given: Any) -> Iterator[Reply]:
+        """Yield what ``given`` yields as replies; a pair of an id and a text is an answer.
+
+        Raises `PluginError` for anything else. Closing this closes ``given``.
+        """
+        with self.calling(method):
+            found = iter(given)
+        try:
+            while True:
+                with self.calling(method):
+                    try:
+                        row = next(found)
+                    except StopIteration:
+                        return
+                if isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(one, str) for one in row):
+                    yield Reply(row[0], row[1])
+                elif _is_reply(row):
+                    yield row
+                else:
+                    raise PluginError(f"{self}: {method} gave {row!r} in place of (id, text) or a Reply")
+        finally:
+            close = getattr(found, "close", None)
+            if close is not None:
+                close()
+
+    @cached_property
+    def fingerprint(self) -> Json:
+        """What the part says determines what it makes, and where it comes from. Benchmarks say it by split."""
+        with self.calling("fingerprint"):
+            said = self.made.fingerprint()  # type: ignore[attr-defined]
+            canonical(said)
+        return {"part": said, "provider": dict(self.provider)}
+
+
+def _is_reply(row: object) -> bool:
+    return (
+        isinstance(row, Reply)
+        and all(isinstance(one, str) for one in (row.id, row.completion, row.outcome, row.detail, row.reasoning))
+        and all(isinstance(one, int) and one >= 0 for one in (row.prompt_tokens, row.completion_tokens))
+    )
+
+
+def recommended(student: Component[Student]) -> Mapping[str, Mapping[str, Json]]:
+    """Return what the student recommends. Raises `PluginError` if it recommends what there is no setting for."""
+    with student.calling("recommended"):
+        found = student.made.recommended()
+    if not isinstance(found, Mapping) or not all(isinstance(keys, Mapping) for keys in found.values()):
+        raise PluginError(f"{student}: recommended gave {found!r} in place of stage: {{key: value}}")
+    try:
+        resolve(found)
+    except SettingError as error:
+        raise PluginError(f"{student} recommends a setting that cannot be: {error}") from error
+    return found
+
+
+def objective(strategy: Component[Strategy]) -> Objective:
+    """Return the strategy's objective. Raises `PluginError` if it is none."""
+    with strategy.calling("objective"):
+        found = strategy.made.objective()
+    if not isinstance(found, Objective):
+        raise PluginError(f"{strategy}: objective gave {type(found).__name__} in place of an Objective")
+    named = isinstance(found.loss, tuple) and found.loss and all(isinstance(name, str) for name in found.loss)
+    numbers = (*found.weights, found.beta)
+    if not named or len(found.weights) != len(found.loss) or not all(0 < one < math.inf for one in numbers):
+        raise PluginError(
+            f"{strategy}: {found} is no objective: it takes loss names, a weight above 0 for each, and a beta above 0"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """One split of a benchmark, all of it or a selection; loaded when first needed, and only once."""
+
+    benchmark: Component[Benchmark]
+    split: Split
+    seed: int
+    selection: Selection | None = None
+
+    @cached_property
+    def fingerprint(self) -> Json:
+        """What determines the whole split's questions."""
+        with self.benchmark.calling("fingerprint"):
+            said = self.benchmark.made.fingerprint(self.split, self.seed)
+            canonical(said)
+        return {
+            "benchmark": self.benchmark.spec,
+            "split": self.split,
+            "questions": said,
+            "provider": dict(self.benchmark.provider),
+        }
+
+    def material(self) -> Json:
+        """Return what determines the questions taken."""
+        chosen = None if self.selection is None else self.selection.material()
+        return {**self.fingerprint, "selection": chosen}
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """The questions taken. Raises `DataError` if there is none, `PluginError` if they make no sense."""
+        name = self.benchmark.spec
+        with self.benchmark.calling("questions"):
+            questions = list(self.benchmark.made.questions(self.split, self.seed))
+        if not questions:
+            raise DataError(f"{name} has no {self.split} questions")
+        _check(self.benchmark, questions)
+        if self.selection is None:
+            return questions
+        try:
+            return self.selection.apply(questions)
+        except RecipeError as error:
+            raise RecipeError(f"{name}: {error}") from error
+
+
+def _check(benchmark: Component[Benchmark], questions: Iterable[Question]) -> None:
+    if not isinstance(benchmark.made.domain, str) or not benchmark.made.domain:
+        raise PluginError(f"{benchmark}: its domain is {benchmark.made.domain!r}, which is no name")
+    seen: set[str] = set()
+    for question in questions:
+        if not isinstance(question, Question):
+            raise PluginError(f"{benchmark}: questions gave {type(question).__name__} in place of a Question")
+        where = f"{benchmark}, question {question.id!r}"
+        if question.id in seen:
+            raise PluginError(f"{where}: the id is given twice")
+        if question.benchmark != benchmark.spec:
+            raise PluginError(f"{where}: names the benchmark {question.benchmark!r}")
+        if question.kind not in get_args(Kind):
+            raise PluginError(f"{where}: the kind {question.kind!r} is none of {', '.join(get_args(Kind))}")
+        if question.kind == "choice":
+            letters = LETTERS[: len(question.choices or ())]
+            if len(question.target) != 1 or question.target not in letters:
+                raise PluginError(f"{where}: the target {question.target!r} is no letter of its options")
+        seen.add(question.id)
+
+
+@dataclass
+class Components:
+    """Components and question sets by name."""
+
+    registry: Registry
+    data_dir: Path | None
+    drop_duplicates: bool
+    benchmarks: dict[str, Component[Benchmark]] = field(default_factory=dict)
+    deduplicated: dict[str, Component[Benchmark]] = field(default_factory=dict)
+    sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
+
+    def _component(self, kind: str, name: str, spec: str, made: ComponentT) -> Component[ComponentT]:
+        provider = self.registry.component(kind, name).provider
+        return Component(kind, spec, made, {"distribution": provider.distribution, "version": provider.version})
+
+    def teacher(self, spec: str) -> Component[Teacher]:
+        """Make a teacher."""
+        parsed = parse_spec(spec)
+        return self._component("teacher", parsed.name, spec, self.registry.teacher(parsed, self.data_dir))
+
+    def student(self, spec: str) -> Component[Student]:
+        """Make a student."""
+        parsed = parse_spec(spec)
+        return self._component("student", parsed.name, spec, self.registry.student(parsed, self.data_dir))
+
+    def strategy(self, spec: str) -> Component[Strategy]:
+        """Make a strategy."""
+        parsed = parse_spec(spec)
+        return self._component("strategy", parsed.name, spec, self.registry.strategy(parsed, self.data_dir))
+
+    def benchmark(self, name: str) -> Component[Benchmark]:
+        """Return a benchmark."""
+        if name not in self.benchmarks:
+            made = self.registry.benchmark(name, self.data_dir)
+            self.benchmarks[name] = self._component("benchmark", name, name, made)
+        return self.benchmarks[name]
+
+    def trained(self, name: str) -> Component[Benchmark]:
+        """Return the benchmark as it is trained on; its test split stays whole, and shared with other runs."""
+        if not self.drop_duplicates:
+            return self.benchmark(name)
+        if name not in self.deduplicated:
+            made = without_duplicates(name, self.benchmark(name).made)
+            self.deduplicated[name] = self._component("benchmark", name, name, made)
+        return self.deduplicated[name]
+
+    def train(self, name: str, seed: int, selection: Selection) -> QuestionSet:
+        """Return the training questions taken."""
+        key = (name, "train", seed, selection)
+        return self.sets.setdefault(key, QuestionSet(self.trained(name), "train", seed, selection))
+
+    def test(self, name: str, seed: int, limit: int | None = None) -> QuestionSet:
+        """Return the test questions: all of them, or the first ones."""
+        selection = None if limit is None else Selection(limit, 1.0, 0)
+        key = (name, "test", seed, selection)
+        return self.sets.setdefault(key, QuestionSet(self.benchmark(name), "test", seed, selection))
+
+
+def without_duplicates(name: str, benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark without leaked training questions. Raises `RecipeError` if it does not offer that."""
+    if not isinstance(benchmark, Deduplicating):
+        raise RecipeError(f"{name} cannot drop duplicates: its plugin does not offer it")
+    return benchmark.without_duplicates()

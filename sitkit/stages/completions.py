@@ -1,0 +1,56 @@
+"""Have a student complete prompts, each answer on disk before it counts, and only the missing ones after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sitkit.components import Component
+from sitkit.errors import PluginError
+from sitkit.stages.base import Work
+from sitkit.store import Journal
+from sitkit.types import Generation, Prompt, Student
+
+COMPLETIONS = "completions.jsonl"
+
+
+def complete_all(
+    work: Work, student: Component[Student], adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
+) -> dict[str, str]:
+    """Return prompt id -> completion for every prompt. Raises `PluginError` if the student leaves one out."""
+    with Journal(work.scratch / COMPLETIONS) as journal:
+        return complete_into(journal, student, adapter, prompts, generation, work.progress)
+
+
+def complete_into(
+    journal: Journal,
+    student: Component[Student],
+    adapter: Path | None,
+    prompts: Sequence[Prompt],
+    generation: Generation,
+    progress: Callable[[int, int], None],
+) -> dict[str, str]:
+    """Complete the prompts the journal lacks and return prompt id -> completion for all of them."""
+    missing = [prompt for prompt in prompts if prompt.id not in journal.rows]
+    wanted = {prompt.id for prompt in missing}
+    done = len(prompts) - len(missing)
+    progress(done, len(prompts))
+    for prompt_id, completion in _completions(student, adapter, missing, generation):
+        if prompt_id not in wanted:
+            raise PluginError(f"{student}: completed {prompt_id!r}, which was not asked, or asked once")
+        wanted.remove(prompt_id)
+        journal.append(prompt_id, completion)
+        done += 1
+        progress(done, len(prompts))
+    if wanted:
+        raise PluginError(f"{student}: left {len(wanted)} of {len(prompts)} prompts uncompleted")
+    return {prompt.id: journal.rows[prompt.id] for prompt in prompts}
+
+
+def _completions(
+    student: Component[Student], adapter: Path | None, missing: Sequence[Prompt], generation: Generation
+) -> Iterator[tuple[str, str]]:
+    if missing:
+        with student.calling("complete"):
+            given = student.made.complete(adapter, missing, generation)
+        yield from student.answers("complete", given)

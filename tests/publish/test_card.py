@@ -1,0 +1,234 @@
+"""The model card: metadata the hub's own classes read back, true scores, and nothing of this machine."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sitkit.publish.card import Exported, model_card
+from sitkit.publish.redact import Private, hub_id
+from sitkit.recipe import recipe_from
+from sitkit.results.artifacts import Stored
+from sitkit.store import Store, make_key
+
+INSTRUCT, REFINE, PAIR, SCORE = (make_key(name) for name in "irps")
+HUB = "hf:some-org/some-model,quantize=nf4"
+
+
+def _results(student: str = HUB, teacher: str = "gold", **more: Any) -> dict[str, Any]:
+    arm = {
+        "student": student, "teacher": teacher, "strategy": "dpo-cot", "train_on": ["b"], "refine_on": ["b"],
+        "fraction": 0.5, "seed": 3, "method": "both", "annotate": [], "instruct": INSTRUCT, "pair": PAIR,
+        "refine": REFINE,
+    }  # fmt: skip
+    known = {name: arm[name] for name in ("student", "teacher", "strategy", "train_on", "refine_on", "fraction")}
+    scores = [
+        {
+            **known, "method": "both", "seed": 3, "phase": phase, "prompting": prompting, "benchmark": "b",
+            "domain": "math", "metric": "accuracy", "value": value + (prompting == "cot") / 8, "stderr": 0.05,
+            "n": 100, "extraction_failures": 0, "transfer": "trained", "worked": 0, "worked_correct": 0, "key": SCORE,
+        }
+        for phase, value in (("baseline", 0.25), ("instruct", 0.5), ("refine", 0.75))
+        for prompting in ("direct", "cot")
+    ]  # fmt: skip
+    recipe = {**known, "eval_on": ["b"], "cross": False, "methods": ["both"], "limit": None, "test_limit": 7,
+              "seeds": [3], "data_dir": None, "drop_duplicates": False, "set": {}}  # fmt: skip
+    counts = {"total": 9, "chosen_from_student": 4, "chosen_from_teacher": 5, "chosen_from_target": 0}
+    pairs = {**counts, "rejected_correct": 0, "left_out": 0, "left_out_reasons": {}}
+    return {
+        "recipe": {**recipe, **more.pop("recipe", {})}, "arms": [arm], "scores": scores, "stages": [],
+        "students": [], "tasks": {"b": {"direct": "task_b_direct", "cot": "task_b_cot"}},
+        "pairs": {**pairs, "by_arm": [{"key": PAIR, **pairs}]}, "demonstrations": [],
+        "training": [{"stage": "instruct", "key": INSTRUCT, "label": "", "demonstrations": 12, "steps": 34,
+                      "metrics": {}, "warnings": more.pop("warnings", [])}],
+        "versions": {"sitkit": "0.1.0", "lm_eval": "0.4.13"}, "notices": [], **more,
+    }  # fmt: skip
+
+
+def _exported(tmp_path: Path, results: dict[str, Any], *, kind: str = "adapter", **more: Any) -> Exported:
+    folder = tmp_path / "out"
+    folder.mkdir(exist_ok=True)
+    if kind == "adapter":
+        (folder / "adapter_config.json").write_text('{"r": 20}')
+    elif kind == "model":
+        (folder / "config.json").write_text("{}")
+    rest = {"phase": "refine", "title": "my student", **more}
+    return Exported(folder=folder, arm=results["arms"][0], results=results, stored=Stored(tmp_path / "w"), **rest)
+
+
+def _card(tmp_path: Path, results: dict[str, Any], **more: Any) -> Any:
+    """The card as the hub's class reads it from a file."""
+    from huggingface_hub import ModelCard
+
+    path = tmp_path / "README.md"
+    path.write_text(model_card(_exported(tmp_path, results, **more)), encoding="utf-8")
+    return ModelCard.load(path)
+
+
+def test_an_adapters_metadata_reads_back(tmp_path: Path) -> None:
+    card = _card(tmp_path, _results())
+    found = card.data.to_dict()
+    assert (found["library_name"], found["base_model"]) == ("peft", "some-org/some-model")
+    assert (found["base_model_relation"], found["pipeline_tag"]) == ("adapter", "text-generation")
+    assert "license" not in found
+    assert {"sitkit", "lora", "sft"} <= set(found["tags"])
+    values = {(one.metric_name, one.metric_value, one.metric_args["stderr"]) for one in card.data.eval_results}
+    assert values == {("accuracy (without the trigger)", 0.75, 0.05), ("accuracy (with the trigger)", 0.875, 0.05)}
+    assert {(one.dataset_type, one.dataset_split, one.verified) for one in card.data.eval_results} == {
+        ("b", "test", None)
+    }
+    again = type(card)(str(card))
+    assert again.data.to_dict() == found
+    assert "# my student" in card.text
+
+
+def test_a_merged_model_is_transformers_own(tmp_path: Path) -> None:
+    found = _card(tmp_path, _results(), kind="model", phase="instruct").data
+    assert (found.library_name, found.base_model_relation) == ("transformers", "finetune")
+    assert {one.metric_value for one in found.eval_results} == {0.5, 0.625}
+    assert "dpo" not in found.tags
+
+
+def test_what_loads_nowhere_claims_no_library(tmp_path: Path) -> None:
+    card = _card(tmp_path, _results(), kind="none")
+    assert card.data.library_name is None
+    assert card.data.pipeline_tag is None
+    assert "## Load it" not in card.text
+
+
+def test_the_phase_that_was_exported_is_the_last_one_shown(tmp_path: Path) -> None:
+    text = _card(tmp_path, _results(), phase="instruct").text
+    assert "| instruct | cot | **62.5 ± 5.0** |" in text
+    assert "| baseline | direct | 25.0 ± 5.0 |" in text
+    assert "| refine |" not in text
+    assert "Refinement on" not in text
+    text = _card(tmp_path, _results()).text
+    assert "| refine | cot | **87.5 ± 5.0** |" in text
+    assert "9 preference pairs" in text
+    assert "12 demonstrations, 34 steps" in text
+    assert "50% of the training questions" in text
+
+
+def test_a_student_that_was_refined_untaught_says_so(tmp_path: Path) -> None:
+    results = _results()
+    results["arms"][0] |= {"train_on": [], "instruct": None, "method": "refine"}
+    results["scores"] = [
+        {**row, "train_on": [], "method": "refine"} for row in results["scores"] if row["phase"] != "instruct"
+    ]
+    card = _card(tmp_path, results)
+    assert "without instruction-tuning before" in card.text
+    assert "Instruction-tuning on" not in card.text
+    assert "sft" not in card.data.tags
+    assert "- refine\n" in card.text, "the recipe has the method"
+    assert "| instruct |" not in card.text
+
+
+def test_settings_are_those_that_determined_the_stages(tmp_path: Path) -> None:
+    store = Store(tmp_path / "w")
+    for stage, key, material in (
+        ("instruct", INSTRUCT, {"settings": {"learning_rate": 0.125, "lora_r": 20}}),
+        ("refine", REFINE, {"settings": {}, "objective": {"loss": ["sigmoid"], "weights": [1.0], "beta": 0.3}}),
+        ("evaluate", SCORE, {"settings": {"max_new_tokens": 77}}),
+    ):
+        store.folder(stage, key).mkdir(parents=True)
+        store.finish(stage, key, {"settings": material}, {}, 0, {})
+    card = _card(tmp_path, _results())
+    for part in ("learning_rate 0.125, lora_r 20", "beta 0.3", "max_gen_toks=77", "--max-lora-rank 32", "--limit 7"):
+        assert part in card.text
+    assert "dpo" in card.data.tags
+
+
+def test_the_recipe_repeats_this_arm(tmp_path: Path) -> None:
+    results = _results(recipe={"train_on": ["a", "b"], "refine_on": ["b", "c"], "cross": True, "seeds": [3, 4, 5]})
+    text = _card(tmp_path, results).text
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    recipe = recipe_from(yaml.safe_load(block), "card")
+    assert (recipe.train_on, recipe.refined_on, recipe.seeds) == (("b",), ("b",), (3,))
+    assert (recipe.student, recipe.fraction, recipe.test_limit) == ((HUB,), (0.5,), 7)
+    assert recipe.cross is False
+
+
+def test_hostile_texts_stay_text(tmp_path: Path) -> None:
+    results = _results(warnings=["<script>|x|\n---\nlicense: mit"])
+    card = _card(tmp_path, results, title="---\n# <b>")
+    assert "<script>" not in card.text
+    assert card.data.get("license") is None
+
+
+def test_no_path_of_this_machine_is_in_it(tmp_path: Path) -> None:
+    home = tmp_path / "home of someone"
+    model, data = home / "models" / "llama", home / "data"
+    for folder in (model, data, tmp_path / "w"):
+        folder.mkdir(parents=True)
+    results = _results(
+        f"hf:{model}",
+        f"file:{home}/demos.jsonl,base_url=http://secret.host:8000/v1",
+        recipe={"data_dir": str(data), "set": {"annotate": {"x": f"{tmp_path}/w/store"}}},
+        warnings=[f"listed in {tmp_path}/w/store/x.jsonl", "see /etc/hosts and ~/notes and C:\\Users\\me\\x.txt"],
+    )
+    for kind in ("adapter", "model"):
+        card = _card(tmp_path, results, kind=kind)
+        for part in (str(tmp_path), "home of someone", "/etc", "~/", "C:\\", "Users", "secret.host", str(Path.home())):
+            assert part not in str(card)
+        assert card.data.base_model is None
+        assert "hf:llama" in card.text
+        assert "file:demos.jsonl" in card.text
+        assert "DATA_DIR" in card.text
+
+
+PART = st.text(st.characters(whitelist_categories=("L", "N"), max_codepoint=0x17F), min_size=1, max_size=8)
+
+
+@given(st.lists(PART, min_size=2, max_size=5), st.sampled_from(["/", "~/", "./", "../", "C:\\"]))
+def test_a_rooted_path_is_cut_down_to_its_last_part(parts: list[str], root: str) -> None:
+    separator = "\\" if "\\" in root else "/"
+    path = root + separator.join(parts)
+    assert Private([]).text(f"see {path}, please") == f"see {parts[-1]}, please"
+
+
+WORD = st.text(st.characters(whitelist_categories=("L",)), min_size=6)
+
+
+@given(st.lists(st.tuples(WORD, WORD, WORD), min_size=1, max_size=3), st.sampled_from(" ,(':|`"))
+def test_a_known_folder_is_gone_whatever_its_name_holds(parts: list[tuple[str, str, str]], between: str) -> None:
+    # A blank or a bracket in a name ends what looks like a path, and the folder is known all the same.
+    folder = Path("/rooted", *(between.join(part) for part in parts))
+    text = Private([folder]).text(f"see {folder}/file in it")
+    assert text == "see file in it"
+
+
+def test_a_folder_whose_name_starts_like_a_known_one_is_cut_too() -> None:
+    assert Private([Path("/root")]).text("in /root-of-it/a/b and /root and /root/c") == "in b and … and c"
+
+
+@pytest.mark.parametrize(
+    "text", ["tiny_chain/cot -3.3", "4/5 right", "https://arxiv.org/abs/2405.00402", "a 1.5e-4 / 2", "and/or", "n/a"]
+)
+def test_what_is_no_path_stays(text: str) -> None:
+    assert Private([]).text(text) == text
+
+
+def test_a_hub_id_is_one_unless_it_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hub_id("org/name") == "org/name"
+    Path("org/name").mkdir(parents=True)
+    for text in ("org/name", "./org", "/a/b", "~/x", "a/b/c", "", None, "a b/c"):
+        assert hub_id(text) is None
+
+
+def test_a_card_of_a_chat_model_goes_through_its_template(tmp_path: Path) -> None:
+    results = _results(HUB + ",system=Be brief.")
+    exported = _exported(tmp_path, results)
+    (exported.folder / "chat_template.jinja").write_text("{{ messages }} {% if enable_thinking %}{% endif %}")
+    text = model_card(exported)
+    assert "--apply_chat_template --system_instruction 'Be brief.'" in text
+    assert "enable_thinking=False --apply" in text.replace("'", "")
+    assert "apply_chat_template(" in text
+    results = _results(HUB + ",chat_template=off")
+    (exported.folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "x"}))
+    assert "apply_chat_template" not in model_card(_exported(tmp_path, results))

@@ -1,0 +1,140 @@
+"""One model on several tasks: sitkit's evaluation against lm-eval's hf model on the same tasks, and the same scores."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sitkit.types import Generation, Prompt
+from tests.speed import floors
+from tests.speed.lines.sampling import counted
+from tests.speed.measure import Options, Row, clock, in_turn, medians
+from tests.speed.peers import BATCHES, Harness, fastest
+
+NAMES = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
+TOKENS = 96
+
+
+def measure(options: Options) -> list[Row]:
+    """Score the embedded student on the embedded world's four benchmarks, both promptings."""
+    from lm_eval.tasks import TaskManager
+
+    from sitkit.harness.folders import tasks_dir
+    from sitkit_tiny import STUDENT
+
+    limit = 25 if options.quick else None
+    manager = TaskManager(include_path=[str(tasks_dir())], include_defaults=False)
+    scores: dict[str, dict[str, float]] = {}
+    size = _best(STUDENT, manager)
+
+    def ours() -> None:
+        scores["sitkit"] = _stages(limit)
+
+    def theirs() -> float:
+        harness = Harness(STUDENT, size)
+        started = clock()
+        scores["peer"] = _evaluated(harness, manager, limit)
+        return clock() - started
+
+    in_turn(1, {"sitkit": ours, "peer": theirs})
+    taken = in_turn(options.pairs, {"sitkit": ours, "peer": theirs})
+    middle = medians(taken)
+    same = sum(scores["sitkit"][task] == value for task, value in scores["peer"].items())
+    floor = _floor(limit)
+    return [
+        Row(
+            "evaluation",
+            "embedded",
+            "s",
+            middle["sitkit"],
+            middle["peer"],
+            goal=1.5,
+            floor=floor,
+            note=f"{same} of {len(scores['peer'])} scores are the same; peer at batch {size}",
+            samples=taken,
+        )
+    ]
+
+
+def _stages(limit: int | None) -> dict[str, float]:
+    """Walk the evaluation stages of one phase in a fresh store, in this process, as a run does; task -> accuracy."""
+    from sitkit.execution.walk import run_plan
+    from sitkit.plan import build_plan
+    from sitkit.recipe import Recipe
+    from sitkit.registry import load_plugins
+    from sitkit.store import Store
+
+    registry = load_plugins()
+    plan = build_plan(Recipe(eval_on=NAMES, test_limit=limit), registry)
+    baseline = tuple(cell for cell in plan.cells if cell.phase == "baseline")
+    import dataclasses
+
+    plan = dataclasses.replace(plan, nodes=tuple(cell.node for cell in baseline))
+    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
+        outcome = run_plan(plan, Store(Path(folder)), registry, lambda event: None)
+    plan.close()
+    return {
+        f"sit_{score['benchmark']}_{score['prompting']}": float(score["value"])
+        for record in outcome.stages
+        for score in record.info["scores"]
+    }
+
+
+def _tasks() -> list[str]:
+    return [f"sit_{name}_{prompting}" for name in NAMES for prompting in ("direct", "cot")]
+
+
+def _evaluated(harness: Harness, manager: Any, limit: int | None) -> dict[str, float]:
+    from lm_eval import simple_evaluate
+
+    with contextlib.redirect_stderr(io.StringIO()), _undescribed():
+        found = simple_evaluate(
+            model=harness.lm,
+            tasks=_tasks(),
+            task_manager=manager,
+            limit=limit,
+            gen_kwargs={"max_gen_toks": TOKENS},
+            bootstrap_iters=0,
+        )
+    return {task: float(values["accuracy,none"]) for task, values in found["results"].items()}
+
+
+@contextlib.contextmanager
+def _undescribed() -> Iterator[None]:
+    """Leave out lm-eval's description of machine and git commit, over a second a call: sitkit leaves it out as well."""
+    from unittest.mock import patch
+
+    with patch("lm_eval.evaluator.add_env_info"), patch("lm_eval.evaluator.get_git_commit_hash", return_value=None):
+        yield
+
+
+def _best(model: Path, manager: Any) -> int:
+    def rate(size: int) -> float:
+        harness = Harness(model, size)
+        started = clock()
+        _evaluated(harness, manager, 2 * max(BATCHES) // len(_tasks()))
+        return 1 / (clock() - started)
+
+    return fastest(rate)
+
+
+def _floor(limit: int | None) -> float:
+    """Bare forward passes over the same prompts and answers."""
+    from sitkit_tiny.benchmarks import questions
+    from tests.speed.work import embedded
+
+    student = embedded(2).student()
+    prompts = [
+        Prompt(f"{prompting}|{question.id}", question.prompt(prompting))
+        for name in NAMES
+        for question in questions(name, "test")[:limit]
+        for prompting in ("direct", "cot")
+    ]
+    written = counted(student, prompts, Generation(TOKENS))
+    tokenizer = student.models.tokenizer()
+    lengths = [(len(tokenizer(prompt.text)["input_ids"]), written[prompt.id]) for prompt in prompts]
+    return floors.generation(student.models.generator(None), lengths)

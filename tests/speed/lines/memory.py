@@ -1,0 +1,38 @@
+"""Peak memory of preference optimisation from an adapter, against stock DPOTrainer with a second model."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+
+from tests.speed.measure import Options, Row, run, tell
+
+
+def measure(options: Options) -> list[Row]:
+    """Train each side in processes of its own; what the imports alone take is taken off."""
+    steps = "1" if options.quick else "3"
+    module = [sys.executable, "-m", "benchmarks.memory_side"]
+    rest = [str(options.folder), steps, str(options.data or ""), options.device]
+    run([*module, "prepare", *rest], options.folder / "prepare.log")
+    held: dict[str, list[float]] = {"sitkit": [], "second-model": [], "one-model": []}
+    for turn in range(options.pairs):
+        for side in held:
+            log = options.folder / f"{side}.log"
+            run([*module, side, *rest], log)
+            told = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+            held[side].append(told["peak"] - told["before"])
+            tell(f"  pair {turn + 1} of {options.pairs}, {side}: {held[side][-1]:.0f} MiB above {told['before']:.0f}")
+    middle = {side: statistics.median(values) for side, values in held.items()}
+    return [
+        Row(
+            "memory",
+            "llama-7b" if options.device == "cuda" else "llama of 98 M",
+            "MiB",
+            middle["sitkit"],
+            middle["second-model"],
+            goal=1 / 0.6,
+            note=f"above the imports; with one model and precomputed references: {middle['one-model']:.0f} MiB",
+            samples=held,
+        )
+    ]
