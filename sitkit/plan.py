@@ -21,7 +21,7 @@ Tasks = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmPlan:
     """One way of teaching one student: by whom, on what, with which seed; and the stages it consists of.
 
     ``train_on`` is empty where the student is refined untaught; where it is not refined, ``refine_on`` is empty, and
@@ -43,7 +43,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellPlan:
     """One phase scored on one benchmark: which stage holds the score, and what was done to the student before.
 
     What the arms that share the score do not agree on is left blank: the teacher of a baseline, say.
@@ -71,8 +71,8 @@ class Plan:
     recipe: Recipe
     settings: Mapping[str, Settings]
     nodes: tuple[Node, ...]
-    arms: tuple[Arm, ...]
-    cells: tuple[Cell, ...]
+    arms: tuple[ArmPlan, ...]
+    cells: tuple[CellPlan, ...]
     annotated: tuple[Node, ...]
     scored: Tasks
     students: tuple[Component[Student], ...]
@@ -162,8 +162,8 @@ class _Builder:
     strategy: Component[Strategy]
     scored: Tasks
     by_key: dict[str, Node] = field(default_factory=dict)
-    arms: list[Arm] = field(default_factory=list)
-    cells: list[Cell] = field(default_factory=list)
+    arms: list[ArmPlan] = field(default_factory=list)
+    cells: list[CellPlan] = field(default_factory=list)
 
     def build(self) -> None:
         """Teachers first, so that each is loaded once and gone before students need the memory; then each student."""
@@ -271,14 +271,14 @@ class _Builder:
         if train_on and not (method == "instruct" and "both" in self.recipe.methods):
             self._evaluate(PHASES[1], student, instructed, seed, where, shared)
         for refine_on in refine_ons:
-            arm = Arm(
+            arm = ArmPlan(
                 student, lesson.teacher, train_on, refine_on, lesson.fraction, seed, method, taught, instructed
             )  # fmt: skip
             if method != "instruct":
                 arm = self._refined(lesson, arm, tuple(sampled[name] for name in refine_on), shared)
             self.arms.append(arm)
 
-    def _refined(self, lesson: _Lesson, arm: Arm, sampled: tuple[Node, ...], shared: _Shared) -> Arm:
+    def _refined(self, lesson: _Lesson, arm: ArmPlan, sampled: tuple[Node, ...], shared: _Shared) -> ArmPlan:
         student, seed, refine_on = lesson.student, lesson.seed, arm.refine_on
         settings = self.settings[student.spec]
         crossed = f" then {self._named(refine_on)}" if self.recipe.cross else ""
@@ -305,7 +305,7 @@ class _Builder:
         for name in self.scored:
             stage = Evaluate(student, phase, learnt, self.components.test(name, seed), limit, settings, seed, where)
             self.cells.append(
-                Cell(
+                CellPlan(
                     phase=phase,
                     benchmark=name,
                     seed=seed,

@@ -1,4 +1,4 @@
-"""Counts a benchmark's questions: rows, rows per class, questions that stand there twice or in both splits."""
+"""What a benchmark's questions are: rows, classes, and questions that stand there twice or in both splits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from sitkit.components import QuestionSet
 from sitkit.types import Benchmark, Json, Question, Split
 
 Identity = tuple[str, frozenset[str]]
@@ -29,6 +30,38 @@ class Sourced(Protocol):
         """Return the paper's counts: "rows" or "per_class", and "tolerance" where it prints one; {} if none."""
 
 
+@runtime_checkable
+class Identifying(Protocol):
+    """What a benchmark may offer beside its questions: when two of them are the same."""
+
+    def identity(self, question: Question) -> Identity:
+        """Return what two equal questions share."""
+
+
+def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
+    """Count, for each benchmark both trained and tested on, the test questions that are training questions too.
+
+    Every draw of a split (one a seed or fraction) counts. Reads the questions, and raises what reading them raises;
+    `PluginError` for a benchmark that cannot say when two are the same.
+    """
+    trained: dict[str, set[Identity]] = {}
+    tested: dict[str, dict[str, Identity]] = {}
+    for one in sets:
+        name, made = one.benchmark.spec, one.benchmark.made
+        identity = made.identity if isinstance(made, Identifying) else plain_identity
+        questions = one.questions
+        with one.benchmark.calling("identity"):
+            if one.split == "train":
+                trained.setdefault(name, set()).update(identity(question) for question in questions)
+            else:
+                tested.setdefault(name, {}).update((question.id, identity(question)) for question in questions)
+    return [
+        {"benchmark": name, "n": len(asked), "in_train": sum(one in trained[name] for one in asked.values())}
+        for name, asked in tested.items()
+        if name in trained
+    ]
+
+
 def survey(name: str, benchmark: Benchmark, seed: int) -> Json:
     """Return the counts of both splits as plain values. Raises what reading the questions raises.
 
@@ -38,7 +71,7 @@ def survey(name: str, benchmark: Benchmark, seed: int) -> Json:
     train, test = benchmark.questions("train", seed), benchmark.questions("test", seed)
     sourced = benchmark if isinstance(benchmark, Sourced) else None
     pools = (train, test) if sourced is None else (sourced.pool("train"), sourced.pool("test"))
-    identity = _plain_identity if sourced is None else sourced.identity
+    identity = plain_identity if sourced is None else sourced.identity
     every = {one.id: one for one in (*pools[0], *pools[1], *train, *test)}
     identities = {one: identity(question) for one, question in every.items()}
 
@@ -85,7 +118,8 @@ def _agrees(rows: int, classes: Mapping[str, int] | None, paper: Mapping[str, in
     return classes is not None and all(abs(count - expected) <= tolerance for count in classes.values())
 
 
-def _plain_identity(question: Question) -> Identity:
+def plain_identity(question: Question) -> Identity:
+    """Return question and options without case and runs of white space."""
     return _folded(question.question), frozenset(_folded(text) for text in question.choices or ())
 
 

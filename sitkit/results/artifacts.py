@@ -36,7 +36,7 @@ def place(stage: str, key: str) -> str:
 
 
 @dataclass
-class Stored:
+class StoredRows:
     """Reads a workspace's artifacts. What is gone or damaged is None, and noted in ``unread`` with its reason."""
 
     workspace: Path
@@ -56,14 +56,14 @@ class Stored:
         self.unread[path.relative_to(self.workspace).as_posix()] = reason
         return None
 
-    def correct(self, key: str) -> Mapping[str, Mapping[str, bool]]:
-        """Return whether each question was answered right, by prompting, of an evaluate stage; empty if it is gone."""
+    def correct(self, key: str, prompting: str) -> Mapping[str, bool]:
+        """Return whether each question was answered right under a prompting, of an evaluate stage; empty if gone."""
         if key not in self._correct:
             found: dict[str, dict[str, bool]] = {}
             for row in self.rows("evaluate", key) or ():
                 found.setdefault(str(row["prompting"]), {})[str(row["question_id"])] = bool(row["correct"])
             self._correct[key] = found
-        return self._correct[key]
+        return self._correct[key].get(prompting, {})
 
     def material(self, stage: str, key: str) -> Json:
         """Return what determined a stage, from its manifest; None if that is gone."""

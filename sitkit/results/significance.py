@@ -1,43 +1,25 @@
-"""Two phases on the same questions: McNemar's exact test and a paired bootstrap interval, both by scipy."""
+"""Two phases on the same questions: McNemar's exact test and a paired bootstrap interval, and how many it takes.
+
+Power is that of McNemar's test at 5% two-sided (Connor 1987, Biometrics 43(1):207-211): with psi the share of questions
+on which two phases differ and d the difference of their accuracies, n = (z(0.975) sqrt(psi) + z(power) sqrt(psi - d^2))^2
+/ d^2.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from sitkit.results.model import PairedTest
+
+POWER = 0.8
+_LEVEL = 0.05
+_SMALLEST = 1e-6
 _RESAMPLES = 2000
 _DRAWS_AT_ONCE = 1_000_000
 
 Correct = Mapping[str, bool]
 """Whether each question, by id, was answered right."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The later phase minus the earlier one on the same questions; accuracies in 0..1.
-
-    ``low`` and ``high`` bound the 95% percentile bootstrap interval of ``difference`` over questions: with several
-    seeds a question counts once, by its mean over them, so that the interval does not pretend the seeds are new
-    questions. ``gained`` and ``lost`` count the questions that went from wrong to right and from right to wrong, summed
-    over seeds, and ``p`` holds the p-value of McNemar's exact test of each seed (the two-sided binomial test of gained
-    against lost; McNemar 1947), in the order of the seeds, as ``changes`` holds gained less lost of each. ``n`` is the
-    number of different questions.
-    """
-
-    n: int
-    difference: float
-    low: float
-    high: float
-    gained: int
-    lost: int
-    p: tuple[float, ...]
-    changes: tuple[int, ...]
-
-    @property
-    def certain(self) -> bool:
-        """Whether the test rejects equality at 5% in every seed, always in the same direction as the difference."""
-        alike = all(change * self.difference > 0 for change in self.changes)
-        return bool(self.p) and max(self.p) < 0.05 and alike and (self.low > 0 or self.high < 0)
 
 
 def mcnemar(before: Correct, after: Correct) -> tuple[int, int, float]:
@@ -51,7 +33,7 @@ def mcnemar(before: Correct, after: Correct) -> tuple[int, int, float]:
     return gained, lost, p
 
 
-def compare(seeds: Sequence[tuple[Correct, Correct]]) -> Comparison | None:
+def compare(seeds: Sequence[tuple[Correct, Correct]]) -> PairedTest | None:
     """Compare two phases, given (earlier, later) for each seed, over the questions both answered.
 
     Returns None if there is no such question.
@@ -70,7 +52,7 @@ def compare(seeds: Sequence[tuple[Correct, Correct]]) -> Comparison | None:
     earlier, later = questions[:, 0] / questions[:, 2], questions[:, 1] / questions[:, 2]
     low, high = _interval(earlier, later)
     tests = [mcnemar(before, after) for before, after in seeds if before.keys() & after.keys()]
-    return Comparison(
+    return PairedTest(
         n=len(sums),
         difference=float(np.mean(later - earlier)),
         low=low,
@@ -82,13 +64,13 @@ def compare(seeds: Sequence[tuple[Correct, Correct]]) -> Comparison | None:
     )
 
 
-def _interval(earlier: object, later: object) -> tuple[float, float]:
+def _interval(earlier: object, later: object) -> tuple[float | None, float | None]:
     import numpy as np
     from scipy.stats import bootstrap
 
     one, other = np.asarray(earlier), np.asarray(later)
     if len(one) < 2:
-        return float("-inf"), float("inf")
+        return None, None
 
     def gain(before: object, after: object, axis: int = -1) -> object:
         return np.mean(np.asarray(after) - np.asarray(before), axis=axis)
@@ -104,3 +86,34 @@ def _interval(earlier: object, later: object) -> tuple[float, float]:
         random_state=np.random.default_rng(0),
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def independent_discordance(before: float, after: float) -> float:
+    """Return the share of questions on which two phases of these accuracies differ if one says nothing of the other:
+    more than is usual for phases of one student, so that needs err on the high side.
+    """
+    return before * (1 - after) + after * (1 - before)
+
+
+def needed(difference: float, discordance: float, power: float = POWER) -> int:
+    """Return how many questions it takes to tell ``difference`` (0 to 1, either sign, not 0) from none."""
+    return math.ceil(_needed(abs(difference), discordance, power))
+
+
+def detectable(n: int, discordance: float, power: float = POWER) -> float:
+    """Return the smallest difference (0 to 1) that n questions tell from none with that power; 1 if they tell none."""
+    from scipy.optimize import brentq
+
+    def lacking(difference: float) -> float:
+        return _needed(difference, discordance, power) - n
+
+    return float(brentq(lacking, _SMALLEST, 1.0)) if lacking(1.0) < 0 else 1.0
+
+
+def _needed(difference: float, discordance: float, power: float) -> float:
+    from scipy.special import ndtri
+
+    # Two phases differ on at least as many questions as their accuracies do.
+    psi = max(discordance, difference)
+    level, tail = float(ndtri(1 - _LEVEL / 2)), float(ndtri(power))
+    return (level * math.sqrt(psi) + tail * math.sqrt(max(psi - difference**2, 0.0))) ** 2 / difference**2

@@ -89,6 +89,19 @@ class Store:
             shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         return _artifact(folder, manifest)
 
+    def content(self, stage: str, key: str) -> str | None:
+        """Return the digest of a finished artifact's files as its manifest has it, without reading them; None if there
+        is none. Raises `ArtifactError` if the manifest is damaged and `StoreError` if it cannot be read.
+        """
+        folder = self.folder(stage, key)
+        try:
+            text = (folder / MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"{folder / MANIFEST} cannot be read ({error.strerror})") from error
+        return make_key(_parse_manifest(folder, text, key)["files"])
+
     def finish(
         self, stage: str, key: str, material: Json, info: Json, seconds: float, made_from: Mapping[str, str]
     ) -> Artifact:

@@ -1,0 +1,68 @@
+"""From the seeds' scores to cells: means, errors over questions and over seeds, and what a change is made of."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import msgspec
+
+from sitkit.results.model import Cell, SeedScore
+
+
+def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
+    """Return the cell with these seeds and every number that follows from them; there must be one seed at least."""
+    values = [score.value for score in seeds]
+    asked, worked = sum(score.n for score in seeds), sum(score.worked for score in seeds)
+    right_worked = sum(score.worked_correct for score in seeds)
+    right = sum(round(score.value * score.n) for score in seeds)
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return msgspec.structs.replace(
+        cell,
+        value=statistics.fmean(values),
+        over_questions=statistics.fmean(score.stderr for score in seeds),
+        over_seeds=None if deviation is None else deviation / math.sqrt(len(values)),
+        deviation=deviation,
+        n=seeds[0].n,
+        unread=sum(score.unread for score in seeds) / asked if asked else 0.0,
+        worked=worked / asked if asked else 0.0,
+        worked_accuracy=right_worked / worked if worked else None,
+        other_accuracy=(right - right_worked) / (asked - worked) if asked > worked else None,
+        seeds=tuple(seeds),
+    )
+
+
+def half_interval(values: Sequence[float]) -> float | None:
+    """Return half the 95% t-interval of the mean, or None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    from scipy.special import stdtrit
+
+    return float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def style_and_skill(before: SeedScore, after: SeedScore) -> tuple[float, float]:
+    """Return what a change of accuracy is made of (see `sitkit.results.model.Change`); the two sum to it.
+
+    Where a phase has no answer of a kind, the other phase's accuracy of that kind stands in: a change that cannot be
+    seen is counted as style.
+    """
+    w0, a0, b0 = _mixture(before)
+    w1, a1, b1 = _mixture(after)
+    a0, a1 = (a0 if a0 is not None else a1), (a1 if a1 is not None else a0)
+    b0, b1 = (b0 if b0 is not None else b1), (b1 if b1 is not None else b0)
+    total = after.value - before.value
+    if a0 is None or a1 is None or b0 is None or b1 is None:
+        return 0.0, total
+    style = (w1 - w0) * ((a0 - b0) + (a1 - b1)) / 2
+    return style, total - style
+
+
+def _mixture(score: SeedScore) -> tuple[float, float | None, float | None]:
+    right = round(score.value * score.n)
+    return (
+        score.worked / score.n if score.n else 0.0,
+        score.worked_correct / score.worked if score.worked else None,
+        (right - score.worked_correct) / (score.n - score.worked) if score.n > score.worked else None,
+    )

@@ -1,0 +1,349 @@
+"""Results from a plan and what a walk through it made: read from the store once, computed once."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+
+from sitkit.components import Component
+from sitkit.execution.walk import Outcome
+from sitkit.plan import ArmPlan, CellPlan, Plan
+from sitkit.results.accuracy import half_interval, style_and_skill, summarised
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.model import (
+    SCHEMA,
+    Arm,
+    Cell,
+    Change,
+    Demonstrations,
+    Duplicates,
+    Lesson,
+    Pairs,
+    Results,
+    SeedScore,
+    Stage,
+    Tasks,
+    TeacherScore,
+    Training,
+    Usage,
+    sealed,
+)
+from sitkit.results.significance import compare, detectable, independent_discordance, needed
+from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine
+from sitkit.store import make_key
+from sitkit.survey import duplicates
+from sitkit.types import Phase
+
+_PACKAGES = ("sitkit", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "lm_eval", "math-verify")
+_SMALLEST_CHANGE = 1e-9
+
+
+def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Results | None = None) -> Results:
+    """Return the results of a walk.
+
+    ``before`` is what the same run found earlier, if anything: where nothing that determines the results has changed,
+    it is taken over but for how the stages came about, so that no test is computed again.
+    """
+    recipe = plan.full_recipe().as_mapping()
+    versions = package_versions(plan)
+    stages = _stages(plan, outcome)
+    built_from = make_key([SCHEMA, recipe, versions, [[stage.key, stage.content] for stage in stages]])
+    notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
+    if before is not None and before.built_from == built_from:
+        return sealed(msgspec.structs.replace(before, stages=stages, notices=notices))
+    cells = _cells(plan, outcome)
+    return sealed(
+        Results(
+            built_from=built_from,
+            recipe=recipe,
+            versions=versions,
+            arms=_arms(plan),
+            cells=cells,
+            changes=_changes(cells, stored),
+            pairs=_pairs(plan, outcome),
+            training=_training(plan, outcome),
+            demonstrations=_demonstrations(plan, outcome),
+            teacher_scores=_teacher_scores(plan, outcome),
+            usage=_usage(plan, outcome),
+            duplicates=tuple(Duplicates(**counts) for counts in duplicates(plan.question_sets)),
+            tasks=_tasks(plan),
+            notices=notices,
+            stages=stages,
+        )
+    )
+
+
+def package_versions(plan: Plan) -> dict[str, str]:
+    """Return the versions of Python, of the packages results depend on, and of the plugins taking part."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    components: list[Component[Any]] = [*plan.teachers, *plan.students, plan.strategy]
+    components += [questions.benchmark for questions in plan.question_sets]
+    for component in components:
+        found[component.provider["distribution"]] = component.provider["version"]
+    return found
+
+
+def _stages(plan: Plan, outcome: Outcome) -> tuple[Stage, ...]:
+    return tuple(
+        Stage(
+            stage=record.stage,
+            label=record.label,
+            key=record.key,
+            content=outcome.artifacts[record.key].content,
+            seconds=record.seconds,
+            reused=record.reused,
+        )
+        for record in outcome.stages
+    )
+
+
+def _arms(plan: Plan) -> tuple[Arm, ...]:
+    found: dict[tuple[object, ...], list[ArmPlan]] = {}
+    for arm in plan.arms:
+        place = (arm.student.spec, arm.teacher.spec, arm.train_on, arm.refine_on, arm.fraction, arm.method)
+        found.setdefault(place, []).append(arm)
+    return tuple(
+        Arm(
+            student=arms[0].student.spec,
+            teacher=arms[0].teacher.spec,
+            strategy=plan.strategy.spec,
+            train_on=arms[0].train_on,
+            refine_on=arms[0].refine_on,
+            fraction=arms[0].fraction,
+            method=arms[0].method,
+            lessons=tuple(map(_lesson, arms)),
+        )
+        for arms in found.values()
+    )
+
+
+def _lesson(arm: ArmPlan) -> Lesson:
+    return Lesson(
+        seed=arm.seed,
+        annotate=tuple(node.key for node in arm.annotated),
+        instruct=arm.instructed.key if arm.train_on else None,
+        sample=tuple(node.key for node in arm.sampled),
+        pair=None if arm.paired is None else arm.paired.key,
+        refine=None if arm.refined is None else arm.refined.key,
+    )
+
+
+def _cells(plan: Plan, outcome: Outcome) -> tuple[Cell, ...]:
+    domains = {part.benchmark.spec: part.benchmark.made.domain for part in plan.question_sets}
+    found: dict[Cell, dict[int, SeedScore]] = {}
+    for planned in plan.cells:
+        info = outcome.artifacts[planned.node.key].info
+        for score in info["scores"]:
+            worked = info["worked"][score["prompting"]]
+            cell = _blank(plan, planned, score["prompting"], domains)
+            # A cell that stands there twice counts once.
+            found.setdefault(cell, {})[planned.seed] = SeedScore(
+                seed=planned.seed,
+                key=planned.node.key,
+                n=score["n"],
+                value=score["value"],
+                stderr=score["stderr"],
+                unread=score["extraction_failures"],
+                worked=worked["worked"],
+                worked_correct=worked["worked_correct"],
+                characters=worked["characters"],
+            )
+    return tuple(summarised(cell, list(seeds.values())) for cell, seeds in found.items())
+
+
+def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, str]) -> Cell:
+    """What a score is of, without any number; what its phase does not depend on is blank."""
+    phase = planned.phase
+    taught, refined = phase != "baseline", phase == "refine"
+    every = {*plan.recipe.train_on, *plan.recipe.refined_on}
+    return Cell(
+        student=planned.student,
+        teacher=planned.teacher if taught else "",
+        strategy=plan.strategy.spec if refined else "",
+        method=planned.method if refined else "",
+        fraction=planned.fraction if taught else 1.0,
+        phase=phase,
+        train_on=planned.train_on if taught else (),
+        refine_on=planned.refine_on if refined else (),
+        benchmark=planned.benchmark,
+        domain=domains[planned.benchmark],
+        transfer=_transfer(planned.benchmark, {*planned.train_on, *planned.refine_on} or every, domains),
+        prompting=prompting,
+        value=0.0,
+        over_questions=0.0,
+        over_seeds=None,
+        deviation=None,
+        n=0,
+        unread=0.0,
+        worked=0.0,
+        worked_accuracy=None,
+        other_accuracy=None,
+        seeds=(),
+    )
+
+
+def _transfer(benchmark: str, trained: set[str], domains: Mapping[str, str]) -> str:
+    if benchmark in trained:
+        return "trained"
+    return "in-domain" if domains[benchmark] in {domains[name] for name in trained} else "out-of-domain"
+
+
+_Place = tuple[str, str, float, Phase, Tasks, str, str]
+
+
+def _changes(cells: Sequence[Cell], stored: StoredRows) -> tuple[Change, ...]:
+    earlier = {_place(cell): index for index, cell in enumerate(cells) if cell.phase != "refine"}
+    found = []
+    for index, cell in enumerate(cells):
+        before = None if cell.phase == "baseline" else earlier.get(_place_before(cell))
+        if before is not None:
+            found.append(change_between(cells, before, index, stored))
+    return tuple(found)
+
+
+def change_between(cells: Sequence[Cell], before: int, after: int, stored: StoredRows) -> Change:
+    """Return the change from one cell to another, over the seeds they share."""
+    earlier, later = cells[before], cells[after]
+    by_seed = {score.seed: score for score in earlier.seeds}
+    shared = [(by_seed[score.seed], score) for score in later.seeds if score.seed in by_seed]
+    parts = [style_and_skill(*scores) for scores in shared]
+    values = [style + skill for style, skill in parts]
+    value = statistics.fmean(values) if values else later.value - earlier.value
+    differing = independent_discordance(earlier.value, later.value)
+    prompting = later.prompting
+    paired = compare([(stored.correct(a.key, prompting), stored.correct(b.key, prompting)) for a, b in shared])
+    return Change(
+        before=before,
+        after=after,
+        value=value,
+        interval=half_interval(values),
+        style=statistics.fmean(style for style, _ in parts) if parts else 0.0,
+        skill=statistics.fmean(skill for _, skill in parts) if parts else 0.0,
+        paired=paired,
+        detectable=detectable(later.n, differing),
+        needed=needed(value, differing) if abs(value) > _SMALLEST_CHANGE else None,
+    )
+
+
+def _place(cell: Cell) -> _Place:
+    return (cell.student, cell.teacher, cell.fraction, cell.phase, cell.train_on, cell.benchmark, cell.prompting)
+
+
+def _place_before(cell: Cell) -> _Place:
+    if cell.phase == "refine" and cell.method != "refine":
+        return (
+            cell.student, cell.teacher, cell.fraction, "instruct", cell.train_on, cell.benchmark, cell.prompting
+        )  # fmt: skip
+    return (cell.student, "", 1.0, "baseline", (), cell.benchmark, cell.prompting)
+
+
+def _of_kind(plan: Plan, kind: type) -> Iterable[Node]:
+    return (node for node in plan.nodes if isinstance(node.stage, kind))
+
+
+def _pairs(plan: Plan, outcome: Outcome) -> tuple[Pairs, ...]:
+    found = []
+    for node in _of_kind(plan, Pair):
+        info = outcome.artifacts[node.key].info
+        found.append(
+            Pairs(
+                key=node.key,
+                label=node.stage.label(),
+                chosen_from={
+                    "student": info["chosen_from_student"],
+                    "teacher": info["chosen_from_teacher"],
+                    "target": info["chosen_from_target"],
+                },
+                **{
+                    name: info[name]
+                    for name in (
+                        "questions", "direct_correct", "cot_correct", "total", "chosen_characters",
+                        "rejected_characters", "rejected_correct", "left_out", "left_out_reasons",
+                    )
+                },
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _training(plan: Plan, outcome: Outcome) -> tuple[Training, ...]:
+    found = []
+    for node in plan.nodes:
+        if isinstance(node.stage, Instruct | Refine):
+            info = outcome.artifacts[node.key].info
+            found.append(
+                Training(
+                    stage=node.stage.name,
+                    label=node.stage.label(),
+                    key=node.key,
+                    examples=info["demonstrations" if isinstance(node.stage, Instruct) else "pairs"],
+                    dropped=info.get("dropped", 0),
+                    steps=info["steps"],
+                    metrics={name: float(value) for name, value in info["metrics"].items()},
+                )
+            )
+    return tuple(found)
+
+
+def _demonstrations(plan: Plan, outcome: Outcome) -> tuple[Demonstrations, ...]:
+    names = ("asked", "answered", "right", "unanswered", "truncated", "failed")
+    return tuple(
+        Demonstrations(
+            label=node.stage.label(),
+            key=node.key,
+            **{name: outcome.artifacts[node.key].info[name] for name in names},
+        )
+        for node in plan.annotated
+        if isinstance(node.stage, Annotate) and node.stage.demonstrates
+    )
+
+
+def _teacher_scores(plan: Plan, outcome: Outcome) -> tuple[TeacherScore, ...]:
+    found = []
+    for node in plan.annotated:
+        stage, info = node.stage, outcome.artifacts[node.key].info
+        if isinstance(stage, Annotate) and info["answered"]:
+            value, n = info["right"] / info["answered"], info["answered"]
+            found.append(
+                TeacherScore(
+                    teacher=stage.teacher.spec,
+                    benchmark=stage.questions.benchmark.spec,
+                    split=stage.questions.split,
+                    prompting=stage.prompting,
+                    value=value,
+                    stderr=math.sqrt(value * (1 - value) / (n - 1)) if n > 1 else 0.0,
+                    n=n,
+                    key=node.key,
+                )
+            )
+    return tuple(found)
+
+
+def _usage(plan: Plan, outcome: Outcome) -> Usage:
+    used = [outcome.artifacts[node.key].info["usage"] for node in plan.annotated]
+    costs = [usage["cost"] for usage in used]
+    return Usage(
+        prompt_tokens=sum(usage["prompt_tokens"] for usage in used),
+        completion_tokens=sum(usage["completion_tokens"] for usage in used),
+        cost=None if None in costs or not costs else sum(costs),
+    )
+
+
+def _tasks(plan: Plan) -> dict[str, dict[Any, str]]:
+    made = {cell.benchmark: cell.node.stage for cell in plan.cells}
+    return {name: dict(stage.tasks()) for name, stage in made.items() if isinstance(stage, Evaluate)}
+
+
+def _warnings(outcome: Outcome) -> list[str]:
+    return [text for record in outcome.stages for text in record.info.get("warnings", ())]

@@ -1,0 +1,450 @@
+"""What a run found, as typed data: results.json is these classes and nothing else.
+
+Shares are between 0 and 1, differences are later minus earlier, errors are named by what they are over: questions or
+seeds. Everything is computed once, in `sitkit.results.build`; tables, pages, cards and trackers read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from sitkit.types import PHASES, Json, Method, Origin, Phase, Prompting, Split
+
+SCHEMA = 1
+"""The version of the shape of results.json; raised with any change to it, and other versions are refused."""
+
+Tasks = tuple[str, ...]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all classes here are: immutable, and read strictly."""
+
+
+class Stage(Record):
+    """A stage of the run. ``content`` is the digest of its files; ``seconds`` is what it took when it was made."""
+
+    stage: str
+    label: str
+    key: str
+    content: str
+    seconds: float
+    reused: bool
+
+    @property
+    def title(self) -> str:
+        """The stage's name and label."""
+        return f"{self.stage} {self.label}".strip()
+
+
+class Lesson(Record):
+    """One seed of an arm: the keys of its stages. None or empty: the arm has no such stage."""
+
+    seed: int
+    annotate: tuple[str, ...] = ()
+    instruct: str | None = None
+    sample: tuple[str, ...] = ()
+    pair: str | None = None
+    refine: str | None = None
+
+
+class Arm(Record):
+    """One student taught in one way, with a `Lesson` for each seed.
+
+    ``method`` is "both", or "instruct" or "refine" where only that was done; ``train_on`` is empty where the student
+    was refined untaught, ``refine_on`` where it was not refined.
+    """
+
+    student: str
+    teacher: str
+    strategy: str
+    train_on: Tasks
+    refine_on: Tasks
+    fraction: float
+    method: Method
+    lessons: tuple[Lesson, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, in the order they were run."""
+        return tuple(lesson.seed for lesson in self.lessons)
+
+    @property
+    def crossed(self) -> bool:
+        """Whether it was refined on other tasks than it was instructed on (cross self-refine, section 4.3)."""
+        return bool(self.train_on and self.refine_on) and set(self.train_on) != set(self.refine_on)
+
+    @property
+    def setting(self) -> tuple[str, str, str]:
+        """Student, teacher and strategy."""
+        return self.student, self.teacher, self.strategy
+
+
+class SeedScore(Record):
+    """What one seed scored in a cell. ``key`` names the evaluate stage that holds the answers.
+
+    ``worked``: answers of more than one sentence, ``worked_correct`` those of them that are right; ``characters``: the
+    length of all answers together; ``unread``: answers in which no answer was found, which count as wrong.
+    """
+
+    seed: int
+    key: str
+    n: int
+    value: float
+    stderr: float
+    unread: int
+    worked: int
+    worked_correct: int
+    characters: int
+
+
+class Cell(Record):
+    """Accuracy of one student after one phase on one benchmark under one prompting.
+
+    What a phase does not depend on is blank: a baseline has no teacher, an instructed student nothing it was refined
+    on. ``over_questions`` is the standard error over questions (lm-eval's, the mean of the seeds': they share their
+    questions), ``over_seeds`` the standard error of the mean over seeds and ``deviation`` their standard deviation
+    (None for one seed). ``n`` counts the questions of one seed. ``worked`` is the share of answers with more than one
+    sentence, ``worked_accuracy`` the accuracy among them, ``other_accuracy`` among the rest (None where there is none).
+    """
+
+    student: str
+    teacher: str
+    strategy: str
+    method: str
+    fraction: float
+    phase: Phase
+    train_on: Tasks
+    refine_on: Tasks
+    benchmark: str
+    domain: str
+    transfer: str
+    prompting: Prompting
+    value: float
+    over_questions: float
+    over_seeds: float | None
+    deviation: float | None
+    n: int
+    unread: float
+    worked: float
+    worked_accuracy: float | None
+    other_accuracy: float | None
+    seeds: tuple[SeedScore, ...]
+
+    @property
+    def error(self) -> float:
+        """Both standard errors together; never 0: where all answers are right or wrong, Laplace's rule gives one."""
+        return math.hypot(floored(self.over_questions, self.value, self.n), self.over_seeds or 0.0)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The evaluate stages behind it, each once."""
+        return tuple(dict.fromkeys(score.key for score in self.seeds))
+
+
+class PairedTest(Record):
+    """Two cells on the same questions, question by question.
+
+    ``low`` and ``high`` bound the 95% percentile bootstrap interval of ``difference`` over questions: with several
+    seeds a question counts once, by its mean over them (None for fewer than two questions). ``gained`` and ``lost``
+    count the questions that went from wrong to right and from right to wrong, summed over seeds. ``p`` holds the
+    p-value of McNemar's exact test of each seed, ``changes`` gained less lost of each. ``n`` counts different
+    questions.
+    """
+
+    n: int
+    difference: float
+    low: float | None
+    high: float | None
+    gained: int
+    lost: int
+    p: tuple[float, ...]
+    changes: tuple[int, ...]
+
+    @property
+    def certain(self) -> bool:
+        """Whether the test rejects equality at 5% in every seed, and the interval too, always in one direction."""
+        if not self.p or self.low is None or self.high is None:
+            return False
+        alike = all(change * self.difference > 0 for change in self.changes)
+        return max(self.p) < 0.05 and alike and (self.low > 0 or self.high < 0)
+
+
+class Change(Record):
+    """From one phase of a student to the next: ``before`` and ``after`` are places in `Results.cells`.
+
+    ``value`` is the mean over shared seeds of the accuracies' difference, ``interval`` half its 95% t-interval over
+    seeds (None for one). With w the worked share, a the accuracy among worked answers and b among the others, accuracy
+    is w*a + (1-w)*b: ``style`` is the change of w times the mean of a-b (more answers are worked out), ``skill`` the
+    rest (answers of a kind became better). ``detectable`` is the smallest difference that so many questions tell from
+    none in 80% of all cases, ``needed`` how many questions ``value`` would take (None where it is 0).
+    """
+
+    before: int
+    after: int
+    value: float
+    interval: float | None
+    style: float
+    skill: float
+    paired: PairedTest | None
+    detectable: float
+    needed: int | None
+
+
+class Pairs(Record):
+    """Where the preference pairs of one arm and seed came from, in counts."""
+
+    key: str
+    label: str
+    questions: int
+    direct_correct: int
+    cot_correct: int
+    total: int
+    chosen_from: Mapping[Origin, int]
+    chosen_characters: int
+    rejected_characters: int
+    rejected_correct: int
+    left_out: int
+    left_out_reasons: Mapping[str, int]
+
+
+class Training(Record):
+    """What a training stage told: on how many ``examples`` (demonstrations or pairs), steps, metrics by name."""
+
+    stage: str
+    label: str
+    key: str
+    examples: int
+    dropped: int
+    steps: int
+    metrics: Mapping[str, float]
+
+
+class Demonstrations(Record):
+    """What a teacher answered to one benchmark's training questions, in counts."""
+
+    label: str
+    key: str
+    asked: int
+    answered: int
+    right: int
+    unanswered: int
+    truncated: int
+    failed: int
+
+
+class TeacherScore(Record):
+    """A teacher's own accuracy (Table 5), over the ``n`` questions it answered."""
+
+    teacher: str
+    benchmark: str
+    split: Split
+    prompting: Prompting
+    value: float
+    stderr: float
+    n: int
+    key: str
+
+
+class Usage(Record):
+    """Tokens of all teachers' replies, and their cost in US dollars if every price is known."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+
+
+class Duplicates(Record):
+    """How many of the ``n`` test questions of a benchmark are training questions too."""
+
+    benchmark: str
+    n: int
+    in_train: int
+
+
+class Results(Record):
+    """All a run found. ``recipe`` is the full one, every setting resolved, as plain data.
+
+    ``built_from`` is the digest of what determined it (`sitkit.results.build`), ``digest`` that of everything else
+    here; ``tasks``: benchmark -> prompting -> lm-eval task; ``notices``: what the user was told while it ran.
+    """
+
+    schema: int = SCHEMA
+    digest: str = ""
+    built_from: str
+    recipe: dict[str, Json]
+    versions: Mapping[str, str]
+    arms: tuple[Arm, ...]
+    cells: tuple[Cell, ...]
+    changes: tuple[Change, ...]
+    pairs: tuple[Pairs, ...]
+    training: tuple[Training, ...]
+    demonstrations: tuple[Demonstrations, ...]
+    teacher_scores: tuple[TeacherScore, ...]
+    usage: Usage
+    duplicates: tuple[Duplicates, ...]
+    tasks: Mapping[str, Mapping[Prompting, str]]
+    notices: tuple[str, ...]
+    stages: tuple[Stage, ...]
+
+    def cells_of(self, arm: Arm) -> list[Cell]:
+        """Return the cells of an arm's own phases and of those before them, which it may share with other arms."""
+        return [cell for cell in self.cells if belongs(cell, arm)]
+
+    def cell(self, arm: Arm, phase: Phase, prompting: Prompting, benchmark: str) -> Cell | None:
+        """Return one cell of an arm, or None if it has none there."""
+        place = (phase, prompting, benchmark)
+        return next(
+            (cell for cell in self.cells_of(arm) if (cell.phase, cell.prompting, cell.benchmark) == place), None
+        )
+
+    def change(self, before: Cell, after: Cell) -> Change | None:
+        """Return the change between two cells, or None if they are not a phase and the next of one student."""
+        ends = (self.cells.index(before), self.cells.index(after))
+        return next((change for change in self.changes if (change.before, change.after) == ends), None)
+
+    def ends(self, change: Change) -> tuple[Cell, Cell]:
+        """Return the earlier and the later cell of a change."""
+        return self.cells[change.before], self.cells[change.after]
+
+    def changes_to(self, phase: Phase, prompting: Prompting | None = None) -> Iterator[tuple[Cell, Cell, Change]]:
+        """Yield (earlier, later, change) for every change that ends in a phase."""
+        for change in self.changes:
+            before, after = self.ends(change)
+            if after.phase == phase and prompting in (None, after.prompting):
+                yield before, after, change
+
+    def pairs_of(self, lesson: Lesson) -> Pairs | None:
+        """Return the pairs an arm was refined on with one seed."""
+        return next((pairs for pairs in self.pairs if pairs.key == lesson.pair), None)
+
+    def training_of(self, lesson: Lesson, phase: Phase) -> Training | None:
+        """Return what the training of a phase told."""
+        key = lesson.instruct if phase == "instruct" else lesson.refine
+        return next((training for training in self.training if training.key == key), None)
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """The benchmarks scored, in order."""
+        return list(dict.fromkeys(cell.benchmark for cell in self.cells))
+
+    @property
+    def mean_accuracy(self) -> dict[Phase, float]:
+        """The mean accuracy with CoT over all cells of a phase."""
+        found: dict[Phase, float] = {}
+        for phase in PHASES:
+            values = [cell.value for cell in self.cells if (cell.phase, cell.prompting) == (phase, "cot")]
+            if values:
+                found[phase] = sum(values) / len(values)
+        return found
+
+    def narrowed(self, arm: Arm, seed: int) -> Results:
+        """Return the results as if the run had had one arm and one seed alone: what a model card tells.
+
+        The cells are those of the seed: there is no error over seeds any more. Changes are left out but for those whose
+        ends have no other seed.
+        """
+        lesson = next(lesson for lesson in arm.lessons if lesson.seed == seed)
+        alone = msgspec.structs.replace(arm, lessons=(lesson,))
+        keys = {lesson.pair, lesson.instruct, lesson.refine, *lesson.annotate}
+        own = self.cells_of(arm)
+        kept = [cell for cell in own if len(cell.seeds) == 1]
+        changes = [
+            msgspec.structs.replace(change, before=own.index(before), after=own.index(after))
+            for before, after, change in ((*self.ends(change), change) for change in self.changes)
+            if before in kept and after in kept
+        ]
+        recipe = {
+            **self.recipe,
+            **{name: getattr(arm, name) for name in ("student", "teacher", "strategy", "fraction")},
+            "refine_on": list(arm.refine_on) or None,
+            # A student that is refined untaught has nothing it is trained on, and a recipe must name something.
+            "train_on": list(arm.train_on or arm.refine_on),
+            "cross": False,
+            "methods": [arm.method],
+            "seeds": [seed],
+        }
+        return msgspec.structs.replace(
+            self,
+            recipe=recipe,
+            arms=(alone,),
+            cells=tuple(of_seed(cell, seed) for cell in own),
+            changes=tuple(changes),
+            pairs=tuple(pairs for pairs in self.pairs if pairs.key in keys),
+            training=tuple(training for training in self.training if training.key in keys),
+            demonstrations=tuple(one for one in self.demonstrations if one.key in keys),
+            notices=(),
+        )
+
+
+def belongs(cell: Cell, arm: Arm) -> bool:
+    """Whether a cell is one of an arm's: its own phases, or a phase before them that arms may share."""
+    if cell.student != arm.student:
+        return False
+    if cell.phase == "baseline":
+        return True
+    if (cell.teacher, cell.fraction) != (arm.teacher, arm.fraction):
+        return False
+    if cell.phase == "instruct":
+        return bool(arm.train_on) and cell.train_on == arm.train_on
+    return (cell.strategy, cell.method, cell.train_on, cell.refine_on) == (
+        arm.strategy, arm.method, arm.train_on, arm.refine_on
+    )  # fmt: skip
+
+
+def of_seed(cell: Cell, seed: int) -> Cell:
+    """Return the cell of one seed alone."""
+    from sitkit.results.accuracy import summarised
+
+    return summarised(cell, [score for score in cell.seeds if score.seed == seed])
+
+
+def floored(stderr: float, value: float, n: int) -> float:
+    """Return the standard error of a share, never 0: where none or all of n are right it is taken as Laplace's rule
+    of succession has the share.
+    """
+    if stderr > 0 or n <= 0:
+        return stderr
+    share = (value * n + 1) / (n + 2)
+    return math.sqrt(share * (1 - share) / n)
+
+
+def sealed(results: Results) -> Results:
+    """Return the results with the digest of all that is in them."""
+    return msgspec.structs.replace(results, digest=digest_of(results))
+
+
+def digest_of(results: Results) -> str:
+    """Return the sha256 of the results' JSON without their digest."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(results, digest=""))).hexdigest()
+
+
+def encoded(results: Results) -> bytes:
+    """Return the content of results.json: JSON, indented by one blank."""
+    return msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n"
+
+
+def decoded(content: bytes) -> Results:
+    """Read the content of results.json. Raises ValueError saying what is wrong, where, or that it is another schema."""
+
+    class Head(msgspec.Struct):
+        schema: int = 0
+
+    found = msgspec.json.decode(content, type=Head).schema
+    if found != SCHEMA:
+        raise ValueError(f"another version of sitkit wrote it (schema {found or 'none'}, this one reads {SCHEMA})")
+    results = msgspec.json.decode(content, type=Results)
+    for change in results.changes:
+        if not (0 <= change.before < len(results.cells) and 0 <= change.after < len(results.cells)):
+            raise ValueError("a change names a cell that is not there")
+    if digest_of(results) != results.digest:
+        raise ValueError("it is damaged: its digest is another")
+    return results
+
+
+def seeds_of(arms: Sequence[Arm]) -> tuple[int, ...]:
+    """Return the seeds of all arms, each once."""
+    return tuple(dict.fromkeys(seed for arm in arms for seed in arm.seeds))
