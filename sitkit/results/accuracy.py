@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-
-import msgspec
+from dataclasses import replace
 
 from sitkit.results.model import Cell, SeedScore
 
@@ -18,7 +17,7 @@ def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
     right_worked = sum(score.worked_correct for score in seeds)
     right = sum(round(score.value * score.n) for score in seeds)
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return msgspec.structs.replace(
+    return replace(
         cell,
         value=statistics.fmean(values),
         over_questions=statistics.fmean(score.stderr for score in seeds),

@@ -6,10 +6,9 @@ import math
 import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-import msgspec
 
 from sitkit.components import Component
 from sitkit.execution.walk import Outcome
@@ -56,7 +55,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
     built_from = make_key([SCHEMA, recipe, versions, [[stage.key, stage.content] for stage in stages]])
     notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
     if before is not None and before.built_from == built_from:
-        return sealed(msgspec.structs.replace(before, stages=stages, notices=notices))
+        return sealed(replace(before, stages=stages, notices=notices))
     cells = _cells(plan, outcome)
     return sealed(
         Results(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -20,11 +21,8 @@ SCHEMA = 1
 Tasks = tuple[str, ...]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all classes here are: immutable, and read strictly."""
-
-
-class Stage(Record):
+@dataclass(frozen=True, kw_only=True)
+class Stage:
     """A stage of the run. ``content`` is the digest of its files; ``seconds`` is what it took when it was made."""
 
     stage: str
@@ -40,7 +38,8 @@ class Stage(Record):
         return f"{self.stage} {self.label}".strip()
 
 
-class Lesson(Record):
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
     """One seed of an arm: the keys of its stages. None or empty: the arm has no such stage."""
 
     seed: int
@@ -51,7 +50,8 @@ class Lesson(Record):
     refine: str | None = None
 
 
-class Arm(Record):
+@dataclass(frozen=True, kw_only=True)
+class Arm:
     """One student taught in one way, with a `Lesson` for each seed.
 
     ``method`` is "both", or "instruct" or "refine" where only that was done; ``train_on`` is empty where the student
@@ -83,7 +83,8 @@ class Arm(Record):
         return self.student, self.teacher, self.strategy
 
 
-class SeedScore(Record):
+@dataclass(frozen=True, kw_only=True)
+class SeedScore:
     """What one seed scored in a cell. ``key`` names the evaluate stage that holds the answers.
 
     ``worked``: answers of more than one sentence, ``worked_correct`` those of them that are right; ``characters``: the
@@ -101,7 +102,8 @@ class SeedScore(Record):
     characters: int
 
 
-class Cell(Record):
+@dataclass(frozen=True, kw_only=True)
+class Cell:
     """Accuracy of one student after one phase on one benchmark under one prompting.
 
     What a phase does not depend on is blank: a baseline has no teacher, an instructed student nothing it was refined
@@ -145,7 +147,8 @@ class Cell(Record):
         return tuple(dict.fromkeys(score.key for score in self.seeds))
 
 
-class PairedTest(Record):
+@dataclass(frozen=True, kw_only=True)
+class PairedTest:
     """Two cells on the same questions, question by question.
 
     ``low`` and ``high`` bound the 95% percentile bootstrap interval of ``difference`` over questions: with several
@@ -173,7 +176,8 @@ class PairedTest(Record):
         return max(self.p) < 0.05 and alike and (self.low > 0 or self.high < 0)
 
 
-class Change(Record):
+@dataclass(frozen=True, kw_only=True)
+class Change:
     """From one phase of a student to the next: ``before`` and ``after`` are places in `Results.cells`.
 
     ``value`` is the mean over shared seeds of the accuracies' difference, ``interval`` half its 95% t-interval over
@@ -194,7 +198,8 @@ class Change(Record):
     needed: int | None
 
 
-class Pairs(Record):
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
     """Where the preference pairs of one arm and seed came from, in counts."""
 
     key: str
@@ -211,7 +216,8 @@ class Pairs(Record):
     left_out_reasons: Mapping[str, int]
 
 
-class Training(Record):
+@dataclass(frozen=True, kw_only=True)
+class Training:
     """What a training stage told: on how many ``examples`` (demonstrations or pairs), steps, metrics by name."""
 
     stage: str
@@ -223,7 +229,8 @@ class Training(Record):
     metrics: Mapping[str, float]
 
 
-class Demonstrations(Record):
+@dataclass(frozen=True, kw_only=True)
+class Demonstrations:
     """What a teacher answered to one benchmark's training questions, in counts."""
 
     label: str
@@ -236,7 +243,8 @@ class Demonstrations(Record):
     failed: int
 
 
-class TeacherScore(Record):
+@dataclass(frozen=True, kw_only=True)
+class TeacherScore:
     """A teacher's own accuracy (Table 5), over the ``n`` questions it answered."""
 
     teacher: str
@@ -249,7 +257,8 @@ class TeacherScore(Record):
     key: str
 
 
-class Usage(Record):
+@dataclass(frozen=True, kw_only=True)
+class Usage:
     """Tokens of all teachers' replies, and their cost in US dollars if every price is known."""
 
     prompt_tokens: int = 0
@@ -257,7 +266,8 @@ class Usage(Record):
     cost: float | None = None
 
 
-class Duplicates(Record):
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
     """How many of the ``n`` test questions of a benchmark are training questions too."""
 
     benchmark: str
@@ -265,7 +275,8 @@ class Duplicates(Record):
     in_train: int
 
 
-class Results(Record):
+@dataclass(frozen=True, kw_only=True)
+class Results:
     """All a run found. ``recipe`` is the full one, every setting resolved, as plain data.
 
     ``built_from`` is the digest of what determined it (`sitkit.results.build`), ``digest`` that of everything else
@@ -348,12 +359,12 @@ class Results(Record):
         ends have no other seed.
         """
         lesson = next(lesson for lesson in arm.lessons if lesson.seed == seed)
-        alone = msgspec.structs.replace(arm, lessons=(lesson,))
+        alone = replace(arm, lessons=(lesson,))
         keys = {lesson.pair, lesson.instruct, lesson.refine, *lesson.annotate}
         own = self.cells_of(arm)
         kept = [cell for cell in own if len(cell.seeds) == 1]
         changes = [
-            msgspec.structs.replace(change, before=own.index(before), after=own.index(after))
+            replace(change, before=own.index(before), after=own.index(after))
             for before, after, change in ((*self.ends(change), change) for change in self.changes)
             if before in kept and after in kept
         ]
@@ -367,7 +378,7 @@ class Results(Record):
             "methods": [arm.method],
             "seeds": [seed],
         }
-        return msgspec.structs.replace(
+        return replace(
             self,
             recipe=recipe,
             arms=(alone,),
@@ -414,12 +425,12 @@ def floored(stderr: float, value: float, n: int) -> float:
 
 def sealed(results: Results) -> Results:
     """Return the results with the digest of all that is in them."""
-    return msgspec.structs.replace(results, digest=digest_of(results))
+    return replace(results, digest=digest_of(results))
 
 
 def digest_of(results: Results) -> str:
     """Return the sha256 of the results' JSON without their digest."""
-    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(results, digest=""))).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(replace(results, digest=""))).hexdigest()
 
 
 def encoded(results: Results) -> bytes:
@@ -427,13 +438,15 @@ def encoded(results: Results) -> bytes:
     return msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n"
 
 
+@dataclass(frozen=True)
+class _Head:
+    schema: int = 0
+
+
 def decoded(content: bytes) -> Results:
     """Read the content of results.json. Raises ValueError saying what is wrong, where, or that it is another schema."""
 
-    class Head(msgspec.Struct):
-        schema: int = 0
-
-    found = msgspec.json.decode(content, type=Head).schema
+    found = msgspec.json.decode(content, type=_Head).schema
     if found != SCHEMA:
         raise ValueError(f"another version of sitkit wrote it (schema {found or 'none'}, this one reads {SCHEMA})")
     results = msgspec.json.decode(content, type=Results)

@@ -1,8 +1,8 @@
 """Two phases on the same questions: McNemar's exact test and a paired bootstrap interval, and how many it takes.
 
 Power is that of McNemar's test at 5% two-sided (Connor 1987, Biometrics 43(1):207-211): with psi the share of questions
-on which two phases differ and d the difference of their accuracies, n = (z(0.975) sqrt(psi) + z(power) sqrt(psi - d^2))^2
-/ d^2.
+on which two phases differ and d the difference of their accuracies,
+n = (z(0.975) sqrt(psi) + z(power) sqrt(psi - d^2))^2 / d^2.
 """
 
 from __future__ import annotations
