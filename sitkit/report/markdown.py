@@ -5,62 +5,59 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sitkit.report.judgements import judgement_tables
-from sitkit.report.lines import has_arms
-from sitkit.report.tables import Table, all_tables
-from sitkit.report.warnings import remarks
-from sitkit.results.artifacts import Stored
-from sitkit.results.choose import picking
+from sitkit.report.tables import ReportSection, Table, all_tables
+from sitkit.report.warnings import warnings_of
+from sitkit.results.arms import picking
+from sitkit.results.model import Results
 from sitkit.types import Json
-from sitkit_paper.beside import paper_tables
-from sitkit_paper.verdicts import claim_table, claims
 
 
-def markdown(results: Json, name: str, judgements: Sequence[Json] = (), stored: Stored | None = None) -> str:
-    """Return the report of a run as Markdown, with what judges said of it if there is any."""
-    recipe = results["recipe"]
-    parts = [f"# {name}", "", _sentence(recipe), ""]
-    said = remarks(results, stored)
-    if said:
-        parts += ["## To know first", "", *(f"- {_escape(text)}" for text in said), ""]
-    for table in (*all_tables(results), *_ratings(judgements), *_beside_the_paper(results, judgements)):
+def markdown(
+    results: Results,
+    name: str,
+    ratings: Sequence[Table] = (),
+    sections: Sequence[ReportSection] = (),
+    problems: Sequence[str] = (),
+) -> str:
+    """Return the report of a run as Markdown, with the judges' ``ratings`` and the plugins' ``sections``.
+
+    ``problems`` say which plugin's section is missing, and why."""
+    parts = [f"# {name}", "", _sentence(results.recipe), ""]
+    warnings = [*warnings_of(results), *problems]
+    if warnings:
+        parts += ["## Read this first", "", *(f"- {_escape(text)}" for text in warnings), ""]
+    tables = [*all_tables(results), *ratings]
+    for table in tables:
         parts += _table(table)
+    for section in sections:
+        note = [_escape(section.note), ""] if section.note else []
+        parts += [*note, *(line for table in section.tables for line in _table(table))]
+    versions = ", ".join(f"{package} {version}" for package, version in results.versions.items())
     parts += [
         "## Repeat it",
         "",
-        "`sitkit run --config recipe.yaml` with the file beside this one. Versions: "
-        + ", ".join(f"{package} {version}" for package, version in results["versions"].items())
-        + ".",
+        f"`sitkit run --config recipe.yaml` with the file beside this one. Versions: {versions}.",
         "",
         *_plain_lm_eval(results, name),
     ]
     return "\n".join(parts)
 
 
-def _ratings(judgements: Sequence[Json]) -> list[Table]:
-    return [table for one in judgements for table in judgement_tables(one)]
-
-
-def _beside_the_paper(results: Json, judgements: Sequence[Json]) -> list[Table]:
-    tables = list(paper_tables(results, judgements))
-    return [*tables, claim_table(claims(results, judgements))] if tables else []
-
-
-def _plain_lm_eval(results: Json, name: str) -> list[str]:
+def _plain_lm_eval(results: Results, name: str) -> list[str]:
     """How to get a score of this run from plain lm-eval: the very task, answer length, data and seed."""
-    recipe = results["recipe"]
-    refined = next((arm for arm in results.get("arms", ()) if arm["refine"]), None)
+    recipe = results.recipe
+    refined = next((arm for arm in results.arms if arm.lessons[0].refine), None)
     length = recipe["set"].get("evaluate", {}).get("max_new_tokens")
     # Several students that decide their settings differently leave the answers' length out of the recipe.
-    if not results["tasks"] or refined is None or length is None:
+    if not results.tasks or refined is None or length is None:
         return []
-    benchmark, tasks = next(iter(results["tasks"].items()))
-    metadata = {"seed": refined["seed"]} | ({"data_dir": recipe["data_dir"]} if recipe["data_dir"] else {})
+    benchmark, tasks = next(iter(results.tasks.items()))
+    seed = refined.lessons[0].seed
+    metadata = {"seed": seed} | ({"data_dir": recipe["data_dir"]} if recipe["data_dir"] else {})
     limited = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
     return [
-        f"{'The first' if has_arms(results) else 'The'} refined student's accuracy on {benchmark}, seed"
-        f" {refined['seed']}, from plain lm-eval (add"
-        " `--apply_chat_template` for a model that has one):",
+        f"{'The first' if len(results.arms) > 1 else 'The'} refined student's accuracy on {benchmark}, seed"
+        f" {seed}, from plain lm-eval (add `--apply_chat_template` for a model that has one):",
         "",
         "```",
         f"sitkit export {name} ./student --merge{picking(results, refined)}",
@@ -74,7 +71,7 @@ def _plain_lm_eval(results: Json, name: str) -> list[str]:
 
 def _sentence(recipe: Json) -> str:
     refined = recipe["refine_on"] or recipe["train_on"]
-    each = "each of " if recipe.get("cross") else ""
+    each = "each of " if recipe["cross"] else ""
     return (
         f"Student {_listed(recipe['student'])}, taught by {_listed(recipe['teacher'])} on {each}"
         f"{', '.join(recipe['train_on'])}, refined by `{recipe['strategy']}` on {each}{', '.join(refined)};"

@@ -1,17 +1,16 @@
-"""The report's tables as headings and rows of text, for whoever draws them: Markdown, a terminal."""
+"""The report's tables as headings and rows of text, for whoever draws them: Markdown, a terminal, the page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sitkit.report.lines import Line, has_arms, lines
-from sitkit.report.summary import CellSummary, gains, summarise
 from sitkit.results.artifacts import place
-from sitkit.types import PHASES, PROMPTINGS, Json
+from sitkit.results.model import Cell, Results
+from sitkit.types import PHASES, PROMPTINGS
 
 _PATHS = (
-    "Files are named from the workspace on. A teacher answers anew for each seed and share that takes other questions."
+    "Files are named from the workspace on. Teachers are asked again when the seed or the share changes the questions."
 )
 
 
@@ -25,135 +24,26 @@ class Table:
     note: str = ""
 
 
-def accuracy_table(results: Json) -> Table:
-    """Accuracy per phase and prompting on each benchmark, in percent."""
-    cells = {(cell.phase, cell.prompting, cell.benchmark): cell for cell in summarise(results["scores"])}
-    first = {name: cell for (_, _, name), cell in cells.items()}
-    rows = []
-    for phase in PHASES:
-        for prompting in PROMPTINGS:
-            values = [cells.get((phase, prompting, name)) for name in first]
-            rows.append((phase, prompting, *(_accuracy(cell) for cell in values)))
-    several = any(cell.seeds > 1 for cell in first.values())
-    note = "Accuracy in percent ± standard error over questions"
-    if several:
-        seeds = max(cell.seeds for cell in first.values())
-        note += f", mean of {seeds} seeds (standard deviation over seeds in brackets)"
-    headings = tuple(f"{name} ({cell.transfer}, n={cell.n})" for name, cell in first.items())
-    return Table("Accuracy", ("phase", "prompting", *headings), tuple(rows), note + ".")
+@dataclass(frozen=True)
+class ReportSection:
+    """What a plugin adds to a report: tables under a title. ``anchor`` names the section within a page."""
+
+    anchor: str
+    title: str
+    tables: tuple[Table, ...]
+    note: str = ""
 
 
-def arms_table(results: Json) -> Table:
-    """Accuracy of every arm of a run, a row each: the paper's Tables 1, 10 and 11, or its Figure 4, in percent."""
-    found = [line for line in lines(results) if line.prompting == "cot" or line.phase == "baseline"]
-    benchmarks = list(dict.fromkeys(name for line in found for name in line.cells))
-    taught = [line for line in found if line.phase != "baseline"] or found
-    varying = [name for name in ("student", "teacher", "fraction") if len({_said(line, name) for line in taught}) > 1]
-    rows = []
-    for line in found:
-        cells = (_accuracy(line.cells.get(name)) + _mark(line.cells.get(name), line) for name in benchmarks)
-        rows.append((*(_said(line, name) for name in varying), line.what(), line.prompting, *cells))
-    seeds = max((cell.seeds for line in found for cell in line.cells.values()), default=1)
-    note = "Accuracy in percent ± standard error over questions"
-    if seeds > 1:
-        note += f", mean of {seeds} seeds (standard deviation over seeds in brackets)"
-    headings = (*varying, "phase", "prompting", *benchmarks)
-    return Table("Accuracy", headings, tuple(rows), f"{note}; * a task trained or refined on.")
+def score_tables(results: Results) -> Sequence[Table]:
+    """Return the tables a reader looks for first: one for all arms, or accuracy and gain where there is but one."""
+    return (arms_table(results),) if len(results.arms) > 1 else (accuracy_table(results), gain_table(results))
 
 
-def _said(line: Line, name: str) -> str:
-    # A baseline had no demonstrations, so none were a share of them.
-    value = "" if line.phase == "baseline" and name == "fraction" else getattr(line, name)
-    return f"{value:g}" if isinstance(value, float) else str(value or "-")
-
-
-def _mark(cell: CellSummary | None, line: Line) -> str:
-    return " *" if cell is not None and line.phase != "baseline" and cell.transfer == "trained" else ""
-
-
-def gain_table(results: Json) -> Table:
-    """What refining gained over instructing under the trigger, and what the gain is made of, in points."""
-    rows = []
-    for gain in gains(results["scores"]):
-        interval = "" if gain.interval is None else f" ± {100 * gain.interval:.1f}"
-        rows.append(
-            (gain.benchmark, gain.transfer, f"{100 * gain.value:+.1f}{interval}",
-             f"{100 * gain.style:+.1f}", f"{100 * gain.skill:+.1f}")
-        )  # fmt: skip
-    note = (
-        "Percentage points with the trigger (± 95% t-interval over seeds, where there are several). Style: more answers"
-        " are worked out in steps. Skill: answers of the same kind are right more often. Where one of the phases has no"
-        " answer of a kind, the change cannot be told apart and counts as style."
-    )
-    return Table(
-        "Refined minus instructed", ("benchmark", "transfer", "gain", "of it style", "of it skill"), tuple(rows), note
-    )
-
-
-def worked_table(results: Json) -> Table:
-    """The share of worked answers under the trigger and the accuracy among them, per phase, in percent."""
-    rows = [
-        (
-            cell.phase,
-            cell.benchmark,
-            f"{100 * cell.worked:.1f}",
-            _percent(cell.worked_accuracy),
-            _percent(cell.other_accuracy),
-            f"{100 * cell.extraction_failures:.1f}",
-        )
-        for cell in summarise(results["scores"])
-        if cell.prompting == "cot"
-    ]
-    headings = ("phase", "benchmark", "worked", "right among worked", "right among others", "no answer read")
-    note = "Percent of the answers with the trigger; worked: more than one sentence or line (a rough measure)."
-    return Table("Worked answers", headings, tuple(rows), note)
-
-
-def pair_table(results: Json) -> Table:
-    """Where the pairs came from, in counts (summed over seeds)."""
-    pairs = results["pairs"]
-    if not pairs.get("by_arm"):
-        return Table("Preference pairs", ("what", "count"), (("pairs", "0"),))
-    reasons = "; ".join(f"{reason}: {count}" for reason, count in pairs["left_out_reasons"].items())
-    rows = (
-        ("pairs", str(pairs["total"])),
-        ("chosen: the student's own answer", str(pairs["chosen_from_student"])),
-        ("chosen: the teacher's", str(pairs["chosen_from_teacher"])),
-        *((("chosen: the target", str(pairs["chosen_from_target"])),) if pairs["chosen_from_target"] else ()),
-        ("rejected although right", str(pairs["rejected_correct"])),
-        ("questions left out", f"{pairs['left_out']}" + (f" ({reasons})" if reasons else "")),
-    )
-    return Table("Preference pairs", ("what", "count"), rows)
-
-
-def demonstration_table(results: Json) -> Table:
-    """How many demonstrations the teacher gave and how many reach the target."""
-    rows = tuple(
-        (str(one["label"]), str(one["asked"]), str(one["answered"]), str(one["right"]), _file(one))
-        for one in results["demonstrations"]
-    )
-    return Table("Demonstrations", ("benchmark and teacher", "asked", "answered", "right", "file"), rows, _PATHS)
-
-
-def stage_table(results: Json) -> Table:
-    """How long each stage took and what came from the store."""
-    rows = tuple(
-        (f"{one['stage']} {one['label']}".strip(), f"{one['seconds']:.1f}", "reused" if one["reused"] else "run")
-        for one in results["stages"]
-    )
-    made = [one for one in results["stages"] if not one["reused"]]
-    note = (
-        f"{len(made)} of {len(rows)} stages were run, {sum(one['seconds'] for one in made):.1f} s;"
-        f" {len(rows) - len(made)} were reused from the store (their seconds are what they once took)."
-    )
-    return Table("Stages", ("stage", "seconds", ""), rows, note)
-
-
-def all_tables(results: Json) -> Sequence[Table]:
+def all_tables(results: Results) -> Sequence[Table]:
     """Return every table of the report, in order."""
     return (
         *score_tables(results),
-        *(() if has_arms(results) else (worked_table(results),)),
+        *(() if len(results.arms) > 1 else (worked_table(results),)),
         demonstration_table(results),
         *teacher_tables(results),
         pair_table(results),
@@ -161,39 +51,188 @@ def all_tables(results: Json) -> Sequence[Table]:
     )
 
 
-def score_tables(results: Json) -> Sequence[Table]:
-    """Return the tables a reader looks for first: one for all arms, or accuracy and gain where there is but one."""
-    return (arms_table(results),) if has_arms(results) else (accuracy_table(results), gain_table(results))
+def accuracy_table(results: Results) -> Table:
+    """Accuracy per phase and prompting on each benchmark, in percent."""
+    cells = {(cell.phase, cell.prompting, cell.benchmark): cell for cell in results.cells}
+    last = {cell.benchmark: cell for cell in results.cells}
+    rows = tuple(
+        (phase, prompting, *(accuracy(cells.get((phase, prompting, name))) for name in results.benchmarks))
+        for phase in PHASES
+        for prompting in PROMPTINGS
+    )
+    headings = tuple(f"{name} ({last[name].transfer}, n={last[name].n})" for name in results.benchmarks)
+    return Table("Accuracy", ("phase", "prompting", *headings), rows, f"{_errors(results.cells)}.")
 
 
-def teacher_tables(results: Json) -> Sequence[Table]:
+def arms_table(results: Results) -> Table:
+    """Accuracy of every arm of a run, a row each: the paper's Tables 1, 10 and 11, or its Figure 4, in percent."""
+    lines: dict[tuple[object, ...], dict[str, Cell]] = {}
+    for cell in results.cells:
+        if cell.prompting == "cot" or cell.phase == "baseline":
+            lines.setdefault(_line(cell), {})[cell.benchmark] = cell
+    ordered = sorted(lines.values(), key=lambda line: _order(next(iter(line.values()))))
+    firsts = [next(iter(line.values())) for line in ordered]
+    taught = [cell for cell in firsts if cell.phase != "baseline"] or firsts
+    varying = [name for name in ("student", "teacher", "fraction") if len({_said(cell, name) for cell in taught}) > 1]
+    rows = []
+    for line, first in zip(ordered, firsts, strict=True):
+        values = (accuracy(line.get(name)) + _mark(line.get(name)) for name in results.benchmarks)
+        rows.append((*(_said(first, name) for name in varying), _done(first), first.prompting, *values))
+    headings = (*varying, "phase", "prompting", *results.benchmarks)
+    note = f"{_errors(results.cells)}; * a task trained or refined on."
+    return Table("Accuracy", headings, tuple(rows), note)
+
+
+def _line(cell: Cell) -> tuple[object, ...]:
+    return (
+        cell.student, cell.teacher, cell.fraction, cell.train_on, cell.refine_on, cell.method, cell.phase,
+        cell.prompting,
+    )  # fmt: skip
+
+
+def _order(cell: Cell) -> tuple[bool, int]:
+    return PHASES.index(cell.phase) > 0, PROMPTINGS.index(cell.prompting)
+
+
+def _done(cell: Cell) -> str:
+    """What was done to the student: baseline, instruct A, instruct A refine A, instruct A refine B (cross)."""
+    if cell.phase == "baseline":
+        return "baseline"
+    taught = f"instruct {'+'.join(cell.train_on)}" if cell.train_on else ""
+    if cell.phase == "instruct":
+        return taught
+    crossed = " (cross)" if cell.train_on and set(cell.train_on) != set(cell.refine_on) else ""
+    return " ".join(word for word in (taught, f"refine {'+'.join(cell.refine_on)}{crossed}") if word)
+
+
+def _said(cell: Cell, name: str) -> str:
+    # A baseline had no demonstrations, so none were a share of them.
+    value = "" if cell.phase == "baseline" and name == "fraction" else getattr(cell, name)
+    return f"{value:g}" if isinstance(value, float) else str(value or "-")
+
+
+def _mark(cell: Cell | None) -> str:
+    return " *" if cell is not None and cell.phase != "baseline" and cell.transfer == "trained" else ""
+
+
+def _errors(cells: Sequence[Cell]) -> str:
+    """What the errors of accuracies are over, by name."""
+    note = "Accuracy in percent ± standard error over questions"
+    seeds = max((len(cell.seeds) for cell in cells), default=1)
+    return note + (f", mean of {seeds} seeds (standard deviation over seeds in brackets)" if seeds > 1 else "")
+
+
+def gain_table(results: Results) -> Table:
+    """What refining gained over instructing with CoT, and what the gain is made of, in points."""
+    rows = []
+    for before, after, change in results.changes_to("refine", "cot"):
+        if before.phase == "instruct":
+            interval = "" if change.interval is None else f" ± {100 * change.interval:.1f}"
+            rows.append(
+                (after.benchmark, after.transfer, f"{100 * change.value:+.1f}{interval}",
+                 f"{100 * change.style:+.1f}", f"{100 * change.skill:+.1f}")
+            )  # fmt: skip
+    note = (
+        "Percentage points with CoT (± 95% t-interval over seeds, where there are several). Style: more answers are"
+        " worked out in steps. Skill: answers of the same kind are right more often. Where one of the phases has no"
+        " answer of a kind, the change cannot be told apart and counts as style."
+    )
+    return Table(
+        "Refined minus instructed", ("benchmark", "transfer", "gain", "from style", "from skill"), tuple(rows), note
+    )
+
+
+def worked_table(results: Results) -> Table:
+    """The share of worked answers with CoT and the accuracy among them, per phase, in percent."""
+    rows = [
+        (
+            cell.phase,
+            cell.benchmark,
+            f"{100 * cell.worked:.1f}",
+            _percent(cell.worked_accuracy),
+            _percent(cell.other_accuracy),
+            f"{100 * cell.unread:.1f}",
+        )
+        for phase in PHASES
+        for cell in results.cells
+        if (cell.phase, cell.prompting) == (phase, "cot")
+    ]
+    headings = ("phase", "benchmark", "worked", "right among worked", "right among others", "no answer read")
+    note = "Percent of the answers with CoT; worked: more than one sentence or line (a rough measure)."
+    return Table("Worked answers", headings, tuple(rows), note)
+
+
+def pair_table(results: Results) -> Table:
+    """Where the pairs came from, in counts (summed over arms and seeds)."""
+    if not results.pairs:
+        return Table("Preference pairs", ("what", "count"), (("pairs", "0"),))
+    reasons: dict[str, int] = {}
+    for pairs in results.pairs:
+        for reason, count in pairs.left_out_reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    listed = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+    chosen = {
+        origin: sum(pairs.chosen_from[origin] for pairs in results.pairs) for origin in results.pairs[0].chosen_from
+    }
+    rows = (
+        ("pairs", str(sum(pairs.total for pairs in results.pairs))),
+        ("chosen: the student's own answer", str(chosen["student"])),
+        ("chosen: the teacher's", str(chosen["teacher"])),
+        *((("chosen: the target", str(chosen["target"])),) if chosen["target"] else ()),
+        ("rejected although right", str(sum(pairs.rejected_correct for pairs in results.pairs))),
+        (
+            "questions left out",
+            f"{sum(pairs.left_out for pairs in results.pairs)}" + (f" ({listed})" if listed else ""),
+        ),
+    )
+    return Table("Preference pairs", ("what", "count"), rows)
+
+
+def demonstration_table(results: Results) -> Table:
+    """How many demonstrations the teacher gave and how many reach the target."""
+    rows = tuple(
+        (given.label, str(given.asked), str(given.answered), str(given.right), place("annotate", given.key))
+        for given in results.demonstrations
+    )
+    return Table("Demonstrations", ("benchmark and teacher", "asked", "answered", "right", "file"), rows, _PATHS)
+
+
+def teacher_tables(results: Results) -> Sequence[Table]:
     """Return the teachers' own accuracy (the paper's Table 5), and what their answers took where that is known."""
     rows = tuple(
         (
-            str(one["teacher"]), str(one["benchmark"]), str(one["split"]), str(one["prompting"]),
-            f"{100 * one['value']:.1f} ± {100 * one['stderr']:.1f}", str(one["n"]), _file(one),
+            score.teacher, score.benchmark, score.split, score.prompting,
+            f"{100 * score.value:.1f} ± {100 * score.stderr:.1f}", str(score.n), place("annotate", score.key),
         )
-        for one in results.get("teacher_accuracy", ())
+        for score in results.teacher_scores
     )  # fmt: skip
-    usage = results.get("usage", {})
+    usage = results.usage
     note = "Over the questions it answered, in percent ± standard error."
-    if usage.get("prompt_tokens") or usage.get("completion_tokens"):
-        note += f" {usage['prompt_tokens']:,} tokens in, {usage['completion_tokens']:,} out"
-        note += "." if usage["cost"] is None else f", ${usage['cost']:,.2f}."
+    if usage.prompt_tokens or usage.completion_tokens:
+        note += f" {usage.prompt_tokens:,} tokens in, {usage.completion_tokens:,} out"
+        note += "." if usage.cost is None else f", ${usage.cost:,.2f}."
     table = Table(
         "The teacher's own accuracy", ("teacher", "benchmark", "split", "prompting", "right", "n", "file"), rows, note
     )
     return (table,) if rows else ()
 
 
-def _file(row: Json) -> str:
-    return place("annotate", str(row["key"])) if row.get("key") else "-"
+def stage_table(results: Results) -> Table:
+    """How long each stage took and what came from the store."""
+    rows = tuple((stage.title, f"{stage.seconds:.1f}", "reused" if stage.reused else "run") for stage in results.stages)
+    made = [stage for stage in results.stages if not stage.reused]
+    note = (
+        f"{len(made)} of {len(rows)} stages were run, {sum(stage.seconds for stage in made):.1f} s;"
+        f" {len(rows) - len(made)} were reused from the store (their seconds are what they once took)."
+    )
+    return Table("Stages", ("stage", "seconds", ""), rows, note)
 
 
-def _accuracy(cell: CellSummary | None) -> str:
+def accuracy(cell: Cell | None) -> str:
+    """Return percent ± standard error over questions, and in brackets the standard deviation over seeds if any."""
     if cell is None:
         return ""
-    text = f"{100 * cell.value:.1f} ± {100 * cell.stderr:.1f}"
+    text = f"{100 * cell.value:.1f} ± {100 * cell.over_questions:.1f}"
     return text if cell.deviation is None else f"{text} ({100 * cell.deviation:.1f})"
 
 

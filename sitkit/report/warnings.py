@@ -1,4 +1,4 @@
-"""What a reader must be told before believing a table: computed from the scores, said in plain sentences.
+"""What a reader must be told before believing a table: computed from the results, said in plain sentences.
 
 Every kind of trouble is one sentence, however many cells it is found in: the worst are named, the others counted.
 docs/beside-the-paper.md states each threshold.
@@ -10,11 +10,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from sitkit.report.cells import ScoredCell, before, collect
-from sitkit.report.power import POWER, detectable, independent_discordance, needed
-from sitkit.results.artifacts import Stored
-from sitkit.results.significance import compare
-from sitkit.types import PHASES, Json, Phase
+from sitkit.results.model import Cell, Change, Duplicates, Pairs, Results, Training
+from sitkit.types import PHASES
 
 _NEAR_ZERO = 0.1
 _MANY_UNREAD = 0.05
@@ -29,47 +26,35 @@ _WORST = 3
 _ALIKE = 2
 _NOTICES = 10
 
-Named = Callable[[ScoredCell], str]
-Step = tuple[ScoredCell, ScoredCell]
+Named = Callable[[Cell], str]
+Step = tuple[Cell, Cell, Change]
 
 
-def remarks(results: Json, stored: Stored | None = None) -> list[str]:
-    """Return the sentences the run's results hold, or, of an older run, those `find_remarks` finds now."""
-    if "remarks" in results:
-        return list(results["remarks"])
-    return find_remarks(results, stored)
-
-
-def find_remarks(results: Json, stored: Stored | None = None) -> list[str]:
-    """Return the sentences, the gravest first; what the stages themselves reported comes last.
-
-    With ``stored``, a gain that the paired test shows is none that has too few questions.
-    """
-    cells = collect(results["scores"])
-    steps, named = before(cells), _naming(cells)
+def warnings_of(results: Results) -> list[str]:
+    """Return the sentences, the gravest first; what the stages themselves reported comes last."""
+    named = _naming(results.cells)
     return [
-        *_near_zero(cells),
-        *_duplicates(results.get("duplicates") or ()),
-        *_unread(cells, named),
-        *_falls(steps, "instruct", "instruction-tuning lowered accuracy", named, _paper_falls),
-        *_falls(steps, "refine", "refining lowered accuracy", named),
-        *_likelihood(results["training"]),
-        *_rejected(results["pairs"]),
-        *_lengths(results["pairs"], results["scores"]),
-        *_too_few(steps, named, stored),
-        *_notices(results.get("notices", ())),
+        *_near_zero(results.cells),
+        *_duplicates(results.duplicates),
+        *_unread(results.cells, named),
+        *_falls(list(results.changes_to("instruct")), "instruction-tuning lowered accuracy", named),
+        *_falls(list(results.changes_to("refine")), "refining lowered accuracy", named),
+        *_likelihood(results.training),
+        *_rejected(results.pairs),
+        *_lengths(results),
+        *_too_few(list(results.changes_to("refine", "cot")), named),
+        *_notices(results.notices),
     ]
 
 
-def _naming(cells: Sequence[ScoredCell]) -> Named:
+def _naming(cells: Sequence[Cell]) -> Named:
     """How cells are told apart: by benchmark and prompting, and by what else there are several of."""
-    students = {cell.student for cell in cells}
-    teachers = {cell.teacher for cell in cells if cell.phase != "baseline"}
-    fractions = {cell.fraction for cell in cells if cell.phase != "baseline"}
-    trained = {cell.train_on for cell in cells if cell.phase != "baseline"}
+    taught = [cell for cell in cells if cell.phase != "baseline"]
+    students, teachers = {cell.student for cell in cells}, {cell.teacher for cell in taught}
+    fractions, trained = {cell.fraction for cell in taught}, {cell.train_on for cell in taught}
     refined = {(cell.train_on, cell.refine_on) for cell in cells if cell.phase == "refine"}
 
-    def named(cell: ScoredCell) -> str:
+    def named(cell: Cell) -> str:
         words = [f"{cell.benchmark}/{cell.prompting}"]
         if cell.train_on and len(trained) > 1:
             words.append(f"trained on {'+'.join(cell.train_on)}")
@@ -84,7 +69,7 @@ def _naming(cells: Sequence[ScoredCell]) -> Named:
     return named
 
 
-def _near_zero(cells: Sequence[ScoredCell]) -> list[str]:
+def _near_zero(cells: Sequence[Cell]) -> list[str]:
     last = [cell for cell in cells if cell.phase == "refine"]
     if last and all(cell.value < _NEAR_ZERO for cell in last):
         best = max(cell.value for cell in last)
@@ -97,18 +82,19 @@ def _near_zero(cells: Sequence[ScoredCell]) -> list[str]:
         if cell.prompting == "cot":
             best_on[cell.benchmark] = max(cell.value, best_on.get(cell.benchmark, 0.0))
     names = sorted(name for name, best in best_on.items() if best < _NEAR_ZERO)
-    return [f"accuracy with the trigger is near zero after refining on: {', '.join(names)}"] if names else []
+    return [f"accuracy with CoT is near zero after refining on: {', '.join(names)}"] if names else []
 
 
-def _duplicates(counts: Iterable[Json]) -> list[str]:
-    found = [f"{one['benchmark']} {one['in_train']} of {one['n']}" for one in counts if one["in_train"]]
+def _duplicates(counts: Iterable[Duplicates]) -> list[str]:
+    found = [f"{count.benchmark} {count.in_train} of {count.n}" for count in counts if count.in_train]
+    if not found:
+        return []
     return [
-        f"test questions that are training questions too: {', '.join(found)}; --drop-duplicates leaves them out of"
-        " training"
-    ] if found else []  # fmt: skip
+        f"test questions also in the training set: {', '.join(found)}; --drop-duplicates leaves them out of training"
+    ]
 
 
-def _unread(cells: Sequence[ScoredCell], named: Named) -> list[str]:
+def _unread(cells: Sequence[Cell], named: Named) -> list[str]:
     found = sorted((cell for cell in cells if cell.unread > _MANY_UNREAD), key=lambda cell: -cell.unread)
     if not found:
         return []
@@ -122,34 +108,33 @@ def _unread(cells: Sequence[ScoredCell], named: Named) -> list[str]:
     return [f"more than {_MANY_UNREAD:.0%} of the answers could not be read and count as wrong: {where}"]
 
 
-def _falls(
-    steps: Sequence[Step], phase: Phase, what: str, named: Named, further: Callable[[], str] | None = None
-) -> list[str]:
-    among = [(earlier, later) for earlier, later in steps if later.phase == phase]
+def _falls(steps: Sequence[Step], what: str, named: Named) -> list[str]:
     falls = sorted(
-        (later.value - earlier.value, named(later))
-        for earlier, later in among
-        if earlier.value - later.value > _CERTAIN * math.hypot(earlier.error, later.error)
+        (change.value, named(after))
+        for before, after, change in steps
+        if change.value < 0 and _told(before, after, change)
     )
     if not falls:
         return []
-    listed = [f"{name} ({100 * change:+.1f})" for change, name in falls]
+    listed = [f"{name} ({100 * value:+.1f})" for value, name in falls]
     if len(falls) <= _NAMED:
-        text = f"{what} on: {', '.join(listed)}"
-    else:
-        text = f"{what} in {len(falls)} of {len(among)} cells, most on: {', '.join(listed[:_WORST])}"
-    return [text + (further() if further is not None else "")]
+        return [f"{what} on: {', '.join(listed)}"]
+    return [f"{what} in {len(falls)} of {len(steps)} cells, most on: {', '.join(listed[:_WORST])}"]
 
 
-def _paper_falls() -> str:
-    from sitkit_paper.evidence import paper_falls
+def _told(before: Cell, after: Cell, change: Change) -> bool:
+    """Whether the paired test tells a change from none; without paired answers, whether it is beyond both errors."""
+    if change.paired is not None:
+        return change.paired.certain
+    return abs(change.value) > _CERTAIN * math.hypot(before.error, after.error)
 
-    below, total = paper_falls()
-    return f"; so it did in the paper's Tables 1, 10 and 11, in {below} of {total} cells (below Baseline CoT)"
 
-
-def _likelihood(training: Iterable[Json]) -> list[str]:
-    shifts = [shift for one in training if one["stage"] == "refine" for shift in _shift(one)]
+def _likelihood(training: Iterable[Training]) -> list[str]:
+    shifts = [
+        one.metrics["chosen_logp_shift"]
+        for one in training
+        if one.stage == "refine" and "chosen_logp_shift" in one.metrics
+    ]
     fallen = [shift for shift in shifts if shift < _LOGP_FALL]
     if not fallen:
         return []
@@ -160,79 +145,61 @@ def _likelihood(training: Iterable[Json]) -> list[str]:
     ]
 
 
-def _shift(training: Json) -> list[float]:
-    """The mean change of the chosen side's log-probability in nats: as the student measured it, else by its log."""
-    measured = training.get("metrics", {}).get("chosen_logp_shift")
-    if measured is not None:
-        return [float(measured)]
-    logged = [float(row["logps/chosen"]) for row in training.get("log", ()) if "logps/chosen" in row]
-    return [logged[-1] - logged[0]] if len(logged) > 1 else []
-
-
-def _rejected(pairs: Json) -> list[str]:
-    total, right = pairs.get("total", 0), pairs.get("rejected_correct", 0)
+def _rejected(pairs: Sequence[Pairs]) -> list[str]:
+    total, right = sum(one.total for one in pairs), sum(one.rejected_correct for one in pairs)
     if not total or right / total <= _MANY_REJECTED_RIGHT:
         return []
     return [f"in {right / total:.0%} of the pairs the rejected answer was right too ({right} of {total})"]
 
 
-def _lengths(pairs: Json, rows: Sequence[Json]) -> list[str]:
-    chosen, rejected = pairs.get("chosen_characters", 0), pairs.get("rejected_characters", 0)
-    if not pairs.get("total") or chosen <= _MUCH_LONGER * max(rejected, pairs["total"]):
+def _lengths(results: Results) -> list[str]:
+    total = sum(pairs.total for pairs in results.pairs)
+    chosen = sum(pairs.chosen_characters for pairs in results.pairs)
+    rejected = sum(pairs.rejected_characters for pairs in results.pairs)
+    if not total or chosen <= _MUCH_LONGER * max(rejected, total):
         return []
     grown = ""
-    lengths = [_mean_length(rows, phase) for phase in ("instruct", "refine")]
-    if lengths[0] is not None and lengths[1] is not None:
-        if lengths[1] <= _GREW * lengths[0]:
+    before, after = (_mean_length(results.cells, phase) for phase in ("instruct", "refine"))
+    if before is not None and after is not None:
+        if after <= _GREW * before:
             return []
-        grown = f", and with the trigger they grew from {lengths[0]:.0f} to {lengths[1]:.0f} characters"
+        grown = f", and with CoT they grew from {before:.0f} to {after:.0f} characters"
     return [
         f"chosen answers are {chosen / max(rejected, 1):.0f} times as long as rejected ones"
-        f" ({chosen / pairs['total']:.0f} and {rejected / pairs['total']:.0f} characters on average): DPO may learn"
-        f" length in place of quality (Park et al. 2024, arXiv 2403.19159); see whether answers only grew{grown}"
+        f" ({chosen / total:.0f} and {rejected / total:.0f} characters on average): DPO may learn length in place of"
+        f" quality (Park et al. 2024, arXiv 2403.19159); see whether answers only grew{grown}"
     ]
 
 
-def _mean_length(rows: Sequence[Json], phase: Phase) -> float | None:
-    told = [row for row in rows if row["phase"] == phase and row["prompting"] == "cot" and "characters" in row]
-    asked = sum(int(row["n"]) for row in told)
-    return sum(int(row["characters"]) for row in told) / asked if asked else None
+def _mean_length(cells: Sequence[Cell], phase: str) -> float | None:
+    scores = [score for cell in cells if (cell.phase, cell.prompting) == (phase, "cot") for score in cell.seeds]
+    asked = sum(score.n for score in scores)
+    return sum(score.characters for score in scores) / asked if asked else None
 
 
-def _too_few(steps: Sequence[Step], named: Named, stored: Stored | None) -> list[str]:
-    among = [(earlier, later) for earlier, later in steps if (earlier.phase, later.prompting) == ("instruct", "cot")]
+def _too_few(steps: Sequence[Step], named: Named) -> list[str]:
+    among = [step for step in steps if step[0].phase == "instruct"]
     unsure = [
-        (earlier, later)
-        for earlier, later in among
-        if _CLAIMED <= later.value - earlier.value < _CERTAIN * math.hypot(earlier.error, later.error)
-        and not (stored is not None and _shown(earlier, later, stored))
+        (before, after, change)
+        for before, after, change in among
+        if _CLAIMED <= change.value < _CERTAIN * math.hypot(before.error, after.error)
+        and not (change.paired is not None and change.paired.certain)
     ]
     if not unsure:
         return []
-    gains = [(later.value - earlier.value, later, _discordance(earlier, later)) for earlier, later in unsure]
-    asked = _range([later.n for _, later, _ in gains], "{:.0f}")
-    shown = _range([100 * detectable(later.n, discordance) for _, later, discordance in gains], "{:.1f}")
-    gain, largest, discordance = max(gains, key=lambda one: one[0])
+    asked = _range([after.n for _, after, _ in unsure], "{:.0f}")
+    shown = _range([100 * change.detectable for _, _, change in unsure], "{:.0f}")
+    _, largest, change = max(unsure, key=lambda step: step[2].value)
+    takes = (
+        ""
+        if change.needed is None
+        else f"; {named(largest)} {100 * change.value:+.1f} would take about "
+        + (f"{_two_digits(change.needed)} questions")
+    )
     return [
-        f"too few questions to tell the gain from instruct to refine with the trigger from none in {len(unsure)} of"
-        f" {len(among)} cells: {asked} questions show only gains above {shown} points ({POWER:.0%} power); the largest"
-        f" of these, {named(largest)} {100 * gain:+.1f}, takes about {_two_digits(needed(gain, discordance))} questions"
+        f"{asked} questions are too few: only gains above {shown} points would show ({len(unsure)} of {len(among)}"
+        f" cells{takes})"
     ]
-
-
-def _shown(earlier: ScoredCell, later: ScoredCell, stored: Stored) -> bool:
-    """Whether the paired test tells the later cell from the earlier one: it is sharper than their two errors."""
-    seeds = [
-        (stored.correct(key).get(earlier.prompting, {}), stored.correct(later.keys[seed]).get(later.prompting, {}))
-        for seed, key in earlier.keys.items()
-        if seed in later.keys
-    ]
-    found = compare(seeds)
-    return found is not None and found.certain
-
-
-def _discordance(earlier: ScoredCell, later: ScoredCell) -> float:
-    return independent_discordance(earlier.value, later.value)
 
 
 def _range(values: Sequence[float], form: str) -> str:
@@ -252,10 +219,7 @@ def _notices(notices: Iterable[str]) -> list[str]:
         alike.setdefault(re.sub(r"\d+", "#", text), []).append(text)
     found = []
     for texts in alike.values():
-        if len(texts) > _ALIKE:
-            found.append(f"{texts[0]} (and {len(texts) - 1} more like it)")
-        else:
-            found += texts
+        found += [f"{texts[0]} (and {len(texts) - 1} more like it)"] if len(texts) > _ALIKE else texts
     if len(found) > _NOTICES:
         found = [*found[:_NOTICES], f"{len(found) - _NOTICES} more notices stand in results.json"]
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 
 from sitkit.errors import RunNotFoundError
@@ -11,38 +10,41 @@ from sitkit.execution.walk import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import recipe_yaml
 from sitkit.registry import Registry
-from sitkit.report.judgements import load_judgements
+from sitkit.report.judgements import judgement_tables, load_judgements
 from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
-from sitkit.report.results import RECIPE, REPORT, RESULTS, load_results, make_results
-from sitkit.report.warnings import find_remarks
-from sitkit.results.artifacts import Stored
+from sitkit.report.sections import report_sections
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.build import build_results
+from sitkit.results.files import RECIPE, read_results, workspace_of, write_results
+from sitkit.results.model import Results
 from sitkit.store import disk_errors, write_atomically
-from sitkit.types import Json
+
+REPORT = "report.md"
 
 
-def write_run(folder: Path, plan: Plan, outcome: Outcome, workspace: Path, registry: Registry) -> dict[str, Json]:
-    """Write the files and return the results. Raises `StoreError` if the folder cannot be written."""
-    recipe = plan.full_recipe()
+def write_run(folder: Path, plan: Plan, outcome: Outcome, registry: Registry) -> Results:
+    """Write the files of a run that is done and return its results.
+
+    Raises `StoreError` if the folder cannot be written.
+    """
     before = None
     with contextlib.suppress(RunNotFoundError):
-        before = load_results(folder)
-    results = make_results(plan, outcome, before)
-    if before is not None and "remarks" in before and _same(before, results):
-        # Nothing has changed, and the tests behind the remarks take longer than all else a finished run does.
-        results["remarks"] = before["remarks"]
-    else:
-        results["remarks"] = find_remarks(results, Stored(workspace))
+        before = read_results(folder)
+    results = build_results(plan, outcome, StoredRows(workspace_of(folder)), before)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / RECIPE, recipe_yaml(recipe))
-        write_atomically(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        text = markdown(results, folder.name, load_judgements(folder), Stored(workspace))
-        write_atomically(folder / REPORT, text)
-        write_page(folder, results, workspace, registry)
+        write_atomically(folder / RECIPE, recipe_yaml(plan.full_recipe()))
+        write_results(folder, results)
+    write_report(folder, results, registry)
     return results
 
 
-def _same(before: Json, results: Json) -> bool:
-    names = ("scores", "pairs", "training", "duplicates", "notices", "versions")
-    return all(before.get(name) == json.loads(json.dumps(results[name])) for name in names)
+def write_report(folder: Path, results: Results, registry: Registry) -> Path:
+    """Write report.md and report.html of a run from its results and what judges said of it; return the page's path."""
+    judgements = load_judgements(folder)
+    sections, problems = report_sections(results, judgements, registry)
+    ratings = [table for judgement in judgements for table in judgement_tables(judgement)]
+    with disk_errors(folder):
+        write_atomically(folder / REPORT, markdown(results, folder.name, ratings, sections, problems))
+        return write_page(folder, results, registry, judgements, sections, problems)

@@ -8,8 +8,9 @@ from pathlib import Path
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import SitkitError
 from sitkit.registry import Registry, load_plugins
-from sitkit.results.artifacts import Stored
-from sitkit.types import Benchmark, Json, Question
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.model import Results
+from sitkit.types import Benchmark, Question
 
 _TELLING = ("benchmark", "split", "questions")
 """What tells whether the questions are the same; a plugin's version, which is a key's part too, does not."""
@@ -20,8 +21,8 @@ class TestQuestions:
 
     __test__ = False  # pytest would take it for a test by its name
 
-    def __init__(self, results: Json, stored: Stored, registry: Registry | None = None) -> None:
-        data_dir = results["recipe"].get("data_dir")
+    def __init__(self, results: Results, stored: StoredRows, registry: Registry | None = None) -> None:
+        data_dir = results.recipe["data_dir"]
         self._data_dir = None if data_dir is None else Path(data_dir)
         self._stored = stored
         self._registry = registry
