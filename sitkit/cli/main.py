@@ -6,6 +6,7 @@ import io
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -15,73 +16,62 @@ from sitkit.errors import SitkitError, UnknownNameError
 from sitkit.registry import Registry, load_plugins
 
 USAGE, INTERNAL, INTERRUPTED = 2, 1, 130
+_STOPPED = "stopped; what was finished is kept, and the same command goes on from there"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``sitkit`` and exit: 0 done, 2 bad input (one line says what), 130 stopped by Ctrl-C, 1 an error of ours."""
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
-
-
-def run(arguments: list[str]) -> int:
-    """Run the command line and return its exit code; nothing is raised."""
-    context: click.Context | None = None
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character must not cost a finished run.
             stream.reconfigure(errors="replace")
+    Program(load_plugins()).main(None if arguments is None else list(arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; nothing is raised."""
     try:
-        group = Commands(load_plugins())
-        with group.make_context("sitkit", arguments) as context:
-            group.invoke(context)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except SitkitError as error:
-        return _tell(context, f"{error}", USAGE)
-    except (KeyboardInterrupt, click.Abort):
-        return _tell(
-            context, "stopped; what was finished is kept, and the same command goes on from there", INTERRUPTED
-        )
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _tell(context, f"{where}{error.strerror or error}", USAGE)
-    except Exception as error:
-        text = " ".join(str(error).split())
-        return _tell(context, f"internal error: {type(error).__name__}: {text} (--debug shows where)", INTERNAL)
+        main(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else INTERNAL
     return 0
 
 
-def _tell(context: click.Context | None, text: str, code: int) -> int:
-    if context is not None and context.meta.get(DEBUG):
-        traceback.print_exc()
-    click.echo(f"sitkit: {' '.join(text.split())}", err=True)
-    return code
-
-
-class Commands(click.Group):
+class Program(click.Group):
     """The subcommands that plugins register, each imported only when it is used."""
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(
             name="sitkit",
             help="Teach a small language model to reason from a large one, and see how far it got.",
-            params=[
-                click.Option(
-                    ["--version"],
-                    is_flag=True,
-                    is_eager=True,
-                    expose_value=False,
-                    callback=_show_version,
-                    help="Show the version and exit.",
-                )
-            ],
+            context_settings={"help_option_names": ["-h", "--help"]},
         )
+        click.version_option(sitkit.__version__, message="sitkit %(version)s")(self)
         self.registry = registry
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = "sitkit", **extra: Any) -> Any:
+        """Run the program and exit; the same as click's own, but for how errors are told."""
+        context: list[click.Context] = []
+        extra["standalone_mode"] = False
+        try:
+            sys.exit(_code(super().main(args, prog_name, obj=context, **extra)))
+        except click.Abort:
+            code = _tell(context, _STOPPED, INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except SitkitError as error:
+            code = _tell(context, str(error), USAGE)
+        except BrokenPipeError:
+            sys.stderr.close()
+            code = 0
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            code = _tell(context, f"{where}{error.strerror or error}", USAGE)
+        except Exception as error:
+            text = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+            code = _tell(context, text, INTERNAL)
+        sys.exit(code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order they were registered."""
@@ -101,7 +91,8 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Hand the registry to the subcommand."""
+        """Hand the registry to the subcommand, and the context to whoever tells of errors."""
+        ctx.obj.append(ctx)
         ctx.obj = self.registry
         return super().invoke(ctx)
 
@@ -111,7 +102,13 @@ class Commands(click.Group):
             formatter.write_dl([(command.name, command.summary) for command in self.registry.commands.values()])
 
 
-def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        click.echo(f"sitkit {sitkit.__version__}")
-        ctx.exit()
+def _code(returned: object) -> int:
+    # click hands on what a command returned, and the exit code of --help.
+    return returned if isinstance(returned, int) and not isinstance(returned, bool) else 0
+
+
+def _tell(context: Sequence[click.Context], text: str, code: int) -> int:
+    if any(found.meta.get(DEBUG) for found in context):
+        traceback.print_exc()
+    click.echo(f"sitkit: {' '.join(text.split())}", err=True)
+    return code

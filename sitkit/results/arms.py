@@ -1,4 +1,4 @@
-"""The arms of a run told apart: in words, by setting, by what kind of experiment they are, and by what a user asks for."""
+"""The arms of a run told apart: in words, by setting, by kind of experiment, and by what a user asks for."""
 
 from __future__ import annotations
 

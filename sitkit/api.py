@@ -1,0 +1,363 @@
+"""sitkit as a library: run a recipe, see what it would take, load a run, and look at what it found.
+
+    import sitkit
+
+    results = sitkit.run(limit=20, test_limit=10)
+    results.scores()
+
+Nothing is printed unless asked for (``progress=True`` or a listener); what goes wrong is an exception of
+`sitkit.errors`; a run that is stopped (Ctrl-C, a kill) goes on where it was when it is called again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sitkit.errors import RunNotFoundError
+from sitkit.execution.dry_run import DryRun
+from sitkit.execution.dry_run import dry_run as dry_run_of
+from sitkit.execution.events import Listener
+from sitkit.plan import Plan, build_plan
+from sitkit.recipe import Recipe, check_name, default_name, load_recipe, make_recipe
+from sitkit.registry import Registry, load_plugins
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.model import Results
+from sitkit.store import Store, make_key
+from sitkit.types import Phase
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+WORKSPACE = "sitkit-workspace"
+"""The folder of runs and stored artifacts where no other is named."""
+
+RecipeLike = Recipe | Mapping[str, Any] | str | Path | None
+"""A recipe, its plain values as in recipe.yaml, or the path of such a file."""
+
+
+def run(
+    recipe: RecipeLike = None,
+    *,
+    workspace: str | Path = WORKSPACE,
+    name: str | None = None,
+    executor: str = "here",
+    progress: bool | Listener = False,
+    registry: Registry | None = None,
+    **keywords: Any,
+) -> RunResults:
+    """Teach, refine and score a student, and return what was found.
+
+    ``keywords`` are those of recipe.yaml (``student="tiny"``, ``train_on=["gsm8k"]``, ``limit=100``,
+    ``set={"refine": {"beta": 0.2}}``) and win over ``recipe``. Every stage is stored in ``workspace``: the same call
+    again reuses what is there. ``name`` is that of the run's folder; ``executor`` is where stages run ("here", "ray",
+    or a plugin's). ``progress=True`` shows what happens on standard error, a function gets the events.
+    Raises `sitkit.errors.SitkitError`: what is wrong, where, and what to do.
+    """
+    registry = registry or load_plugins()
+    plan = build_plan(_recipe(recipe, keywords), registry)
+    try:
+        with _listening(progress) as listener:
+            return run_plan(plan, Path(workspace), name, executor, listener, registry)
+    finally:
+        plan.close()
+
+
+def dry_run(
+    recipe: RecipeLike = None, *, workspace: str | Path = WORKSPACE, registry: Registry | None = None, **keywords: Any
+) -> DryRun:
+    """Return what `run` would do with the same arguments: stages, what is stored, prompts, teachers' calls and cost.
+
+    Questions are read, nobody is asked and no model is loaded. Raises as `run` does.
+    """
+    registry = registry or load_plugins()
+    plan = build_plan(_recipe(recipe, keywords), registry)
+    try:
+        return dry_run_of(plan, Store(Path(workspace).absolute()))
+    finally:
+        plan.close()
+
+
+def load_run(path: str | Path, *, registry: Registry | None = None) -> RunResults:
+    """Return what a run found, from its folder (``WORKSPACE/runs/NAME``).
+
+    results.json is held against the store it names; where it is damaged or outdated it is built anew from the store.
+    Raises `RunNotFoundError` if there is no finished run, or nothing to build it from.
+    """
+    from sitkit.results.files import load_results
+
+    folder = Path(path).absolute()
+    registry = registry or load_plugins()
+    return RunResults(folder, load_results(folder, registry), registry)
+
+
+def run_plan(
+    plan: Plan, workspace: Path, name: str | None, executor: str, listener: Listener, registry: Registry
+) -> RunResults:
+    """Run a plan and write its report: what `run` does once the recipe is planned. Raises as `run` does."""
+    from sitkit.report.write import write_run
+    from sitkit.store.usage import in_use
+
+    folder = run_folder(plan, workspace, name)
+    store = Store(folder.parents[1])
+    execute = registry.executor(executor)
+    with in_use(store):
+        registry.call_around_run("sitkit_before_run", recipe=plan.full_recipe(), folder=folder)
+        outcome = execute(plan, store, registry, listener)
+        results = write_run(folder, plan, outcome, registry)
+    registry.call_around_run("sitkit_after_run", results=results, folder=folder)
+    return RunResults(folder, results, registry)
+
+
+def run_folder(plan: Plan, workspace: Path, name: str | None) -> Path:
+    """Return the folder of a plan's run. Raises `RecipeError` for a name that is not one."""
+    title = check_name(name) if name else default_name(plan.recipe, make_key([node.key for node in plan.nodes]))
+    return workspace.absolute() / "runs" / title
+
+
+def _recipe(recipe: RecipeLike, keywords: Mapping[str, Any]) -> Recipe:
+    if isinstance(recipe, str | Path):
+        path = Path(recipe)
+        return make_recipe(keywords, below=load_recipe(path), where=str(path))
+    return make_recipe(keywords, below=recipe, where="recipe")
+
+
+@contextmanager
+def _listening(progress: bool | Listener) -> Iterator[Listener]:
+    if callable(progress):
+        yield progress
+    elif progress:
+        from sitkit.cli.progress import listening
+
+        with listening(quiet=False) as listener:
+            yield listener
+    else:
+        yield lambda event: None
+
+
+class LoadedStudent:
+    """A student as transformers loads it: ``model`` with the adapter merged in, and its ``tokenizer``."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run's report: shown by notebooks, or as text by ``print``."""
+
+    html: str
+    markdown: str
+
+    def _repr_html_(self) -> str:
+        # In a frame of its own: the page has a policy and styles that are for a page alone.
+        from html import escape
+
+        return f'<iframe srcdoc="{escape(self.html, quote=True)}" style="width:100%;height:80vh;border:0"></iframe>'
+
+    def __str__(self) -> str:
+        return self.markdown
+
+
+class RunResults:
+    """What a run found: ``data`` are the typed results, ``folder`` is where its files lie.
+
+    The data frames hold shares between 0 and 1 and one row for what their docstring says.
+    """
+
+    def __init__(self, folder: Path, data: Results, registry: Registry) -> None:
+        self.folder, self.data = folder, data
+        self._registry = registry
+
+    def __repr__(self) -> str:
+        means = ", ".join(f"{phase} {100 * value:.1f}" for phase, value in self.data.mean_accuracy.items())
+        return f"<sitkit run {self.folder.name}: accuracy with CoT in percent, mean over all cells: {means}>"
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.folder.name
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recipe, every setting resolved, as in recipe.yaml."""
+        return self.data.recipe
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must be told before believing the scores."""
+        from sitkit.report.warnings import warnings_of
+
+        return warnings_of(self.data)
+
+    @cached_property
+    def _stored(self) -> StoredRows:
+        return StoredRows(self.folder.parents[1])
+
+    def scores(self) -> pandas.DataFrame:
+        """Return a row for each cell and seed: student, teacher, strategy, method, fraction, phase, train_on,
+        refine_on, benchmark, domain, transfer, prompting, seed, accuracy, stderr (over questions), n, unread, worked
+        (counts of answers), and key, the stage that holds the answers.
+        """
+        import pandas
+
+        return pandas.DataFrame(
+            [
+                {
+                    **_cell_columns(cell),
+                    "seed": score.seed,
+                    "accuracy": score.value,
+                    "stderr": score.stderr,
+                    "n": score.n,
+                    "unread": score.unread,
+                    "worked": score.worked,
+                    "key": score.key,
+                }
+                for cell in self.data.cells
+                for score in cell.seeds
+            ]
+        )
+
+    def cells(self) -> pandas.DataFrame:
+        """Return a row for each cell, its seeds taken together: the columns of `scores` that tell cells apart,
+        accuracy, over_questions and over_seeds (standard errors), deviation (over seeds), n, seeds, unread, worked
+        (shares), worked_accuracy and other_accuracy.
+        """
+        import pandas
+
+        names = ("over_questions", "over_seeds", "deviation", "n", "unread", "worked", "worked_accuracy")
+        return pandas.DataFrame(
+            [
+                {
+                    **_cell_columns(cell),
+                    "accuracy": cell.value,
+                    **{name: getattr(cell, name) for name in (*names, "other_accuracy")},
+                    "seeds": len(cell.seeds),
+                }
+                for cell in self.data.cells
+            ]
+        )
+
+    def changes(self) -> pandas.DataFrame:
+        """Return a row for each step from one phase to the next: the later cell's columns, before (its phase), change
+        (of the accuracy), style, skill, low and high (95% paired bootstrap interval), gained, lost (questions), p (the
+        largest of the seeds' exact McNemar tests) and certain.
+        """
+        import pandas
+
+        rows = []
+        for change in self.data.changes:
+            before, after = self.data.ends(change)
+            paired = change.paired
+            rows.append(
+                {
+                    **_cell_columns(after),
+                    "before": before.phase,
+                    "change": change.value,
+                    "style": change.style,
+                    "skill": change.skill,
+                    "low": paired and paired.low,
+                    "high": paired and paired.high,
+                    "gained": paired and paired.gained,
+                    "lost": paired and paired.lost,
+                    "p": max(paired.p) if paired and paired.p else None,
+                    "certain": bool(paired and paired.certain),
+                }
+            )
+        return pandas.DataFrame(rows)
+
+    def demonstrations(self) -> pandas.DataFrame:
+        """Return the teachers' answers to training questions: the fields of `sitkit.types.Demonstration`, and key."""
+        return self._rows("annotate", [given.key for given in self.data.demonstrations])
+
+    def samples(self) -> pandas.DataFrame:
+        """Return the instructed students' own answers to training questions, a row each: the fields of
+        `sitkit.types.Answers`, and key.
+        """
+        return self._rows("sample", [key for _, lesson in self._lessons() for key in lesson.sample])
+
+    def pairs(self) -> pandas.DataFrame:
+        """Return the preference pairs, a row each: the fields of `sitkit.types.PreferencePair`, and key."""
+        return self._rows("pair", [pairs.key for pairs in self.data.pairs])
+
+    def answers(self) -> pandas.DataFrame:
+        """Return the scored answers, a row each: phase, the fields of `sitkit.types.Prediction`, and key."""
+        phases = {key: cell.phase for cell in self.data.cells for key in cell.keys}
+        found = self._rows("evaluate", list(phases))
+        found.insert(0, "phase", found["key"].map(phases) if len(found) else [])
+        return found
+
+    def training(self) -> pandas.DataFrame:
+        """Return the training curves, a row for each logged step: stage, label, what the trainer logged (step, loss,
+        …), and key.
+        """
+        import pandas
+
+        frames = []
+        for training in self.data.training:
+            frame = self._rows(training.stage, [training.key])
+            frame.insert(0, "label", training.label)
+            frame.insert(0, "stage", training.stage)
+            frames.append(frame)
+        return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+
+    def report(self) -> Report:
+        """Return the report as it lies in the run's folder, written anew if anything changed."""
+        from sitkit.report.write import REPORT, write_report
+
+        page = write_report(self.folder, self.data, self._registry)
+        return Report(page.read_text(encoding="utf-8"), (self.folder / REPORT).read_text(encoding="utf-8"))
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the report's figures by name, as matplotlib figures."""
+        from sitkit.report.figures import figures
+
+        return figures(self.data, self._stored)
+
+    def student(self, phase: Phase = "refine", **which: Any) -> LoadedStudent:
+        """Load the student of a phase as transformers does, the adapter merged in.
+
+        ``which`` names one of several: student, teacher, train_on, refine_on, fraction, method, seed. Raises
+        `RecipeError` if that leaves several, `RunNotFoundError` if it is not stored.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        with tempfile.TemporaryDirectory() as folder:
+            place = self.export(Path(folder) / "student", phase=phase, merge=True, **which)
+            return LoadedStudent(AutoModelForCausalLM.from_pretrained(place), AutoTokenizer.from_pretrained(place))
+
+    def export(self, directory: str | Path, *, phase: Phase = "refine", merge: bool = False, **which: Any) -> Path:
+        """Write the student of a phase as a folder that transformers and PEFT load, with its model card.
+
+        ``which`` is as for `student`. Raises as it does, and `RecipeError` if the folder is not empty.
+        """
+        from sitkit.publish.export import export
+
+        return export(self.folder, Path(directory), phase=phase, merge=merge, registry=self._registry, wanted=which)
+
+    def _lessons(self) -> list[tuple[Any, Any]]:
+        return [(arm, lesson) for arm in self.data.arms for lesson in arm.lessons]
+
+    def _rows(self, stage: str, keys: Sequence[str]) -> pandas.DataFrame:
+        import pandas
+
+        rows = []
+        for key in dict.fromkeys(keys):
+            found = self._stored.rows(stage, key)
+            if found is None:
+                gone = "; ".join(f"{path}: {reason}" for path, reason in self._stored.unread.items())
+                raise RunNotFoundError(f"rows of {self.name} are not stored any more ({gone}); run the recipe again")
+            rows += [{**row, "key": key} for row in found]
+        return pandas.DataFrame(rows)
+
+
+def _cell_columns(cell: Any) -> dict[str, Any]:
+    names = ("student", "teacher", "strategy", "method", "fraction", "phase", "train_on", "refine_on", "benchmark")
+    found = {name: getattr(cell, name) for name in (*names, "domain", "transfer", "prompting")}
+    return {**found, "train_on": "+".join(cell.train_on), "refine_on": "+".join(cell.refine_on)}
