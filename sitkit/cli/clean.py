@@ -40,7 +40,7 @@ def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, jo
     The teachers' answers stay in journals/, unless --journals. Nothing is removed while a run is under way in the
     workspace, and links are not followed.
     """
-    from sitkit.cli.amounts import size_text
+    from sitkit.cli.show import size_text
     from sitkit.store import Store
     from sitkit.store.usage import cleaning
     from sitkit.workspace.cleanup import DAY, CleanRequest, busy, carry_out, plan_cleanup
@@ -64,7 +64,7 @@ def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, jo
 
 
 def _show(found: Cleanup, older_than: float) -> None:
-    from sitkit.cli.amounts import size_text
+    from sitkit.cli.show import size_text
     from sitkit.cli.show import console, show_table
     from sitkit.report.tables import Table
     from sitkit.workspace.cleanup import OTHER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 from rich import box
@@ -10,12 +11,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sitkit.plan import Plan
 from sitkit.report.tables import Table, pair_table, score_tables, stage_table
-from sitkit.report.warnings import remarks
-from sitkit.results.artifacts import Stored
-from sitkit.store import Store
-from sitkit.types import Estimate, Json
+from sitkit.report.warnings import warnings_of
+from sitkit.results.model import Results
 
 _PLAIN_WIDTH = 160
 _NUMERIC = re.compile(r"[-+]?[0-9]|-?$")
@@ -27,13 +25,15 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
-def show_results(results: Json, folder: Path) -> None:
-    """Print the tables of a run, what a reader must know, and where the report lies."""
+def show_results(results: Results, folder: Path, *, verbose: bool = False) -> None:
+    """Print what a run found: scores, warnings, where the report lies; ``verbose`` adds pairs and stages."""
     out = console()
-    for table in (*score_tables(results), pair_table(results), stage_table(results)):
+    for table in (*score_tables(results), *((pair_table(results), stage_table(results)) if verbose else ())):
         show_table(out, table)
-    for text in remarks(results, Stored(folder.parents[1])):
+    for text in warnings_of(results):
         out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
+    if not verbose:
+        out.print(Text(stage_table(results).note, style="dim"), soft_wrap=True)
     out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 
@@ -51,36 +51,16 @@ def show_table(out: Console, table: Table) -> None:
         out.print()
 
 
-def show_plan(plan: Plan, store: Store) -> None:
-    """Print each stage of a plan, whether it is stored, how many prompts it will answer, and what teachers cost."""
-    from sitkit.execution.dry_run import forecast
-
-    found = forecast(plan, store)
-    done, prompts = found.stored, found.prompts
-    rows = tuple(
-        (one.title, "stored" if one.key in done else "to run", str(prompts.get(one.key, 0) or ""), one.key[:12])
-        for one in plan.nodes
-    )
-    note = (
-        f"{len(done)} of {len(plan.nodes)} stages are stored; {sum(prompts.values())} prompts will be answered"
-        " by the others."
-    )
-    if found.alone_stages > len(plan.nodes):
-        note += (
-            f" A script that makes each of the {len(plan.cells)} scores by itself runs {found.alone_stages} stages and"
-            f" answers {found.alone_prompts} prompts."
-        )
-    out = console()
-    show_table(out, Table("Plan", ("stage", "", "prompts", "key"), rows, note))
-    if found.estimate is not None:
-        out.print(Text(_taking(found.estimate)), soft_wrap=True)
+def size_text(count: int) -> str:
+    """Return bytes in a unit that fits: ``812 B``, ``3.1 MB`` (a MB is a million bytes)."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
-def _taking(estimate: Estimate) -> str:
-    price = "no price is known (options price_in=, price_out=)"
-    if estimate.cost is not None:
-        price = f"at most ${estimate.cost:,.2f}"
-    return (
-        f"teachers: {estimate.calls} calls, about {estimate.prompt_tokens:,} tokens in and at most"
-        f" {estimate.completion_tokens:,} out, {price}"
-    )
+def time_text(seconds: float) -> str:
+    """Return a moment (seconds since the epoch) in local time, to the minute."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
