@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sitkit.execution.events import NOTICES
+from sitkit.plugin_support import NOTICES
 from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Demonstration, Objective, PreferencePair
 from tests.sitkit_hf.token_batches import batch, calls, pairs_batch, prepared, tokens

@@ -76,7 +76,6 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def given(folder: Path, texts: dict[str, str], tokens: int = 60, **options: str) -> dict[str, Reply]:
         import sitkit_hf
-        from sitkit_hf import answering
 
         def complete(*_: Any, cut: Any, **__: Any) -> Any:
             for name, text in texts.items():
@@ -84,7 +83,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
                     cut(name)
                 yield name, text
 
-        monkeypatch.setattr(answering, "complete", complete)
+        monkeypatch.setattr("sitkit_hf.generation.complete", complete)
         teacher: Any = sitkit_hf.hf_teacher(Spec("hf", str(folder), options), Context())
         assert isinstance(teacher, Completing)
         asked = [Prompt(one, "?") for one in texts]
