@@ -81,7 +81,8 @@ def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objec
 
         def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
             # The first time that the model is asked; TRL has prepared it by now.
-            speed_up(self.model.get_base_model(), pairs=True)
+            if job.settings.fast:
+                speed_up(self.model.get_base_model(), pairs=True)
             if self.accelerator.num_processes == 1:
                 return super()._precompute_ref_logps(dataset, name, batch_size)
             return with_reference(self, dataset, batch_size)

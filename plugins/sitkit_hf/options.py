@@ -22,6 +22,11 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Switch = Literal["auto", "on", "off"]
 
 
+_SUFFIXES = {".json", ".safetensors", ".model", ".txt", ".jinja", ".py", ".tiktoken", ".spm", ".vocab"}
+
+_IGNORED = {"sitkit.json"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """A model and how to run it.
@@ -118,10 +123,6 @@ def _batch_size(text: str) -> int:
     if not text.isdecimal():
         raise ValueError("expected a whole number, 0 for a size that adapts to memory")
     return int(text)
-
-
-_SUFFIXES = {".json", ".safetensors", ".model", ".txt", ".jinja", ".py", ".tiktoken", ".spm", ".vocab"}
-_IGNORED = {"sitkit.json"}
 
 
 def fingerprint(options: Options) -> Json:

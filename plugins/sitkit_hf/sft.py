@@ -113,7 +113,8 @@ def fine_tune(
                 eval_dataset=Dataset.from_list(held_out.rows) if held_out.rows else None,
                 processing_class=job.models.tokenizer(),
             )
-            speed_up(model.get_base_model(), pairs=False)
+            if job.settings.fast:
+                speed_up(model.get_base_model(), pairs=False)
             train(job, trainer, start)
             save_adapter(model, job.out, job.models.options.name)
             rows = curve(trainer)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,17 +210,6 @@ def test_what_is_read_back_does_not_grow_with_the_pairs() -> None:
     assert reads.count == 0
 
 
-@contextlib.contextmanager
-def switched_off() -> Iterator[None]:
-    import sitkit_hf.dpo
-    import sitkit_hf.sft
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (sitkit_hf.dpo, sitkit_hf.sft):
-            patch.setattr(module, "speed_up", lambda model, *, pairs: None)
-        yield
-
-
 def test_training_goes_as_with_trl_alone(
     student: Any,
     start: Path,
@@ -235,16 +223,18 @@ def test_training_goes_as_with_trl_alone(
     # At a rate at which rounding does not grow from step to step.
     slow = replace(quick, learning_rate=1e-3, epochs=2)
 
-    def train(name: str) -> list[Any]:
+    def train(name: str, *, fast: bool) -> list[Any]:
         work: dict[str, Any] = {"seed": 1, "progress": lambda *_: None}
         folder = tmp_path / name
-        instructed = student.instruct(demonstrations, slow, out=folder / "a", scratch=folder / "b", **work)
-        refined = student.refine(start, pairs, Objective(), settings, out=folder / "c", scratch=folder / "d", **work)
+        instructed = student.instruct(
+            demonstrations, replace(slow, fast=fast), out=folder / "a", scratch=folder / "b", **work
+        )
+        refined = student.refine(
+            start, pairs, Objective(), replace(settings, fast=fast), out=folder / "c", scratch=folder / "d", **work
+        )
         return [instructed, refined]
 
-    fast = train("fast")
-    with switched_off():
-        stock = train("stock")
+    fast, stock = train("fast", fast=True), train("stock", fast=False)
     for one, other in zip(fast, stock, strict=True):
         assert [sorted(row) for row in one.log] == [sorted(row) for row in other.log]
         for mine, theirs in zip(one.log, other.log, strict=True):
