@@ -16,12 +16,36 @@ from typing import Any, Literal
 from sitkit.errors import SettingError, suggestion
 from sitkit.spec import boolean
 
+InKey = Literal["always", "changed", "never"]
+"""Whether a setting enters the key of what a stage makes.
+
+"changed": only where it is not the default, so that a setting that is new moves no key of what was made before there
+was one. "never": it changes nothing of what is made.
+"""
+
 
 def setting(
-    default: Any, doc: str, *, low: float | None = None, high: float | None = None, above: float | None = None
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    in_key: InKey = "always",
 ) -> Any:
     """Return a dataclass field with its sentence of documentation and the range its value must lie in."""
-    return dataclasses.field(default=default, metadata={"doc": doc, "low": low, "high": high, "above": above})
+    metadata = {"doc": doc, "low": low, "high": high, "above": above, "in_key": in_key}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def key_material(settings: Any) -> dict[str, Any]:
+    """Return what of a stage's settings, a dataclass of `setting` fields, enters the key of what it makes (`InKey`)."""
+    return {
+        field.name: value
+        for field in dataclasses.fields(settings)
+        for value in [getattr(settings, field.name)]
+        if field.metadata["in_key"] == "always" or (field.metadata["in_key"] == "changed" and value != field.default)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +55,13 @@ class AnnotateSettings:
     temperature: float = setting(0.7, "sampling temperature of the teacher; 0 is greedy", low=0, high=10)
     max_new_tokens: int = setting(512, "longest answer, in tokens", low=1)
     seed: int = setting(0, "seed of the teacher, apart from the run's: seeds share one set of demonstrations", low=0)
-    max_failures: float = setting(0.1, "share of the replies that may fail before the run stops", low=0, high=1)
-    keep: Literal["right", "all"] = setting("right", "which demonstrations are trained on: those that reach the target")
+    max_failures: float = setting(
+        0.1, "share of the replies that may fail before the run stops", low=0, high=1, in_key="never"
+    )
+    keep: Literal["right", "all"] = setting(
+        "right", "which demonstrations are trained on: those that reach the target", in_key="never"
+    )
+    """No part of the teacher's answers; the stages that choose among them hold it themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +79,16 @@ class TrainSettings:
     max_steps: int = setting(0, "stop after this many optimiser steps; 0 is no limit", low=0)
     max_length: int = setting(1024, "longest prompt and completion, in tokens; longer ones are cut at the end", low=8)
     gradient_checkpointing: bool = setting(False, "trade time for memory")
-    save_steps: int = setting(50, "a checkpoint to go on from after a kill, every so many steps", low=1)
+    save_steps: int = setting(50, "a checkpoint to go on from after a kill, every so many steps", low=1, in_key="never")
     processes: int = setting(
         1, "processes to train with, one a GPU; the batch size stays that of a step, shared by all", low=1, high=64
     )
-    report_to: str = setting("none", "trackers that get the curves, by transformers' names: tensorboard,wandb,trackio")
+    report_to: str = setting(
+        "none", "trackers that get the curves, by transformers' names: tensorboard,wandb,trackio", in_key="never"
+    )
+    fast: bool = setting(
+        True, "leave padding, and a pair's second prompt, out of the forward pass; false: TRL's own", in_key="changed"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

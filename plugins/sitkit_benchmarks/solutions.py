@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 
+from sitkit.plugin_support import NOTICES
 from sitkit.types import Generation, Json, Prompting, Question
 
 
@@ -26,7 +27,7 @@ class GoldTeacher:
         if prompting == "cot":
             bare = sorted({question.benchmark for question in questions if not question.solution})
             if bare:
-                logging.getLogger("sitkit.notices").warning(
+                logging.getLogger(NOTICES).warning(
                     "%s has questions without a worked solution: gold's demonstrations of these are the bare answer, so"
                     " there is no reasoning to learn from; another teacher can give some",
                     ", ".join(bare),

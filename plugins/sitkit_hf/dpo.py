@@ -7,22 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from sitkit.errors import ModelError
+from sitkit.plugin_support import quiet, seeded
 from sitkit.types import Objective, TrainingReport
-from sitkit_hf.borrowing import adapted, own_randomness, switch_attention_dropout_off
-from sitkit_hf.examples import Examples
+from sitkit_hf.adapters import adapted, save_adapter, switch_attention_dropout_off
 from sitkit_hf.fast_logprobs import speed_up
-from sitkit_hf.quiet import quiet
-from sitkit_hf.reference import with_reference
-from sitkit_hf.training import (
-    Job,
-    curve,
-    loss_metrics,
-    save_adapter,
-    train,
-    trainable_copy,
-    warmup_warning,
-    with_batches_that_fit,
-)
+from sitkit_hf.prompts import Examples
+from sitkit_hf.training import Job, curve, loss_metrics, train, trainable_copy, warmup_warning, with_batches_that_fit
 
 COLLAPSE = -3.0
 """Nats: below this mean change of the chosen side's log-probability a collapse is warned of."""
@@ -42,7 +32,10 @@ def prefer(
     check_first = _ln2(job, objective)
 
     def attempt(micro: int) -> TrainingReport:
-        with quiet(), own_randomness(job.seed), adapted(job.models, attach) as model:
+        # Loaded before `quiet`, which then keeps its bars away.
+        import datasets  # noqa: F401
+
+        with quiet(), seeded(job.seed), adapted(job.models, attach) as model:
             start = trainable_copy(model)
             switch_attention_dropout_off(model)
             trainer = _trainer(job, model, examples, held_out, objective, micro)
@@ -88,7 +81,8 @@ def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objec
 
         def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
             # The first time that the model is asked; TRL has prepared it by now.
-            speed_up(self.model.get_base_model(), pairs=True)
+            if job.settings.fast:
+                speed_up(self.model.get_base_model(), pairs=True)
             if self.accelerator.num_processes == 1:
                 return super()._precompute_ref_logps(dataset, name, batch_size)
             return with_reference(self, dataset, batch_size)
@@ -148,3 +142,21 @@ def chosen_shift(trainer: Any, dataset: Any, batch_size: int) -> float:
         chosen = log_probs.sum(dim=1).chunk(2)[0]
         total += float((chosen - batch["ref_chosen_logps"]).sum())
     return total / len(dataset)
+
+
+def with_reference(trainer: Any, dataset: Any, batch_size: int) -> Any:
+    """Return the dataset with the columns ref_chosen_logps and ref_rejected_logps, in nats, the same on every process.
+
+    Each process takes its share of the rows. TRL 1.16 hands them over in a cache file whose name is drawn anew by each
+    process where the dataset is in memory, so only the first one finds it.
+    """
+    import torch
+    from torch.utils.data import DataLoader
+
+    rows = DataLoader(dataset, batch_size=batch_size, collate_fn=trainer.data_collator, shuffle=False)
+    taken = []
+    for batch in trainer.accelerator.prepare(rows):
+        both = trainer.compute_ref_log_probs(trainer.model, batch)
+        taken.append(torch.stack(trainer.accelerator.gather_for_metrics(both)).cpu())
+    chosen, rejected = torch.cat(taken, dim=1).tolist()
+    return dataset.add_column("ref_chosen_logps", chosen).add_column("ref_rejected_logps", rejected)

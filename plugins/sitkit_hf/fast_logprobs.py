@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
-from sitkit.execution.events import NOTICES
-from sitkit_hf.fast_cache import attends_to_all
+from sitkit.plugin_support import NOTICES
+from sitkit_hf.kv_cache import attends_to_all, counts_positions
 from sitkit_hf.memory import out_of_memory
-from sitkit_hf.positions import counts_positions
 
 _LOG = logging.getLogger(NOTICES)
 

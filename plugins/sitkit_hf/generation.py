@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sitkit.errors import ModelError
+from sitkit.plugin_support import NOTICES, stream_seed
 from sitkit.types import Generation, Prompt
-from sitkit_hf.fast_prefill import families, read
+from sitkit_hf.kv_cache import families, read
 from sitkit_hf.memory import MOST_ROWS, free_memory, generation_rows, out_of_memory
 from sitkit_hf.prompts import Prompts
-from sitkit_hf.sampling import Greedy, GumbelRows, row_seed
-from sitkit_hf.stopping import Stops
+from sitkit_hf.sampling import Greedy, GumbelRows
 
-_LOG = logging.getLogger("sitkit.notices")
+_LOG = logging.getLogger(NOTICES)
 
 _COMPACT = 1 / 8
 """Rows are taken out of the batch once this share of it is done: taking out costs a copy of the cache."""
@@ -48,7 +48,7 @@ def complete(
     waiting = in_order(_rows(model, prompts, wanted, generation))
     if not waiting:
         return
-    stops = Stops(prompts.tokenizer, generation.stop)
+    stops = StopStrings(prompts.tokenizer, generation.stop)
     most = batch_size
     while waiting:
         batch = waiting[: most or _fitting(model, waiting[:MOST_ROWS])]
@@ -81,7 +81,7 @@ def _fitting(model: Any, rows: Sequence[Row]) -> int:
 
 
 def _decoded(
-    model: Any, rows: Sequence[Row], prompts: Prompts, stops: Stops, temperature: float
+    model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, temperature: float
 ) -> Iterator[tuple[Row, list[int]]]:
     """Yield each row as it ends. The cache goes when this returns or raises, before the next batch is read."""
     decoding = Decoding(model, rows, prompts, stops, temperature)
@@ -102,7 +102,7 @@ def _rows(model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Ge
             limit = min(limit, longest - len(tokens))
         if not tokens:
             raise ModelError(f"the prompt {prompt.id!r} has no tokens")
-        rows.append(Row(prompt.id, tokens, limit, row_seed(generation.seed, prompt.id)))
+        rows.append(Row(prompt.id, tokens, limit, stream_seed(generation.seed, prompt.id)))
     if cut:
         _LOG.warning(
             "%d of %d prompts are longer than the model's %d positions allow; cut on the left", cut, len(rows), longest
@@ -131,7 +131,9 @@ class Decoding:
     ``repetition_penalty``) are not applied here.
     """
 
-    def __init__(self, model: Any, rows: Sequence[Row], prompts: Prompts, stops: Stops, temperature: float) -> None:
+    def __init__(
+        self, model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, temperature: float
+    ) -> None:
         """Read the prompts. Raises what the model raises where memory runs out."""
         import torch
 
@@ -207,3 +209,40 @@ class Decoding:
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
+
+
+class StopStrings:
+    """Looks for stop strings in what rows have written.
+
+    A stop string can only become complete with a token that holds its last character, so a row's text is looked at
+    after such a token alone.
+    """
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str]) -> None:
+        self.tokenizer = tokenizer
+        self.stops = tuple(stop for stop in stops if stop)
+        last = {stop[-1] for stop in self.stops}
+        # A character outside ASCII may be spread over several byte tokens, whose text alone does not show it.
+        self.always = any(not character.isascii() for character in last)
+        self.closing: frozenset[int] = frozenset()
+        if last and not self.always:
+            texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+            self.closing = frozenset(token for token, text in enumerate(texts) if not last.isdisjoint(text))
+
+    def reached(self, tokens: Sequence[int]) -> bool:
+        """Tell whether the tokens written so far hold a stop string, given that all but the last did not."""
+        if not self.stops or not (self.always or tokens[-1] in self.closing):
+            return False
+        text = self.decode(tokens)
+        return any(stop in text for stop in self.stops)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return what the tokens say, cut at the first stop string, stripped, without special tokens."""
+        text = self.decode(tokens)
+        for stop in self.stops:
+            text = text.partition(stop)[0]
+        return text.strip()
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of the tokens, special ones left out."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
-from sitkit_hf.disk import DISK_FULL, disk_errors
+from sitkit.plugin_support import quiet
+from sitkit_hf.adapters import check_adapter, merge
+from sitkit_hf.checkpoints import DISK_FULL, disk_errors
 from sitkit_hf.memory import free_memory, out_of_memory
 from sitkit_hf.options import Options
-from sitkit_hf.quiet import quiet
 
 
 class Models:
@@ -186,27 +187,6 @@ def keep_differentiable(model: Any) -> None:
     for module in model.modules():
         if type(module).__name__ == "Linear4bit":
             module.support_avx512bf16_for_cpu = False
-
-
-def merge(model: Any, adapter: Path) -> Any:
-    """Return the model with the adapter merged into its weights, in place. Raises `ModelError` if it does not fit."""
-    import torch
-
-    try:
-        # PEFT draws first weights before it loads the adapter's.
-        with quiet(), torch.random.fork_rng():
-            from peft import PeftModel
-
-            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (ValueError, KeyError, OSError) as error:
-        raise ModelError(f"cannot use the adapter in {adapter}: {str(error).splitlines()[0]}") from error
-
-
-def check_adapter(adapter: Path) -> None:
-    """Raise `ModelError` unless the folder holds an adapter as PEFT writes it."""
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (adapter / name).is_file():
-            raise ModelError(f"{adapter} is no adapter folder: it has no {name}")
 
 
 def _identity(adapter: Path | None) -> tuple[str, int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sitkit_hf.fast_cache import ROOM
+from sitkit_hf.kv_cache import ROOM
 
 _CPU = re.compile(r"can't allocate memory|DefaultCPUAllocator|not enough memory")
 
@@ -87,3 +87,11 @@ def _free_bytes(device: Any) -> int:
     # Blocks that torch holds and does not use are as good as free.
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + int(unused)
+
+
+class MemoryRanOutError(Exception):
+    """Memory ran out on some process with ``micro`` examples at a time; all of them start again with fewer."""
+
+    def __init__(self, micro: int) -> None:
+        self.micro = micro
+        super().__init__(f"memory ran out with {micro} examples at a time")

@@ -1,52 +1,41 @@
-"""From prompts and completions to tokens, the same way in training and in generation."""
+"""From prompts, completions and preference pairs to tokens, the same way in training and in generation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sitkit.answers.thinking import CLOSES, OPENS
 from sitkit.errors import ModelError
+from sitkit.plugin_support import PromptTokenizer
+from sitkit.types import PreferencePair
 from sitkit_hf.options import Options
 
+IGNORED = -100
+"""The label of a token that takes no part in the loss."""
 
-class Prompts:
-    """Joins prompts and completions for one tokenizer, with its chat template or as plain text.
+
+class Prompts(PromptTokenizer):
+    """Prompts and completions for one tokenizer, with its chat template or as plain text.
 
     Plain: prompt, a blank, completion, end of sequence; generation starts from the prompt as it is. With a template:
-    the prompt is one user message (after an optional system message), the completion the assistant's turn. A
-    template that can think (Qwen3's) is told not to, and a thinking block that it begins all the same is closed: the
-    reasoning to learn is the demonstration's. With ``thinking=true`` it thinks; ``opening`` is then what the template
-    has written of the block already.
+    the prompt is one user message (after an optional system message), the completion the assistant's turn.
     """
 
     def __init__(self, tokenizer: Any, options: Options, ends: tuple[int, ...] = ()) -> None:
         """Take the tokenizer, and the token ids that end a sequence beside the tokenizer's own."""
-        self.tokenizer = tokenizer
-        self.system = options.system
-        self.thinking = options.thinking
-        has_template = bool(getattr(tokenizer, "chat_template", None))
-        if options.chat_template == "on" and not has_template:
-            raise ModelError(f"chat_template=on, but the tokenizer of {options.name} has no chat template")
-        self.template = has_template and options.chat_template != "off"
-        if self.system and not self.template:
-            raise ModelError(f"system= needs a chat template, and the tokenizer of {options.name} has none")
-        if self.thinking and not self.template:
-            raise ModelError(f"thinking=true needs a chat template, and the tokenizer of {options.name} has none")
-        self.opening = OPENS if self.template and self._render("?", None).rstrip().endswith(OPENS) else ""
-        own = () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
-        self.ends = tuple(dict.fromkeys((*own, *ends)))
-
-    def prompt(self, text: str) -> list[int]:
-        """Return the token ids that generation starts from."""
-        if self.template:
-            return self._ids(self._render(text, None), special=False)
-        ids = self._ids(text, special=True)
-        # A tokenizer that closes every text would otherwise end the sequence before the answer.
-        return ids[:-1] if len(ids) > 1 and ids[-1] in self.ends else ids
+        super().__init__(
+            tokenizer,
+            name=options.name,
+            chat_template=options.chat_template,
+            system=options.system,
+            thinking=options.thinking,
+            ends=ends,
+        )
 
     def count(self, completion: str) -> int:
         """Return how many tokens a completion takes, without the one that ends it."""
-        return len(self._ids(completion, special=False))
+        return len(self.ids(completion, special=False))
 
     def joined(self, prompt: str, completion: str) -> tuple[list[int], list[int]]:
         """Return the prompt's token ids, exactly those of `prompt`, and the completion's, closed by an end token."""
@@ -55,7 +44,7 @@ class Prompts:
         head = self.prompt(prompt)
         completion = completion.strip()
         if self.template:
-            before, text = self._render(prompt, None), self._render(prompt, completion)
+            before, text = self.render(prompt), self.render(prompt, completion)
             if not text.startswith(before):
                 text = before + completion
             tail = self._tail(head, before, text, special=False)
@@ -64,12 +53,12 @@ class Prompts:
         return head, self._closed(tail)
 
     def _tail(self, head: list[int], before: str, text: str, *, special: bool) -> list[int]:
-        ids = self._ids(text, special=special)
+        ids = self.ids(text, special=special)
         if ids[: len(head)] == head:
             return ids[len(head) :]
         # Tokens merge across the boundary: the completion is tokenised by itself, so that the prefix stays
         # what generation starts from.
-        return self._ids(text[len(before) :], special=False)
+        return self.ids(text[len(before) :], special=False)
 
     def _closed(self, tail: list[int]) -> list[int]:
         for index, token in enumerate(tail):
@@ -78,30 +67,55 @@ class Prompts:
                 return tail[: index + 1]
         return [*tail, self.ends[0]]
 
-    def _render(self, prompt: str, completion: str | None) -> str:
-        messages = [{"role": "system", "content": self.system}] if self.system else []
-        messages.append({"role": "user", "content": prompt})
-        if completion is not None:
-            messages.append({"role": "assistant", "content": completion})
-        from jinja2 import TemplateError
 
-        try:
-            text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=completion is None, enable_thinking=self.thinking
+@dataclass
+class Examples:
+    """Rows for a trainer, and how many were cut at the end or left out because nothing of an answer was left."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    cut: int = 0
+    left_out: int = 0
+
+    def warnings(self, stage: str, max_length: int) -> list[str]:
+        """Return what the user should know about examples that did not fit."""
+        told = []
+        if self.cut:
+            told.append(
+                f"{self.cut} examples were cut at {max_length} tokens ({stage}.max_length, or what the model can see)"
             )
-        except TemplateError as error:
-            raise ModelError(f"the chat template refuses these messages: {error}") from error
-        if completion is None and not self.thinking and text.rstrip().endswith(OPENS):
-            return f"{text.rstrip()}\n\n{CLOSES}\n\n"
-        return str(text)
-
-    def _ids(self, text: str, *, special: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        if self.left_out:
+            told.append(f"{self.left_out} examples were left out: at {max_length} tokens nothing is left to learn from")
+        return told
 
 
-def end_tokens(model: Any) -> tuple[int, ...]:
-    """Return the ids that end a sequence according to the generation config (Llama 3 and Gemma have several)."""
-    ends = model.generation_config.eos_token_id if model.generation_config is not None else None
-    if ends is None:
-        return ()
-    return tuple(ends) if isinstance(ends, list | tuple) else (int(ends),)
+def completions(prompts: Prompts, texts: Iterable[tuple[str, str]], max_length: int) -> Examples:
+    """Return rows of input_ids and labels for (prompt, completion) texts; the prompt's labels are ignored."""
+    examples = Examples()
+    for prompt, completion in texts:
+        head, tail = prompts.joined(prompt, completion)
+        room = max_length - len(head)
+        if room <= 0:
+            examples.left_out += 1
+            continue
+        examples.cut += len(tail) > room
+        ids = (head + tail)[:max_length]
+        examples.rows.append({"input_ids": ids, "labels": [IGNORED] * len(head) + ids[len(head) :]})
+    return examples
+
+
+def preferences(prompts: Prompts, pairs: Sequence[PreferencePair], max_length: int) -> Examples:
+    """Return rows of prompt_ids, chosen_ids and rejected_ids; pairs whose sides are the same tokens are left out.
+
+    They would train in silence at a loss of ln 2.
+    """
+    examples = Examples()
+    for pair in pairs:
+        head, chosen = prompts.joined(pair.prompt, pair.chosen)
+        _, rejected = prompts.joined(pair.prompt, pair.rejected)
+        room = max_length - len(head)
+        if room <= 0 or chosen[:room] == rejected[:room]:
+            examples.left_out += 1
+            continue
+        examples.cut += len(chosen) > room or len(rejected) > room
+        examples.rows.append({"prompt_ids": head, "chosen_ids": chosen[:room], "rejected_ids": rejected[:room]})
+    return examples

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 _DRAW = 1 << 15
 """Random numbers drawn at a time for a row. A constant, so that a row's stream does not depend on the batch."""
-
 
 _BRIEF = 8
 """On a CPU the first draw is of so many steps only: many an answer is a few tokens, and noise is a third of the work.
@@ -16,12 +14,6 @@ _BRIEF = 8
 A CPU's generator gives the beginning of a longer draw the same numbers, so a row that goes on draws its first numbers
 again, with the rest of them, and its stream is the same.
 """
-
-
-def row_seed(seed: int, prompt_id: str) -> int:
-    """Return the seed of a row's stream, 63 bits of sha256 over the run's seed and the prompt's id."""
-    digest = hashlib.sha256(f"{seed}\0{prompt_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 class GumbelRows:

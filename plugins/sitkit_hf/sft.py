@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
+from sitkit.plugin_support import end_tokens, quiet, seeded
 from sitkit.settings import InstructSettings
 from sitkit.types import Demonstration, Progress, TrainingReport
-from sitkit_hf.borrowing import adapted, own_randomness
-from sitkit_hf.examples import Examples, completions
+from sitkit_hf.adapters import adapted, lora_targets, save_adapter
 from sitkit_hf.fast_logprobs import speed_up
 from sitkit_hf.loading import Models
-from sitkit_hf.prompts import Prompts, end_tokens
-from sitkit_hf.quiet import quiet
-from sitkit_hf.targets import lora_targets
+from sitkit_hf.prompts import Examples, Prompts, completions
 from sitkit_hf.training import (
     Job,
     check_scheduler,
     curve,
     loss_metrics,
-    save_adapter,
     train,
     trainable_copy,
     warmup_warning,
@@ -55,7 +52,7 @@ def instruct(
         progress=progress,
     )
     base = models.for_training()
-    prompts = Prompts(models.tokenizer(), models.options, end_tokens(base))
+    prompts = Prompts(models.tokenizer(), models.options, end_tokens(base.generation_config))
     texts = [(row.prompt, row.completion) for row in demonstrations]
     examples = completions(prompts, texts, job.max_length())
     if settings.packing:
@@ -82,7 +79,7 @@ def instruct(
 
 def _untaught(job: Job, attach: Callable[[Any], Any]) -> TrainingReport:
     """Save an adapter as it is before the first step: PEFT starts it so that it changes nothing."""
-    with quiet(), own_randomness(job.seed), adapted(job.models, attach) as model:
+    with quiet(), seeded(job.seed), adapted(job.models, attach) as model:
         save_adapter(model, job.out, job.models.options.name)
     return TrainingReport(steps=0, metrics={"examples": 0})
 
@@ -95,8 +92,10 @@ def fine_tune(
         raise ModelError(f"{job.stage}: no example is left to train on (of {examples.left_out} given)")
 
     def attempt(micro: int) -> TrainingReport:
-        with quiet(), own_randomness(job.seed), adapted(job.models, attach) as model:
-            from datasets import Dataset
+        # Loaded before `quiet`, which then keeps its bars away.
+        from datasets import Dataset
+
+        with quiet(), seeded(job.seed), adapted(job.models, attach) as model:
             from trl import SFTConfig, SFTTrainer
 
             start = trainable_copy(model)
@@ -114,7 +113,8 @@ def fine_tune(
                 eval_dataset=Dataset.from_list(held_out.rows) if held_out.rows else None,
                 processing_class=job.models.tokenizer(),
             )
-            speed_up(model.get_base_model(), pairs=False)
+            if job.settings.fast:
+                speed_up(model.get_base_model(), pairs=False)
             train(job, trainer, start)
             save_adapter(model, job.out, job.models.options.name)
             rows = curve(trainer)

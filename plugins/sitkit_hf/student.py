@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sitkit.settings import InstructSettings, RefineSettings, Settings
+from sitkit.errors import SettingError
+from sitkit.plugin_support import end_tokens
+from sitkit.settings import InstructSettings, RefineSettings, Settings, TrainSettings
 from sitkit.types import (
     Demonstration,
     Generation,
@@ -16,10 +18,9 @@ from sitkit.types import (
     Prompt,
     TrainingReport,
 )
-from sitkit_hf.fingerprint import fingerprint, recommended
-from sitkit_hf.job import TrainingJob
 from sitkit_hf.loading import Models
-from sitkit_hf.options import Options
+from sitkit_hf.options import Options, fingerprint, recommended
+from sitkit_hf.processes import TrainingJob
 
 
 class HfStudent:
@@ -38,10 +39,20 @@ class HfStudent:
         return recommended(self.options)
 
     def check(self, settings: Settings, objective: Objective) -> None:
-        """Raise `SettingError` for an unknown loss or schedule, or steps that never end."""
-        from sitkit_hf.checking import check
+        """Raise `SettingError` for an unknown loss, schedule or tracker, and for steps that never end."""
+        from sitkit_hf.refine import check_losses
+        from sitkit_hf.trackers import check_trackers
+        from sitkit_hf.training import check_processes, check_scheduler
 
-        check(settings, objective)
+        stages: tuple[tuple[str, TrainSettings], ...] = (("instruct", settings.instruct), ("refine", settings.refine))
+        for stage, train in stages:
+            check_scheduler(stage, train)
+        for stage, train in stages:
+            check_processes(stage, train)
+            check_trackers(stage, train)
+        check_losses(objective)
+        if not settings.refine.epochs and not settings.refine.max_steps:
+            raise SettingError("refine.epochs and refine.max_steps are both 0: one must say when to stop")
 
     def instruct(
         self,
@@ -99,7 +110,7 @@ class HfStudent:
                 ),
                 progress,
             )
-        from sitkit_hf.refining import refine
+        from sitkit_hf.refine import refine
 
         return refine(
             self.models, start, pairs, objective, settings, out=out, scratch=scratch, seed=seed, progress=progress
@@ -109,18 +120,23 @@ class HfStudent:
         self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
     ) -> Iterator[tuple[str, str]]:
         """Yield (prompt id, completion) from the full-precision model with the adapter merged in."""
-        from sitkit_hf.answering import answers
+        if not prompts:
+            return
+        from sitkit_hf.generation import complete
+        from sitkit_hf.prompts import Prompts
 
-        yield from answers(self.models, adapter, prompts, generation)
+        model = self.models.generator(adapter)
+        joined = Prompts(self.models.tokenizer(), self.options, end_tokens(model.generation_config))
+        yield from complete(model, joined, prompts, generation, batch_size=self.options.batch_size)
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write the adapter, or with ``merge`` the whole model, with its tokenizer."""
-        from sitkit_hf.export import export
+        from sitkit_hf.adapters import export
 
         export(self.models, adapter, out, merge=merge)
 
     def _launch(self, job: TrainingJob, progress: Progress) -> TrainingReport:
-        from sitkit_hf.launch import launch
+        from sitkit_hf.processes import launch
 
         # The training processes need the memory that this one's copies of the model take.
         self.models.close()

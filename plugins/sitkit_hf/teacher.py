@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from sitkit.answers.thinking import apart
 from sitkit.errors import ModelError, TeacherError
-from sitkit.types import Generation, Json, Prompt, Prompting, Question, Reply
-from sitkit_hf.fingerprint import fingerprint
+from sitkit.plugin_support import end_tokens
+from sitkit.types import ANSWERED, TRUNCATED, Generation, Json, Prompt, Prompting, Question, Reply
 from sitkit_hf.loading import Models
-from sitkit_hf.options import Options
+from sitkit_hf.options import Options, fingerprint
 
 
 class HfTeacher:
@@ -37,13 +38,39 @@ class HfTeacher:
 
     def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
         """Yield a reply to each prompt as batches finish. Raises `TeacherError` if the model cannot be run."""
-        from sitkit_hf.answering import replies
-
         try:
-            yield from replies(self.models, prompts, generation)
+            yield from self._replies(prompts, generation)
         except ModelError as error:
             raise TeacherError(str(error)) from error
 
     def close(self) -> None:
         """Free what was loaded."""
         self.models.close()
+
+    def _replies(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
+        """Yield replies, what the model thinks aloud kept apart.
+
+        `TRUNCATED`: the answer takes all the tokens it may have, or ends before the thinking does.
+        """
+        if not prompts:
+            return
+        from sitkit_hf.generation import complete
+        from sitkit_hf.prompts import Prompts
+
+        model = self.models.generator(None)
+        joined = Prompts(self.models.tokenizer(), self.options, end_tokens(model.generation_config))
+        texts = {prompt.id: prompt.text for prompt in prompts}
+        limited: set[str] = set()
+        size = self.options.batch_size
+        for prompt_id, text in complete(model, joined, prompts, generation, batch_size=size, cut=limited.add):
+            written = joined.count(text)
+            thought = apart(joined.opening + text)
+            cut = not thought.closed or prompt_id in limited
+            yield Reply(
+                id=prompt_id,
+                completion=thought.answer,
+                outcome=TRUNCATED if cut else ANSWERED,
+                reasoning=thought.reasoning,
+                prompt_tokens=len(joined.prompt(texts[prompt_id])),
+                completion_tokens=written,
+            )

@@ -1,8 +1,7 @@
-"""What instruction-tuning and refining have in common: arguments, batches that fit, resuming, saving, reporting."""
+"""What instruction-tuning and refining have in common: arguments, batches that fit, resuming, reporting."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,9 @@ from sitkit.errors import ModelError, SettingError, suggestion
 from sitkit.settings import TrainSettings
 from sitkit.types import Progress
 from sitkit_hf import checkpoints
-from sitkit_hf.callbacks import watcher
-from sitkit_hf.disk import disk_errors
+from sitkit_hf.checkpoints import disk_errors
 from sitkit_hf.loading import Models
-from sitkit_hf.memory import free_memory, out_of_memory
-from sitkit_hf.telling import MemoryRanOutError
+from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory
 from sitkit_hf.trackers import finish, keep_files, tracking
 
 T = TypeVar("T")
@@ -104,7 +101,7 @@ class Job:
             arguments |= {
                 "eval_strategy": "steps",
                 "eval_steps": self.eval_steps,
-                # The best checkpoint can only be one that was saved; the watcher adds those of save_steps.
+                # The best checkpoint can only be one that was saved; the callback adds those of save_steps.
                 "save_steps": self.eval_steps,
                 "load_best_model_at_end": True,
                 "metric_for_best_model": "eval_loss",
@@ -197,7 +194,7 @@ def train(
     trainer.remove_callback(PrinterCallback)
     keep_files(trainer)
     trainer.add_callback(
-        watcher(
+        training_callback(
             job.stage,
             job.progress,
             save_steps=job.settings.save_steps,
@@ -235,39 +232,6 @@ def trainable_copy(model: Any) -> dict[str, Any]:
     return {name: p.detach().clone().float() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def save_adapter(model: Any, out: Path, base: str) -> None:
-    """Write the trained adapter alone, in PEFT's layout, the same bytes for the same weights.
-
-    ``base`` is what adapter_config.json names as the base model. Of several processes the first one writes.
-    """
-    if not is_first_process():
-        return
-    with disk_errors():
-        model.save_pretrained(str(out), selected_adapters=["default"], save_embedding_layers=False)
-    (out / "README.md").unlink(missing_ok=True)
-    write_adapter_config(out, base)
-
-
-def is_first_process() -> bool:
-    """Tell whether this is the one process that trains, or the first of several."""
-    import torch
-
-    return not (torch.distributed.is_available() and torch.distributed.is_initialized()) or not (
-        torch.distributed.get_rank()
-    )
-
-
-def write_adapter_config(folder: Path, base: str) -> None:
-    """Rewrite adapter_config.json with this base model's name, its keys and sets in a fixed order."""
-    path = folder / "adapter_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base
-    for key, value in config.items():
-        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
-            config[key] = sorted(value)
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
 def curve(trainer: Any) -> list[dict[str, float]]:
     """Return what the trainer logged, step by step, without its clock."""
     rows = []
@@ -301,3 +265,42 @@ def warmup_warning(job: Job, steps: int) -> list[str]:
         f"warm-up takes all {steps} steps ({job.stage}.warmup={warmup:g}): the learning rate ends at"
         f" {steps / warmup:.0%} of its peak"
     ]
+
+
+def training_callback(
+    stage: str, progress: Progress, *, save_steps: int, evaluates: bool, first_loss: Callable[[float], None] | None
+) -> Any:
+    """Return a TrainerCallback.
+
+    It reports progress, saves every ``save_steps`` steps, evaluates once more at the end where there is something to
+    evaluate on, hands the first step's loss to ``first_loss``, and raises `ModelError` when a loss is not a number.
+    """
+    from transformers import TrainerCallback
+
+    class TrainingCallback(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            if state.best_model_checkpoint:
+                # Noted as a path of the run that was killed; its folder may have moved since.
+                state.best_model_checkpoint = str(Path(args.output_dir) / Path(state.best_model_checkpoint).name)
+            progress(state.global_step, state.max_steps)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            progress(state.global_step, state.max_steps)
+            at_end = state.global_step >= state.max_steps
+            if at_end or state.global_step % save_steps == 0:
+                control.should_save = True
+            if evaluates and at_end:
+                control.should_evaluate = True
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+            loss = (logs or {}).get("loss")
+            if loss is None:
+                return
+            if not math.isfinite(loss):
+                raise ModelError(
+                    f"the loss of {stage} is {loss} at step {state.global_step}; lower {stage}.learning_rate"
+                )
+            if state.global_step == 1 and first_loss is not None:
+                first_loss(float(loss))
+
+    return TrainingCallback()

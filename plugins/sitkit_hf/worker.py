@@ -1,4 +1,4 @@
-"""One of several training processes: ``torchrun … -m sitkit_hf.worker JOB TELL``, started by `sitkit_hf.launch`."""
+"""One of several training processes: `sitkit_hf.processes` runs ``torchrun … -m sitkit_hf.worker JOB MESSAGES``."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import threading
 from pathlib import Path
 
 from sitkit.errors import ModelError
-from sitkit.execution.events import NOTICES
+from sitkit.plugin_support import NOTICES
 from sitkit.types import TrainingReport
-from sitkit_hf.job import TrainingJob, read_job
 from sitkit_hf.loading import Models
-from sitkit_hf.telling import Teller
+from sitkit_hf.processes import TrainingJob, WorkerMessages, read_job
 
 ENDED = 17
 """The exit code of a process whose starter is gone."""
 
 
-def main(job_file: str, tell_file: str) -> int:
-    """Train; return the exit code. What goes wrong is told to the starter."""
+def main(job_file: str, message_file: str) -> int:
+    """Train; return the exit code. What goes wrong is written for the starter."""
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
-    rank, teller = int(os.environ["RANK"]), Teller(Path(tell_file))
+    rank, messages = int(os.environ["RANK"]), WorkerMessages(Path(message_file))
     try:
         job = read_job(Path(job_file))
-        report = _train(job, int(os.environ["LOCAL_RANK"]), teller, tells=rank == 0)
+        report = _train(job, int(os.environ["LOCAL_RANK"]), messages, first=rank == 0)
     except Exception as error:
-        teller.error(error)
+        messages.error(error)
         return 1
     if rank == 0:
-        teller.report(report)
+        messages.report(report)
     return 0
 
 
@@ -41,23 +40,23 @@ def _end_with_the_starter() -> None:
     os._exit(ENDED)
 
 
-def _train(job: TrainingJob, local_rank: int, teller: Teller, *, tells: bool) -> TrainingReport:
+def _train(job: TrainingJob, local_rank: int, messages: WorkerMessages, *, first: bool) -> TrainingReport:
     models = Models(job.options, local_rank=local_rank)
     _check_devices(models, job)
-    if tells:
-        logging.getLogger(NOTICES).addHandler(_Notices(teller))
+    if first:
+        logging.getLogger(NOTICES).addHandler(_Notices(messages))
     logging.getLogger(NOTICES).propagate = False
     shared = {
         "out": job.out,
         "scratch": job.scratch,
         "seed": job.seed,
-        "progress": teller.progress if tells else lambda *_: None,
+        "progress": messages.progress if first else lambda *_: None,
     }
     if job.start is None or job.objective is None:
         from sitkit_hf.sft import instruct
 
         return instruct(models, job.rows, job.settings, **shared)  # type: ignore[arg-type]
-    from sitkit_hf.refining import refine
+    from sitkit_hf.refine import refine
 
     return refine(models, job.start, job.rows, job.objective, job.settings, **shared)  # type: ignore[arg-type]
 
@@ -74,12 +73,12 @@ def _check_devices(models: Models, job: TrainingJob) -> None:
 
 
 class _Notices(logging.Handler):
-    def __init__(self, teller: Teller) -> None:
+    def __init__(self, messages: WorkerMessages) -> None:
         super().__init__(logging.WARNING)
-        self._teller = teller
+        self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._teller.notice(record.getMessage())
+        self._messages.notice(record.getMessage())
 
 
 if __name__ == "__main__":

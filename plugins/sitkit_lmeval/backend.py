@@ -1,17 +1,17 @@
-"""Make a model backend of lm-eval from its arguments, and say in one line why it cannot be."""
+"""Make a model backend of lm-eval from its arguments, and prompts in the form it takes; or say in one line why not."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from sitkit.errors import TeacherError
+from sitkit.plugin_support import quiet
 from sitkit_lmeval.options import Options
-from sitkit_lmeval.quiet import quiet
 
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
@@ -27,7 +27,7 @@ def make_backend(options: Options) -> Any:
     from lm_eval.utils import handle_arg_string
 
     arguments = {key: handle_arg_string(value) for key, value in options.arguments.items()}
-    with quiet():
+    with quiet(streams=True):
         try:
             kind = model_registry.get(options.backend)
             return kind.create_from_arg_obj({**_defaults(kind, arguments), **arguments})
@@ -62,9 +62,9 @@ def _defaults(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _parameters(kind: Any) -> dict[str, Any]:
     return {
         name: parameter.default
-        for one in inspect.getmro(kind)
-        if "__init__" in vars(one) and one is not object
-        for name, parameter in inspect.signature(vars(one)["__init__"]).parameters.items()
+        for base in inspect.getmro(kind)
+        if "__init__" in vars(base) and base is not object
+        for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items()
         if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
 
@@ -79,3 +79,27 @@ def _wrong_argument(options: Options, kind: Any, error: TypeError) -> str:
     if missing:
         return f"lm-eval's {options.backend} needs {missing[1]}=…: lm-eval:{options.backend},{missing[1]}=…"
     return f"lm-eval cannot make its {options.backend} model: {one_line(error)}"
+
+
+def render(model: Any, options: Options) -> Callable[[str], Any]:
+    """Return the function that makes a prompt what the backend takes.
+
+    Raises `TeacherError` where the template asked for is not there, or the one that is there cannot be left out.
+    """
+    messages_only = any("Chat" in kind.__name__ for kind in type(model).__mro__)
+    if options.chat_template == "off":
+        if messages_only:
+            raise TeacherError(f"chat_template=off: lm-eval's {options.backend} takes chat messages only")
+        return lambda prompt: prompt
+    if not messages_only and not _has_template(model, options):
+        if options.chat_template == "on":
+            raise TeacherError(f"chat_template=on, but lm-eval's {options.backend} has no chat template here")
+        return lambda prompt: prompt
+    return lambda prompt: model.apply_chat_template([{"role": "user", "content": prompt}])
+
+
+def _has_template(model: Any, options: Options) -> bool:
+    try:
+        return bool(model.chat_template(True))
+    except ValueError as error:
+        raise TeacherError(f"lm-eval's {options.backend}: {one_line(error)}") from error

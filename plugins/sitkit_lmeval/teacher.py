@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import sitkit
+from sitkit.errors import ModelError
+from sitkit.plugin_support import file_digest, folder_digests
 from sitkit.types import Generation, Json, Prompt, Prompting, Question, Reply
-from sitkit_lmeval.files import identity
 from sitkit_lmeval.options import Options
 
 _PLACES = ("cache_dir", "download_dir", "offload_dir", "offload_folder")
@@ -63,9 +65,23 @@ class LmEvalTeacher:
     def _ask(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
         if not prompts:
             return
-        from sitkit_lmeval.asking import ask
         from sitkit_lmeval.backend import make_backend
+        from sitkit_lmeval.generation import ask
 
         if self._model is None:
             self._model = make_backend(self.options)
         yield from ask(self._model, self.options, prompts, generation)
+
+
+def identity(value: str) -> Json:
+    """Return a digest of every file where the value is a file or folder that lies here, else the value itself.
+
+    Hidden files are left out. Raises `ModelError` for files that cannot be read.
+    """
+    path = Path(value).expanduser()
+    try:
+        if path.is_file():
+            return {"file": file_digest(path)}
+        return {"files": folder_digests(path)} if path.is_dir() else value
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error}") from error

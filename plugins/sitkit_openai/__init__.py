@@ -13,9 +13,8 @@ from sitkit.types import Context, Teacher, TeacherFactory
 
 def openai_teacher(spec: Spec, context: Context) -> Teacher:
     """A model behind an OpenAI-compatible endpoint: openai:gpt-4o-mini or openai:MODEL,base_url=http://localhost:8000/v1."""
-    from sitkit_openai.batch_teacher import BatchTeacher
     from sitkit_openai.options import parse_options
-    from sitkit_openai.teacher import OpenAITeacher
+    from sitkit_openai.teacher import BatchTeacher, OpenAITeacher
 
     options = parse_options(spec)
     return BatchTeacher(options) if options.batch else OpenAITeacher(options)

@@ -15,20 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import TeacherError
+from sitkit.plugin_support import NOTICES
 from sitkit.types import Generation, Json, Reply
-from sitkit_openai import outcomes
-from sitkit_openai.attempt import client_options, judge_body, shown
 from sitkit_openai.batch_calls import ENDPOINT, BatchCalls
 from sitkit_openai.batch_files import BatchFiles, Sent, size
-from sitkit_openai.money import Ledger
+from sitkit_openai.costs import Ledger, most_tokens
+from sitkit_openai.keys import shown, without_keys
 from sitkit_openai.options import Options
-from sitkit_openai.refusals import error_of, refused
-from sitkit_openai.requests import Ask, body, digest
-from sitkit_openai.secrets import without_keys
-from sitkit_openai.tokens import bound
-from sitkit_openai.verdict import Verdict
+from sitkit_openai.replies import error_of, judge_body, refused
+from sitkit_openai.requests import Ask, body, client_options, digest
+from sitkit_openai.verdict import Outcome, Verdict
 
-_LOG = logging.getLogger("sitkit.notices")
+_LOG = logging.getLogger(NOTICES)
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 100_000_000
@@ -41,10 +39,10 @@ _TOO_MUCH = "token_limit_exceeded"
 """Why a batch fails whose requests, with those of batches still under way, are more than an account may have queued."""
 
 _MISSING = {
-    "expired": outcomes.BATCH_EXPIRED,
-    "failed": outcomes.BATCH_FAILED,
-    "cancelled": outcomes.BATCH_CANCELLED,
-    "completed": outcomes.BATCH_FAILED,
+    "expired": Outcome.BATCH_EXPIRED,
+    "failed": Outcome.BATCH_FAILED,
+    "cancelled": Outcome.BATCH_CANCELLED,
+    "completed": Outcome.BATCH_FAILED,
 }
 """How a batch may end -> the outcome of a request that has no result in it."""
 
@@ -95,7 +93,7 @@ class Batches:
             name = f"sitkit-{digest({'id': ask.id, 'body': asked})}"
             self.lines[name] = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": asked}
             self.wanted[name] = ask
-            self.worst[name] = self.ledger.worst(bound(self.options, ask.text), generation.max_new_tokens)
+            self.worst[name] = self.ledger.worst(most_tokens(self.options, ask.text), generation.max_new_tokens)
         under_way = self._under_way()
         covered = {name for sent in under_way for name in sent.left}
         new = [line for name, line in self.lines.items() if name not in covered]
@@ -261,11 +259,11 @@ def _judged(row: Mapping[str, Any]) -> Verdict:
     if isinstance(error, dict):
         expired = error.get("code") == "batch_expired"
         return Verdict(
-            outcomes.BATCH_EXPIRED if expired else outcomes.BATCH_FAILED,
+            Outcome.BATCH_EXPIRED if expired else Outcome.BATCH_FAILED,
             str(error.get("message") or error.get("code") or ""),
             billed=False,
         )
-    return Verdict(outcomes.MALFORMED, "the result is no completion")
+    return Verdict(Outcome.MALFORMED, "the result is no completion")
 
 
 def _chunks(lines: Sequence[Json]) -> Iterator[list[Json]]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from sitkit.errors import TeacherError
 from sitkit.types import Json
-from sitkit_openai.attempt import backoff, judge_error, shown
 from sitkit_openai.batch_files import STATE, Sent
+from sitkit_openai.keys import shown
 from sitkit_openai.options import Options
+from sitkit_openai.replies import judge_error
+from sitkit_openai.requests import backoff
 from sitkit_openai.verdict import Verdict, read_body
 
 ENDPOINT = "/v1/chat/completions"

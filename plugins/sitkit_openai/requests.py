@@ -1,14 +1,20 @@
-"""What is asked: one request body a prompt, the same whether it goes out alone or in a batch."""
+"""What is asked, the same whether it goes out alone or in a batch, and how the client is made that asks."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from sitkit.plugin_support import chat_messages, stream_seed
 from sitkit.types import Generation, Json, Prompt, Question
 from sitkit_openai.options import Options
+
+LONGEST_BACKOFF = 60.0
+"""Seconds; a wait that the endpoint asks for may be longer."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,15 @@ def body(options: Options, ask: Ask, generation: Generation) -> Json:
     for models that would go on with a next question of their own; a chat model ends its turn itself, and reasoning
     models refuse them, so they are sent only with ``stop=on`` (at most 4, as the API takes).
     """
-    messages = [{"role": "system", "content": options.system}] if options.system else []
-    messages.append({"role": "user", "content": ask.text})
     asked: dict[str, Json] = {
         "model": options.model,
-        "messages": messages,
+        "messages": chat_messages(ask.text, options.system),
         "temperature": generation.temperature,
         options.max_tokens_field: generation.max_new_tokens,
     }
     if options.seed:
-        asked["seed"] = seed(generation.seed, ask.stream)
+        # 31 bits, which every server takes.
+        asked["seed"] = stream_seed(generation.seed, ask.stream, bits=31)
     if options.stop and generation.stop:
         asked["stop"] = list(generation.stop[:4])
     if options.top_p is not None:
@@ -56,12 +61,23 @@ def body(options: Options, ask: Ask, generation: Generation) -> Json:
     return {**asked, **(options.extra_body or {})}
 
 
-def seed(run: int, stream: str) -> int:
-    """Return the seed of a prompt, 31 bits of sha256, which every server takes."""
-    return int.from_bytes(hashlib.sha256(f"{run}\0{stream}".encode()).digest()[:4], "big") >> 1
-
-
 def digest(asked: Json) -> str:
     """Return a short name of a request, the same for equal requests."""
     text = json.dumps(asked, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:40]
+
+
+def backoff(options: Options, attempt: int) -> float:
+    """Return the seconds to wait before the next attempt; ``attempt`` counts from 1. Jittered by a half either way."""
+    longest = max(LONGEST_BACKOFF, options.backoff)
+    return min(longest, options.backoff * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.5)
+
+
+def client_options(options: Options, key: str) -> dict[str, Any]:
+    """Return how a client is made: its own retries are off, for they would hide behind ours."""
+    import openai
+
+    timeout = openai.Timeout(options.timeout, connect=min(30.0, options.timeout))
+    # A URL of the environment is left to the client, for it may hold what is not to be kept here.
+    where = {} if options.url_of_environment else {"base_url": options.base_url}
+    return {"api_key": key, "max_retries": 0, "timeout": timeout, **where}

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sitkit.errors import TeacherError
+from sitkit.plugin_support import NOTICES
 from sitkit.types import Generation, Json, Reply
-from sitkit_openai import outcomes
-from sitkit_openai.attempt import backoff, client_options, judge_content, judge_error, shown
-from sitkit_openai.money import Ledger
+from sitkit_openai.concurrency import Pace, now
+from sitkit_openai.costs import Ledger, most_tokens
+from sitkit_openai.keys import shown, without_keys
 from sitkit_openai.options import Options
-from sitkit_openai.pace import Pace, now
-from sitkit_openai.requests import Ask, body
-from sitkit_openai.secrets import without_keys
-from sitkit_openai.tokens import bound
-from sitkit_openai.verdict import Verdict
+from sitkit_openai.replies import judge_content, judge_error
+from sitkit_openai.requests import Ask, backoff, body, client_options
+from sitkit_openai.verdict import PASSING, Outcome, Verdict
 
-_LOG = logging.getLogger("sitkit.notices")
+_LOG = logging.getLogger(NOTICES)
 
 _TASKS_A_SLOT = 4
 """Prompts under way for each call that may be in flight, so that those that wait for a retry hold nobody up."""
@@ -43,7 +42,7 @@ _MANY = 50
 _BEARER = {"security": {"bearer_auth": True}}
 """Only the key for the API is sent, never one for administration."""
 
-_ENDPOINTS_FAULT = frozenset(outcomes.PASSING - {outcomes.EMPTY})
+_ENDPOINTS_FAULT = frozenset(PASSING - {Outcome.EMPTY})
 
 
 class _StoppedError(Exception):
@@ -152,7 +151,7 @@ class Run:
     async def _reply(self, client: Any, ask: Ask, generation: Generation) -> Reply | None:
         """Return the reply to one prompt, after retries; None if the run stopped before there was one."""
         asked = body(self.options, ask, generation)
-        worst = self.ledger.worst(bound(self.options, ask.text), generation.max_new_tokens)
+        worst = self.ledger.worst(most_tokens(self.options, ask.text), generation.max_new_tokens)
         into = out = counted = tries = 0
         since = time.monotonic()
         while True:
@@ -168,7 +167,7 @@ class Run:
             if not verdict.passing:
                 break
             # While others are answered, a rate limit says nothing against this prompt.
-            counted += verdict.outcome != outcomes.RATE_LIMIT or self._last_answer < since
+            counted += verdict.outcome != Outcome.RATE_LIMIT or self._last_answer < since
             since = time.monotonic()
             if counted > self.options.retries:
                 self._given_up(verdict)
@@ -259,17 +258,17 @@ class Run:
         return self.ledger.worst(verdict.prompt_tokens, verdict.completion_tokens)
 
     def _learn(self, verdict: Verdict, started: float) -> None:
-        lost = verdict.outcome in (outcomes.CONNECTION, outcomes.TIME_OUT)
+        lost = verdict.outcome in (Outcome.CONNECTION, Outcome.TIME_OUT)
         self._reached = self._reached or not lost or verdict.billed
         if verdict.fatal is not None:
             self._end(shown(verdict.fatal, self.hidden))
-        elif verdict.outcome == outcomes.RATE_LIMIT or verdict.wait is not None:
+        elif verdict.outcome == Outcome.RATE_LIMIT or verdict.wait is not None:
             self._wait(verdict.wait)
             self.pace.limited(started, verdict.wait)
         elif not lost and verdict.outcome not in _ENDPOINTS_FAULT:
             self._last_answer = time.monotonic()
             self.pace.answered()
-        if verdict.outcome == outcomes.BAD_REQUEST and verdict.fatal is None and not self._told:
+        if verdict.outcome == Outcome.BAD_REQUEST and verdict.fatal is None and not self._told:
             self._told = True
             _LOG.warning("openai:%s refused a request: %s", self.options.model, shown(verdict.detail, self.hidden))
 

@@ -1,17 +1,21 @@
-"""The teacher ``openai``."""
+"""The teacher ``openai``, and its form with ``batch=true``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sitkit.errors import TeacherError
 from sitkit.types import Estimate, Generation, Json, Prompt, Prompting, Question, Reply
-from sitkit_openai.money import Ledger, price
+from sitkit_openai.costs import Ledger, counter, estimate_tokens, price
+from sitkit_openai.keys import find_key, find_secrets
 from sitkit_openai.options import Options
 from sitkit_openai.requests import Ask, asks_of_prompts, asks_of_questions
-from sitkit_openai.secrets import find_key, secrets
-from sitkit_openai.tokens import counter, estimate
+
+if TYPE_CHECKING:
+    from sitkit_openai.batch import Batches
 
 
 class OpenAITeacher:
@@ -50,10 +54,10 @@ class OpenAITeacher:
         return self._replies(asks_of_prompts(prompts), generation)
 
     def _replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
-        key, hidden = find_key(self.options), secrets(self.options)
+        key, hidden = find_key(self.options), find_secrets(self.options)
         if not asks:
             return iter(())
-        from sitkit_openai.bridge import Outbox, stream
+        from sitkit_openai.concurrency import Outbox, stream
         from sitkit_openai.run import Run
 
         outbox = Outbox[Reply](2 * self.options.concurrency)
@@ -65,9 +69,9 @@ class OpenAITeacher:
         return stream(outbox, work)
 
     def estimate(self, prompts: Sequence[Prompt], generation: Generation) -> Estimate:
-        """Return the calls, their tokens (see `sitkit_openai.tokens.counter`) and their price at most."""
+        """Return the calls, their tokens (see `sitkit_openai.costs.counter`) and their price at most."""
         count = counter(self.options)
-        into = sum(estimate(count, self.options, prompt.text) for prompt in prompts)
+        into = sum(estimate_tokens(count, self.options, prompt.text) for prompt in prompts)
         out = len(prompts) * generation.max_new_tokens
         return Estimate(len(prompts), into, out, self.cost(into, out))
 
@@ -77,3 +81,40 @@ class OpenAITeacher:
 
     def close(self) -> None:
         """Nothing stays open between calls of `answer`."""
+
+
+class BatchTeacher(OpenAITeacher):
+    """A model asked through its provider's batch API; see also `sitkit.types.Submitting`."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._folder: Path | None = None
+
+    def begin(self, folder: Path, *, budget: float | None) -> None:
+        """Get ready; ``folder`` keeps what is under way. See `OpenAITeacher.begin`."""
+        super().begin(folder, budget=budget)
+        self._folder = folder
+
+    def submit(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> float:
+        """Send batches without waiting; see `sitkit.types.Submitting`."""
+        asks = asks_of_questions(questions, [question.prompt(prompting) for question in questions])
+        with self._batches() as batches:
+            batches.send(asks, generation)
+        return self._ledger.held
+
+    def _replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
+        # Made here, so that a missing key shows before the first reply is waited for.
+        batches = self._batches()
+        return _through(batches, asks, generation) if asks else iter(())
+
+    def _batches(self) -> AbstractContextManager[Batches]:
+        from sitkit_openai.batch import opened
+
+        if self._folder is None:
+            raise TeacherError("batch=true needs a folder to keep the batch's id in: call begin() first")
+        return opened(self.options, find_key(self.options), find_secrets(self.options), self._ledger, self._folder)
+
+
+def _through(opened: AbstractContextManager[Batches], asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
+    with opened as batches:
+        yield from batches.replies(asks, generation)

@@ -7,8 +7,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from sitkit.types import ANSWERED, TRUNCATED, Json
-from sitkit_openai import outcomes
 from sitkit_openai.reasoning import split_thought
+
+
+class Outcome:
+    """Why there is no answer: the outcomes of replies that failed, in words that can be counted."""
+
+    TIME_OUT = "time-out"
+    CONNECTION = "connection lost"
+    SERVER_ERROR = "server error"
+    RATE_LIMIT = "rate limit"
+    MALFORMED = "malformed reply"
+    NO_CHOICES = "no choices"
+    EMPTY = "empty reply"
+    REFUSAL = "refusal"
+    CONTENT_FILTER = "content filter"
+    TOO_LONG = "context too long"
+    BAD_REQUEST = "bad request"
+    BATCH_EXPIRED = "batch expired"
+    BATCH_FAILED = "batch failed"
+    BATCH_CANCELLED = "batch cancelled"
+
+
+PASSING = frozenset(
+    {
+        Outcome.TIME_OUT,
+        Outcome.CONNECTION,
+        Outcome.SERVER_ERROR,
+        Outcome.RATE_LIMIT,
+        Outcome.MALFORMED,
+        Outcome.NO_CHOICES,
+        Outcome.EMPTY,
+    }
+)
+"""What may be gone at the next attempt, and is therefore tried again within a run."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +64,7 @@ class Verdict:
     @property
     def passing(self) -> bool:
         """Whether another attempt may fare better."""
-        return self.outcome in outcomes.PASSING
+        return self.outcome in PASSING
 
 
 def read_body(content: bytes) -> Json | Verdict:
@@ -42,8 +74,8 @@ def read_body(content: bytes) -> Json | Verdict:
     except (ValueError, RecursionError):
         page = content.lstrip()[:200].lower()
         what = "an HTML page" if page.startswith((b"<!doctype", b"<html", b"<head")) else "no JSON"
-        return Verdict(outcomes.MALFORMED, f"the body is {what}")
-    return body if isinstance(body, dict) else Verdict(outcomes.MALFORMED, "the body is no JSON object")
+        return Verdict(Outcome.MALFORMED, f"the body is {what}")
+    return body if isinstance(body, dict) else Verdict(Outcome.MALFORMED, "the body is no JSON object")
 
 
 def judge(body: Json) -> Verdict:
@@ -55,23 +87,23 @@ def judge(body: Json) -> Verdict:
 
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
-        return failed(outcomes.NO_CHOICES, "the reply has no choices")
+        return failed(Outcome.NO_CHOICES, "the reply has no choices")
     choice = choices[0]
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
-        return failed(outcomes.MALFORMED, "the choice has no message")
+        return failed(Outcome.MALFORMED, "the choice has no message")
     finish = choice.get("finish_reason")
     try:
         text, thought = _texts(message)
     except TypeError:
-        return failed(outcomes.MALFORMED, "the content is no text")
+        return failed(Outcome.MALFORMED, "the content is no text")
     inline, answer, closed = split_thought(text)
     reasoning = "\n\n".join(part for part in (thought.strip(), inline) if part)
     if finish == "content_filter":
-        return failed(outcomes.CONTENT_FILTER, "the endpoint's filter stopped the answer", reasoning)
+        return failed(Outcome.CONTENT_FILTER, "the endpoint's filter stopped the answer", reasoning)
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip():
-        return failed(outcomes.REFUSAL, refusal, reasoning)
+        return failed(Outcome.REFUSAL, refusal, reasoning)
     if finish == "length":
         return Verdict(TRUNCATED, "", answer, reasoning, into, out)
     if not answer.strip():
@@ -80,7 +112,7 @@ def judge(body: Json) -> Verdict:
             why = "there is reasoning but no answer" if closed else "the reasoning never ends"
         elif message.get("tool_calls"):
             why = "a tool call in place of an answer"
-        return failed(outcomes.EMPTY, why, reasoning)
+        return failed(Outcome.EMPTY, why, reasoning)
     return Verdict(ANSWERED, "", answer, reasoning, into, out)
 
 

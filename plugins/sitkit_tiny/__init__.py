@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,14 @@ def sitkit_teachers(register: Register[TeacherFactory]) -> None:
 def sitkit_students(register: Register[StudentFactory]) -> None:
     """Register the shipped student."""
     register("tiny", tiny_student)
+
+
+@hookimpl
+def sitkit_task_folders() -> Sequence[Path]:
+    """Return the folder of the lm-eval tasks that come with sitkit, which holds those of the four benchmarks too."""
+    from sitkit.harness.folders import tasks_dir
+
+    return (tasks_dir(),)
 
 
 def tiny_chain(spec: Spec, context: Context) -> Benchmark:

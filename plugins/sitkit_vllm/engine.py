@@ -1,20 +1,51 @@
 """The few calls into vLLM's offline API (`vllm.LLM`, `vllm.SamplingParams`, `vllm.lora.request.LoRARequest`).
 
 Written against vLLM 0.27 and its documentation (https://docs.vllm.ai/en/latest/features/lora/), the version that
-goes with torch 2.13.
+goes with torch 2.13. A LoRA adapter's folder is as PEFT writes it.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
-from sitkit_vllm.adapters import Adapter
+from sitkit.plugin_support import VLLM_LORA_RANKS
 from sitkit_vllm.options import Options
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A folder; its identity, which changes when it is written anew; and its rank."""
+
+    folder: Path
+    identity: tuple[str, int, int]
+    rank: int
+
+    @property
+    def engine_rank(self) -> int:
+        """The smallest max_lora_rank that holds it."""
+        return next(rank for rank in VLLM_LORA_RANKS if rank >= self.rank)
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Return the adapter in ``folder``. Raises `ModelError` if it is none, or one that vLLM cannot hold."""
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        status = (folder / "adapter_model.safetensors").stat()
+        rank = max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder} is no LoRA adapter's folder: {error}") from error
+    if rank > VLLM_LORA_RANKS[-1]:
+        raise ModelError(
+            f"vLLM runs LoRA adapters up to rank {VLLM_LORA_RANKS[-1]}, and {folder} has rank {rank}; use hf:"
+        )
+    return Adapter(folder, (str(folder.absolute()), status.st_size, status.st_mtime_ns), rank)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,24 @@ from sitkit.spec import Spec, boolean
 T = TypeVar("T")
 
 
+HF: Mapping[str, Callable[[str], object]] = dict.fromkeys(
+    (
+        "quantize",
+        "dtype",
+        "revision",
+        "chat_template",
+        "trust_remote_code",
+        "device",
+        "batch_size",
+        "system",
+        "thinking",
+    ),
+    str,
+)
+"""Options that go to ``hf:`` as they are, which reads them. Those that change prompts or weights are followed here too,
+so an option that ``hf:`` gains later is refused until it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """A model and how vLLM runs it.
@@ -56,24 +74,6 @@ ENGINE: Mapping[str, Callable[[str], object]] = {
     "enforce_eager": boolean,
 }
 """Options that `vllm.LLM` takes under the same names; its documentation says what they do."""
-
-
-HF: Mapping[str, Callable[[str], object]] = dict.fromkeys(
-    (
-        "quantize",
-        "dtype",
-        "revision",
-        "chat_template",
-        "trust_remote_code",
-        "device",
-        "batch_size",
-        "system",
-        "thinking",
-    ),
-    str,
-)
-"""Options that go to ``hf:`` as they are, which reads them. Those that change prompts or weights are followed here too,
-so an option that ``hf:`` gains later is refused until it is."""
 
 
 def read(spec: Spec, make_hf: Callable[[Spec], T]) -> tuple[T, Options]:

@@ -19,8 +19,7 @@ from sitkit.types import (
     TrainingReport,
 )
 from sitkit_vllm.engine import Engine
-from sitkit_vllm.fallback import Fallback
-from sitkit_vllm.installed import vllm_version
+from sitkit_vllm.installed import MissingVllmNotice, vllm_version
 from sitkit_vllm.options import Options
 
 
@@ -35,7 +34,7 @@ class VllmStudent:
         self.options = options
         self.version = vllm_version()
         self.engine = Engine(options)
-        self.fallback = Fallback(options.name)
+        self.missing = MissingVllmNotice(options.name)
 
     def fingerprint(self) -> Json:
         """Return that of the student ``hf``, under vLLM's version and options where vLLM answers.
@@ -94,12 +93,11 @@ class VllmStudent:
         if not prompts:
             return
         if self.version is None:
-            self.fallback.tell()
+            self.missing.give()
             yield from self.hf.complete(adapter, prompts, generation)
             return
-        from sitkit_vllm.adapters import read_adapter
-        from sitkit_vllm.completing import complete
-        from sitkit_vllm.prompts import load_prompts
+        from sitkit_vllm.engine import read_adapter
+        from sitkit_vllm.generation import complete, load_prompts
 
         learnt = None if adapter is None else read_adapter(adapter)
         self.hf.close()

@@ -19,8 +19,7 @@ from sitkit.types import (
     Teacher,
 )
 from sitkit_vllm.engine import Engine, Request, Written
-from sitkit_vllm.fallback import Fallback
-from sitkit_vllm.installed import vllm_version
+from sitkit_vllm.installed import MissingVllmNotice, vllm_version
 from sitkit_vllm.options import Options
 from sitkit_vllm.student import engine_fingerprint
 
@@ -33,7 +32,7 @@ class VllmTeacher:
         self.options = options
         self.version = vllm_version()
         self.engine = Engine(options)
-        self.fallback = Fallback(options.name)
+        self.missing = MissingVllmNotice(options.name)
 
     def fingerprint(self) -> Json:
         """Return that of the teacher ``hf``, under vLLM's version and options where vLLM answers."""
@@ -49,7 +48,7 @@ class VllmTeacher:
         Where it is not installed the teacher ``hf`` answers, with a notice.
         """
         if self.version is None:
-            self.fallback.tell()
+            self.missing.give()
             yield from self.hf.answer(questions, prompting, generation)
             return
         ids = [question.id for question in questions]
@@ -63,7 +62,7 @@ class VllmTeacher:
             return
         if not isinstance(self.hf, Completing):
             raise TeacherError("vLLM is not installed here, and the teacher hf answers questions only")
-        self.fallback.tell()
+        self.missing.give()
         yield from self.hf.complete(prompts, generation)
 
     def close(self) -> None:
@@ -74,8 +73,7 @@ class VllmTeacher:
     def _ask(self, ids: Sequence[str], prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
         if not prompts:
             return
-        from sitkit_vllm.completing import complete
-        from sitkit_vllm.prompts import load_prompts
+        from sitkit_vllm.generation import complete, load_prompts
 
         try:
             asked = load_prompts(self.options)

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sitkit.plugin_support import NOTICES as NOTICES
 from sitkit.types import Json, StageInfo
-
-NOTICES = "sitkit.notices"
-"""The logger for what a part has to tell the user from deep inside: its warnings become notices of the stage, what it
-logs below that (INFO) is shown in passing and kept nowhere."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sitkit.plugin_support import VLLM_LORA_RANKS as _RANKS
 from sitkit.types import COT_TRIGGER
-
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes as --max-lora-rank."""
 
 _PROMPT = f"Question: If you have 3 pens and buy 4 more, how many are there?\nAnswer: {COT_TRIGGER}"
 

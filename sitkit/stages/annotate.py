@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sitkit import answers
 from sitkit.components import Component, QuestionSet
-from sitkit.settings import AnnotateSettings
+from sitkit.settings import AnnotateSettings, key_material
 from sitkit.stages.base import Node, Work
 from sitkit.stages.teacher_calls import Budget, TeacherSession
 from sitkit.store import Journal, make_key
@@ -30,9 +30,6 @@ from sitkit.types import (
 
 DEMONSTRATIONS = "demonstrations.jsonl"
 FAILURES = "failures.jsonl"
-
-_NOT_IN_KEYS = ("keep", "max_failures")
-"""Settings that do not change what a teacher answers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +78,7 @@ class Annotate:
         return {
             "teacher": self.teacher.fingerprint,
             "prompting": self.prompting,
-            "generation": {key: value for key, value in asdict(self.settings).items() if key not in _NOT_IN_KEYS},
+            "generation": key_material(self.settings),
         }
 
     @property

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sitkit import answers
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import PluginError
-from sitkit.settings import EvaluateSettings
+from sitkit.settings import EvaluateSettings, key_material
 from sitkit.stages.base import Node, Work, label
 from sitkit.stages.completions import COMPLETIONS, complete_into
 from sitkit.stages.training import ADAPTER
@@ -61,7 +61,7 @@ class Evaluate:
             "tasks": self.tasks(),
             "reader": answers.READER_VERSION,
             "test_limit": self.test_limit,
-            "settings": asdict(self.settings),
+            "settings": key_material(self.settings),
             **sampled,
         }
 

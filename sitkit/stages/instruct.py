@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from sitkit.components import Component
 from sitkit.errors import RecipeError
-from sitkit.settings import InstructSettings
+from sitkit.settings import InstructSettings, key_material
 from sitkit.stages.base import Node, Work, label
 from sitkit.stages.demonstrations import CUT_OFF, WRONG, kept_demonstrations
-from sitkit.stages.objective import without_saving
 from sitkit.stages.training import ADAPTER, training_info
 from sitkit.types import Json, Student
 
@@ -49,7 +48,7 @@ class Instruct:
         return {
             "student": self.student.fingerprint,
             "keep": self.keep,
-            "settings": without_saving(asdict(self.settings)),
+            "settings": key_material(self.settings),
             "seed": self.seed,
         }
 

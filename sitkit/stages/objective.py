@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 
 from sitkit.errors import SettingError
-from sitkit.settings import RefineSettings
+from sitkit.settings import RefineSettings, key_material
 from sitkit.types import Json, Objective
 
 
@@ -31,13 +31,8 @@ def resolve_objective(objective: Objective, settings: RefineSettings) -> Objecti
 
 def refine_material(objective: Objective, settings: RefineSettings) -> Json:
     """Return what determines a refining: the resolved objective, and the settings that change what is learnt."""
-    resolved = {key: value for key, value in asdict(settings).items() if key not in ("loss", "weights", "beta")}
-    return {"objective": asdict(resolve_objective(objective, settings)), "settings": without_saving(resolved)}
-
-
-def without_saving(settings: dict[str, Json]) -> dict[str, Json]:
-    """Return training settings without what changes nothing that is learnt: checkpoints and trackers."""
-    return {key: value for key, value in settings.items() if key not in ("save_steps", "report_to")}
+    material = {key: value for key, value in key_material(settings).items() if key not in ("loss", "weights", "beta")}
+    return {"objective": asdict(resolve_objective(objective, settings)), "settings": material}
 
 
 def _weight(part: str, text: str) -> float:

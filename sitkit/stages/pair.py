@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from sitkit import answers as reader
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import PluginError
-from sitkit.settings import PairSettings
+from sitkit.settings import PairSettings, key_material
 from sitkit.stages.base import Node, Work, label
 from sitkit.stages.demonstrations import kept_demonstrations
 from sitkit.stages.sample import ANSWERS
@@ -56,7 +56,7 @@ class Pair:
         return {
             "strategy": self.strategy.fingerprint,
             "keep": self.keep,
-            "settings": asdict(self.settings),
+            "settings": key_material(self.settings),
             "reader": reader.READER_VERSION,
         }
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sitkit.components import Component, QuestionSet
-from sitkit.settings import SampleSettings
+from sitkit.settings import SampleSettings, key_material
 from sitkit.stages.base import Node, Work, label
 from sitkit.stages.completions import complete_all
 from sitkit.stages.training import ADAPTER
@@ -46,7 +46,7 @@ class Sample:
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""
-        return {"questions": self.questions.material(), "settings": asdict(self.settings), "seed": self.seed}
+        return {"questions": self.questions.material(), "settings": key_material(self.settings), "seed": self.seed}
 
     def prompts(self) -> int:
         """Return the number of questions, each asked in both promptings."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.errors import SettingError
-from sitkit.settings import STAGE_SETTINGS, resolve
+from sitkit.settings import STAGE_SETTINGS, InstructSettings, RefineSettings, key_material, resolve, setting
 
 
 def test_defaults_are_the_papers() -> None:
@@ -66,3 +66,26 @@ def test_every_setting_round_trips_through_text_and_has_a_sentence() -> None:
 def test_any_text_is_a_setting_or_one_clear_line(stage: str, key: str, value: str) -> None:
     with contextlib.suppress(SettingError):
         resolve({stage: {key: value}})
+
+
+def test_a_setting_that_is_new_enters_a_key_only_where_it_is_not_the_default() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Before:
+        rate: float = setting(0.5, "a rate")
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class After(Before):
+        shape: str | None = setting(None, "something new", in_key="changed")
+        places: int = setting(1, "where files go", in_key="never")
+
+    assert key_material(After(places=2)) == key_material(Before()) == {"rate": 0.5}
+    assert key_material(After(shape="round")) == {"rate": 0.5, "shape": "round"}
+
+
+def test_the_way_of_training_is_in_the_key_where_it_is_trls_own() -> None:
+    for kind in (InstructSettings, RefineSettings):
+        assert "fast" not in key_material(kind())
+        assert key_material(kind(fast=False)) == {**key_material(kind()), "fast": False}
+        assert key_material(kind(save_steps=7, report_to="tensorboard")) == key_material(kind())
+    both = resolve({"train": {"fast": "false"}, "refine": {"fast": "true"}})
+    assert (both.instruct.fast, both.refine.fast) == (False, True)

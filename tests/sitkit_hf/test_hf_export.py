@@ -106,7 +106,7 @@ def test_a_folder_without_an_adapter_is_one_clear_line(student: Any, tmp_path: P
 def test_a_full_disk_is_an_os_error_with_its_number(student: Any, tmp_path: Path) -> None:
     import resource
 
-    from sitkit_hf.disk import DISK_FULL
+    from sitkit_hf.checkpoints import DISK_FULL
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))

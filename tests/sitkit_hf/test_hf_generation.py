@@ -78,7 +78,7 @@ def test_prompts_that_begin_alike_are_read_once_and_answered_as_alone(student: A
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), max_size=8))
 def test_families_share_what_they_say(prompts: list[list[int]]) -> None:
-    from sitkit_hf.fast_prefill import families
+    from sitkit_hf.kv_cache import families
 
     kin = families(prompts)
     if kin:
@@ -178,11 +178,11 @@ def test_a_stop_string_ends_a_row_and_is_cut_off(student: Any, asked: Sequence[P
 
 
 def test_a_stopped_row_writes_no_further(student: Any) -> None:
-    from sitkit_hf.stopping import Stops
+    from sitkit_hf.generation import StopStrings
 
     tokenizer = student.models.tokenizer()
     for stop in ("b", "ab", "é", "\nQuestion:"):
-        stops = Stops(tokenizer, (stop,))
+        stops = StopStrings(tokenizer, (stop,))
         tokens = tokenizer(f"xx{stop}yy")["input_ids"]
         first = next(n for n in range(1, len(tokens) + 1) if stops.reached(tokens[:n]))
         assert tokenizer.decode(tokens[:first]) == f"xx{stop}"

@@ -248,7 +248,7 @@ def test_a_full_disk_is_an_os_error_with_its_number(
     import errno
     import resource
 
-    from sitkit_hf.disk import DISK_FULL
+    from sitkit_hf.checkpoints import DISK_FULL
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
@@ -266,7 +266,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_as_a_full_disk(tmp_path: Pa
     import torch
     from safetensors.torch import save_file
 
-    from sitkit_hf.disk import DISK_FULL, disk_errors
+    from sitkit_hf.checkpoints import DISK_FULL, disk_errors
 
     weights = {"w": torch.zeros(100_000)}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

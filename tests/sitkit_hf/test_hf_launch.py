@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from sitkit.errors import ModelError, SettingError
 from sitkit.settings import InstructSettings, resolve
 from sitkit.types import Demonstration, Objective, PreferencePair, TrainingReport
-from sitkit_hf import checkpoints, launch
-from sitkit_hf.job import TrainingJob, read_job, write_job
+from sitkit_hf import checkpoints
+from sitkit_hf.memory import MemoryRanOutError
 from sitkit_hf.options import Options
-from sitkit_hf.telling import MemoryRanOutError, Teller, Told, raise_told, told_report
+from sitkit_hf.processes import MessageReader, TrainingJob, WorkerMessages, launch, raise_error, read_job, write_job
 
 
 def test_a_batch_that_cannot_be_shared_is_one_line_before_anything_runs(student: Any) -> None:
@@ -51,16 +51,16 @@ def test_a_job_is_read_as_it_was_written(
 
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5))
 def test_what_is_told_arrives_whole_and_in_order(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
-    path = tmp_path_factory.mktemp("told") / "told"
-    teller, told = Teller(path), Told(path)
+    path = tmp_path_factory.mktemp("messages") / "messages"
+    messages, reader = WorkerMessages(path), MessageReader(path)
     heard: list[str] = []
     for text in texts:
-        teller.notice(text)
-        heard += [one["notice"] for one in told.new()]
+        messages.notice(text)
+        heard += [message["notice"] for message in reader.new()]
     assert heard == texts
     with path.open("ab") as file:
         file.write(b'{"notice": "hal')
-    assert list(told.new()) == []
+    assert list(reader.new()) == []
 
 
 @pytest.mark.parametrize(
@@ -73,26 +73,26 @@ def test_what_is_told_arrives_whole_and_in_order(tmp_path_factory: pytest.TempPa
     ],
 )
 def test_errors_come_back_by_their_class(error: Exception, tmp_path: Path) -> None:
-    Teller(tmp_path / "told").error(error)
-    (told,) = Told(tmp_path / "told").new()
+    WorkerMessages(tmp_path / "messages").error(error)
+    (message,) = MessageReader(tmp_path / "messages").new()
     with pytest.raises(type(error)) as back:
-        raise_told(told)
+        raise_error(message)
     assert str(back.value) == str(error)
     assert getattr(back.value, "errno", None) == getattr(error, "errno", None)
 
 
 def test_an_unforeseen_error_comes_back_as_one_line(tmp_path: Path) -> None:
-    Teller(tmp_path / "told").error(ValueError("bad\n  shape"))
-    (told,) = Told(tmp_path / "told").new()
+    WorkerMessages(tmp_path / "messages").error(ValueError("bad\n  shape"))
+    (message,) = MessageReader(tmp_path / "messages").new()
     with pytest.raises(RuntimeError, match=r"^ValueError: bad shape$"):
-        raise_told(told)
+        raise_error(message)
 
 
 def test_a_report_comes_back(tmp_path: Path) -> None:
     report = TrainingReport(3, {"loss": 0.5}, [{"step": 1.0, "loss": 0.7}], ["warm-up"])
-    Teller(tmp_path / "told").report(report)
-    (told,) = Told(tmp_path / "told").new()
-    assert told_report(told["report"]) == report
+    WorkerMessages(tmp_path / "messages").report(report)
+    (message,) = MessageReader(tmp_path / "messages").new()
+    assert TrainingReport(**message["report"]) == report
 
 
 def test_when_memory_runs_out_on_any_all_start_again_with_half(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_when_memory_runs_out_on_any_all_start_again_with_half(monkeypatch: pyte
             raise MemoryRanOutError(8 // len(tried))
         return TrainingReport(1, {})
 
-    monkeypatch.setattr(launch, "_attempt", attempt)
+    monkeypatch.setattr("sitkit_hf.processes._attempt", attempt)
     job = TrainingJob(
         stage="instruct",
         options=Options(model="m"),
@@ -114,7 +114,7 @@ def test_when_memory_runs_out_on_any_all_start_again_with_half(monkeypatch: pyte
         scratch=tmp_path / "scratch",
         seed=1,
     )
-    assert launch.launch(job, lambda *_: None).steps == 1
+    assert launch(job, lambda *_: None).steps == 1
     assert tried == [0, 4, 2]
 
 

@@ -77,7 +77,7 @@ def test_nothing_of_a_batch_that_ran_out_of_memory_is_kept(
 
 
 def test_caches_are_of_one_class(tiny: Path, make_student: Callable[..., Any]) -> None:
-    from sitkit_hf.fast_cache import make_cache
+    from sitkit_hf.kv_cache import make_cache
 
     model = make_student(tiny).models.base()
     (one, plain), (other, _) = make_cache(model), make_cache(model)

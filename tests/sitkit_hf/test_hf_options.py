@@ -124,8 +124,8 @@ def test_the_fingerprint_follows_content_and_options_not_the_place(tiny: Path, t
 def test_the_fingerprint_of_large_weights_sees_both_ends(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sitkit_hf.fingerprint.WHOLE", 1024)
-    monkeypatch.setattr("sitkit_hf.fingerprint.EDGE", 64)
+    monkeypatch.setattr("sitkit.plugin_support.WHOLE", 1024)
+    monkeypatch.setattr("sitkit.plugin_support.EDGE", 64)
     shutil.copytree(tiny, tmp_path / "m")
     weights = tmp_path / "m" / "model.safetensors"
     when = weights.stat()

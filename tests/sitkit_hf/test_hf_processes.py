@@ -121,7 +121,7 @@ from pathlib import Path
 from sitkit.spec import Spec
 from sitkit.types import Context
 import sitkit_hf
-from sitkit_hf.job import read_job
+from sitkit_hf.processes import read_job
 
 job = read_job(Path(sys.argv[1]))
 student = sitkit_hf.hf_student(Spec("hf", str(job.options.folder)), Context())
@@ -158,7 +158,7 @@ def test_a_killed_parent_leaves_nobody_behind_and_the_next_run_ends_with_the_sam
     tmp_path: Path,
     read_adapter: Callable[[Path], bytes],
 ) -> None:
-    from sitkit_hf.job import TrainingJob, write_job
+    from sitkit_hf.processes import TrainingJob, write_job
 
     settings, scratch = replace(INSTRUCT, processes=2, save_steps=2), tmp_path / "scratch"
     job = TrainingJob(

@@ -206,7 +206,7 @@ def test_a_start_that_is_no_adapter_is_one_clear_line(
 
 
 def test_validation_pairs_depend_on_seed_and_question_alone(pairs: Sequence[PreferencePair]) -> None:
-    from sitkit_hf.refining import hold_out
+    from sitkit_hf.refine import hold_out
 
     kept, held = hold_out(pairs, 0.25, 7)
     assert len(held) == 6

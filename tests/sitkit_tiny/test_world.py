@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sitkit_tiny
 from sitkit_tiny.benchmarks import SIZES, TinyBenchmark, questions
 from sitkit_tiny.world import BENCHMARKS, SPLITS, Arithmetic, item
 
@@ -89,3 +90,8 @@ def test_the_seed_of_a_run_changes_no_question():
     tiny = TinyBenchmark("tiny_gifts")
     assert tiny.questions("train", 0) == tiny.questions("train", 7)
     assert tiny.fingerprint("train", 0) == tiny.fingerprint("train", 7)
+
+
+def test_the_worlds_own_plugin_makes_its_tasks_known():
+    names = {path.stem for folder in sitkit_tiny.sitkit_task_folders() for path in folder.rglob("*.yaml")}
+    assert {TinyBenchmark(benchmark).task(kind) for benchmark in BENCHMARKS for kind in ("cot", "direct")} <= names

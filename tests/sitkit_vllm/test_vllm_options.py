@@ -10,7 +10,7 @@ from sitkit.errors import ModelError, SpecError
 from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
 from sitkit.types import Completing, Student, Teacher
-from sitkit_vllm.adapters import read_adapter
+from sitkit_vllm.engine import read_adapter
 from sitkit_vllm.installed import vllm_version
 from sitkit_vllm.options import read
 

@@ -1,4 +1,4 @@
-"""Both engines start from the same tokens: the rule is written twice, because plugins do not import each other."""
+"""Both engines start from the same tokens, whatever the options and the template."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.errors import ModelError
+from sitkit.plugin_support import PromptTokenizer, end_tokens
 from sitkit.spec import Spec
 from sitkit_hf.loading import Models
 from sitkit_hf.options import parse_options
-from sitkit_hf.prompts import Prompts as HfPrompts
-from sitkit_hf.prompts import end_tokens
+from sitkit_hf.prompts import Prompts
+from sitkit_vllm.generation import load_prompts
 from sitkit_vllm.options import Options, read
-from sitkit_vllm.prompts import Prompts, load_prompts
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
 
-def both(folder: Path, **options: str) -> tuple[HfPrompts, Prompts]:
+def both(folder: Path, **options: str) -> tuple[Prompts, PromptTokenizer]:
     models = Models(parse_options(Spec("hf", str(folder), {"device": "cpu", **options})))
-    hf = HfPrompts(models.tokenizer(), models.options, end_tokens(models.base()))
+    hf = Prompts(models.tokenizer(), models.options, end_tokens(models.base().generation_config))
     _, engine = read(Spec("vllm", str(folder), options), lambda spec: spec)
     return hf, load_prompts(engine)
 
@@ -38,11 +38,11 @@ def pairs(model: Path, chatty: Path) -> Any:
 @given(text=TEXT)
 def test_the_tokens_are_those_of_the_student_hf(pairs: Any, text: str) -> None:
     for hf, engine in pairs:
-        assert engine.tokens(text) == hf.prompt(text)
+        assert engine.prompt(text) == hf.prompt(text)
 
 
 def test_the_kinds_of_prompts_differ(pairs: Any) -> None:
-    assert len({tuple(engine.tokens("Hi")) for _, engine in pairs[1:]}) == 3
+    assert len({tuple(engine.prompt("Hi")) for _, engine in pairs[1:]}) == 3
 
 
 THINKERS = [
@@ -59,9 +59,9 @@ def test_templates_that_think_are_told_what_hf_tells_them(
     shutil.copytree(chatty, tmp_path / "model")
     (tmp_path / "model" / "chat_template.jinja").write_text(template, encoding="utf-8")
     hf, engine = both(tmp_path / "model", thinking=thinking)
-    assert engine.tokens("Hi") == hf.prompt("Hi")
+    assert engine.prompt("Hi") == hf.prompt("Hi")
     assert engine.opening == hf.opening
-    text = engine._tokenizer.decode(engine.tokens("Hi"))
+    text = engine.tokenizer.decode(engine.prompt("Hi"))
     assert ("</think>" in text) == (thinking == "no")
     assert bool(engine.opening) == (thinking == "yes" and template == THINKERS[1])
 
@@ -70,12 +70,12 @@ def test_a_tokenizer_that_closes_every_text_does_not_end_the_prompt(model: Path)
     from tokenizers.processors import TemplateProcessing
 
     hf, engine = both(model)
-    for tokenizer in (hf.tokenizer, engine._tokenizer):
+    for tokenizer in (hf.tokenizer, engine.tokenizer):
         tokenizer._tokenizer.post_processor = TemplateProcessing(
             single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
         )
-    assert engine.tokens("Hi") == hf.prompt("Hi")
-    assert 2 not in engine.tokens("Hi")
+    assert engine.prompt("Hi") == hf.prompt("Hi")
+    assert 2 not in engine.prompt("Hi")
 
 
 def test_what_cannot_be_is_one_line(model: Path, chatty: Path, tmp_path: Path) -> None:
@@ -88,6 +88,6 @@ def test_what_cannot_be_is_one_line(model: Path, chatty: Path, tmp_path: Path) -
     with pytest.raises(ModelError, match="cannot load the tokenizer"):
         load_prompts(Options(model=str(tmp_path)))
     prompts = load_prompts(Options(model=str(chatty)))
-    prompts._tokenizer.chat_template = "{{ raise_exception('no user role') }}"
+    prompts.tokenizer.chat_template = "{{ raise_exception('no user role') }}"
     with pytest.raises(ModelError, match="no user role"):
-        prompts.tokens("Hi")
+        prompts.prompt("Hi")

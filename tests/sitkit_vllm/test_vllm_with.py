@@ -32,10 +32,10 @@ told["reseeded"] = dict(student.complete(None, prompts, Generation(10, 1.0, seed
 told["nothing"] = list(student.complete(None, [], greedy))
 student.close()
 student.close()
-import sitkit_vllm.completing as completing
+import sitkit_vllm.generation as generation
 from dataclasses import asdict
 from sitkit.types import Question
-completing.CHUNK = 2
+generation.CHUNK = 2
 teacher = registry.teacher(parse_spec("vllm:" + spec))
 told["teacher"] = teacher.fingerprint()
 questions = [Question(f"q{{n}}", "sums", "number", "Answer.", f"{{n}} + 1?", None, "2") for n in range(5)]

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sitkit_hf.fingerprint import has_cuda
+from sitkit_hf.options import has_cuda
 from tests.speed.machine import described
 from tests.speed.measure import CPU_CLOCK, Options, Row, tell
 from tests.speed.table import table

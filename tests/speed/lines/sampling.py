@@ -78,20 +78,20 @@ def _row(work: Work, options: Options) -> Row:
 
 def counted(student: Any, prompts: Sequence[Prompt], generation: Generation) -> dict[str, int]:
     """Complete the prompts as a stage does, and return prompt id -> tokens written before the end."""
-    from sitkit_hf.stopping import Stops
+    from sitkit_hf.generation import StopStrings
 
     last = {"tokens": 0}
-    text = Stops.text
+    text = StopStrings.text
 
-    def watched(self: Stops, tokens: Sequence[int]) -> str:
+    def watched(self: StopStrings, tokens: Sequence[int]) -> str:
         last["tokens"] = len(tokens)
         return text(self, tokens)
 
-    Stops.text = watched  # type: ignore[method-assign]
+    StopStrings.text = watched  # type: ignore[method-assign]
     try:
         return {prompt_id: last["tokens"] for prompt_id, _ in student.complete(None, prompts, generation)}
     finally:
-        Stops.text = text  # type: ignore[method-assign]
+        StopStrings.text = text  # type: ignore[method-assign]
 
 
 def best(work: Work, texts: list[str], arguments: dict[str, object]) -> Harness:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sitkit.errors import TeacherError
 from sitkit.spec import Spec, parse_spec
 from sitkit.types import ANSWERED, Context, Generation, Prompt, Question, Reply
-from sitkit_lmeval.replies import reply
+from sitkit_lmeval.generation import reply
 
 GREEDY = Generation(max_new_tokens=24)
 SAMPLED = Generation(max_new_tokens=12, temperature=1.0, seed=3)
@@ -152,8 +152,8 @@ def test_a_chat_template_is_used_where_there_is_one(
 def test_an_endpoint_for_chats_gets_messages_and_nothing_else(make_teacher: Callable[[str], Any]) -> None:
     from lm_eval.models.openai_completions import LocalChatCompletion
 
+    from sitkit_lmeval.backend import render
     from sitkit_lmeval.options import Options
-    from sitkit_lmeval.templates import render
 
     endpoint = LocalChatCompletion.__new__(LocalChatCompletion)
     endpoint.tokenizer_backend = endpoint.tokenizer = None

@@ -1,4 +1,4 @@
-"""Refine an adapter on preference pairs: settings checked, pairs held out, and the right trainer chosen."""
+"""Refine an adapter on preference pairs: the losses there are, pairs held out, and the right trainer chosen."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError, SettingError, suggestion
+from sitkit.plugin_support import end_tokens
 from sitkit.settings import RefineSettings
 from sitkit.types import Objective, PreferencePair, Progress, TrainingReport
-from sitkit_hf.examples import Examples, completions, preferences
-from sitkit_hf.loading import Models, check_adapter
-from sitkit_hf.prompts import Prompts, end_tokens
+from sitkit_hf.adapters import check_adapter, trainable_adapter
+from sitkit_hf.loading import Models
+from sitkit_hf.prompts import Examples, Prompts, completions, preferences
 from sitkit_hf.training import Job, check_scheduler
 
 LOSSES = (
@@ -75,10 +76,10 @@ def refine(
     job.steps(len(kept))
     check_adapter(start)
     base = models.for_training()
-    prompts = Prompts(models.tokenizer(), models.options, end_tokens(base))
+    prompts = Prompts(models.tokenizer(), models.options, end_tokens(base.generation_config))
 
     def attach(model: Any) -> Any:
-        return _trainable_adapter(model, start, models.folder())
+        return trainable_adapter(model, start, models.folder())
 
     if objective.loss == ("sft",):
         chosen, chosen_held_out = (
@@ -122,14 +123,3 @@ def hold_out(
 
 def _rank(pair: PreferencePair, seed: int) -> str:
     return hashlib.sha256(f"{seed}\0{pair.benchmark}\0{pair.question_id}".encode()).hexdigest()
-
-
-def _trainable_adapter(model: Any, start: Path, base: str) -> Any:
-    from peft import PeftModel
-
-    try:
-        adapter = PeftModel.from_pretrained(model, str(start), is_trainable=True)
-    except (ValueError, KeyError, OSError) as error:
-        raise ModelError(f"cannot use the adapter in {start}: {str(error).splitlines()[0]}") from error
-    adapter.peft_config["default"].base_model_name_or_path = base
-    return adapter

@@ -1,4 +1,4 @@
-"""Ask a backend chunk by chunk: full batches, and little lost to a kill."""
+"""Have a backend answer chunk by chunk, and make replies of what it returns."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from sitkit.answers.thinking import apart
 from sitkit.errors import TeacherError
+from sitkit.plugin_support import quiet, seeded, stream_seed
 from sitkit.types import Generation, Prompt, Reply
-from sitkit_lmeval.backend import one_line
+from sitkit_lmeval.backend import one_line, render
 from sitkit_lmeval.options import Options
-from sitkit_lmeval.quiet import quiet
-from sitkit_lmeval.randomness import chunk_seed, seeded
-from sitkit_lmeval.replies import reply
-from sitkit_lmeval.templates import render
 
 BATCHES = 8
 """Batches in a chunk."""
 
 ADAPTIVE = 512
 """Prompts in a chunk where the backend picks the batch size itself (``batch_size=auto``; vLLM and SGLang)."""
+
+
+EMPTY = "empty reply"
 
 
 def ask(model: Any, options: Options, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
@@ -31,7 +32,7 @@ def ask(model: Any, options: Options, prompts: Sequence[Prompt], generation: Gen
     `TeacherError` if the backend fails; chunks that were done are kept.
     """
     ordered = sorted(prompts, key=lambda prompt: (-len(prompt.text), prompt.id))
-    with quiet():
+    with quiet(streams=True):
         rendered = render(model, options)
     size = chunk_size(model, options)
     for start in range(0, len(ordered), size):
@@ -66,7 +67,7 @@ def _generate(
     }
     silent = "disable_tqdm" in inspect.signature(model.generate_until).parameters
     try:
-        with quiet(), seeded(chunk_seed(generation.seed, [prompt.id for prompt in chunk])):
+        with quiet(streams=True), seeded(stream_seed(generation.seed, *(prompt.id for prompt in chunk))):
             requests = [
                 Instance("generate_until", {"id": prompt.id}, (rendered(prompt.text), dict(arguments)), index)
                 for index, prompt in enumerate(chunk)
@@ -77,3 +78,16 @@ def _generate(
     if len(texts) != len(chunk):
         raise TeacherError(f"lm-eval's {options.backend} gave {len(texts)} answers to {len(chunk)} prompts")
     return texts
+
+
+def reply(prompt_id: str, text: str | None) -> Reply:
+    """Return the reply. lm-eval's endpoints turn many failures into an empty text, so that is never an answer."""
+    thought = apart(text or "")
+    if thought.answer:
+        return Reply(prompt_id, thought.answer, reasoning=thought.reasoning)
+    why = "lm-eval gives no reason"
+    if thought.reasoning:
+        why = "there is reasoning but no answer"
+    if not thought.closed:
+        why = "the reasoning never ends: allow more tokens (annotate.max_new_tokens)"
+    return Reply(prompt_id, outcome=EMPTY, detail=why, reasoning=thought.reasoning)

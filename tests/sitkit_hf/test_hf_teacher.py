@@ -1,4 +1,4 @@
-"""Templates that think: switched off for students; a teacher's thoughts are kept apart from its answers."""
+"""The teacher hf: what is cut short, and thoughts kept apart; templates that think are switched off for students."""
 
 from __future__ import annotations
 
@@ -76,7 +76,6 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def given(folder: Path, texts: dict[str, str], tokens: int = 60, **options: str) -> dict[str, Reply]:
         import sitkit_hf
-        from sitkit_hf import answering
 
         def complete(*_: Any, cut: Any, **__: Any) -> Any:
             for name, text in texts.items():
@@ -84,7 +83,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
                     cut(name)
                 yield name, text
 
-        monkeypatch.setattr(answering, "complete", complete)
+        monkeypatch.setattr("sitkit_hf.generation.complete", complete)
         teacher: Any = sitkit_hf.hf_teacher(Spec("hf", str(folder), options), Context())
         assert isinstance(teacher, Completing)
         asked = [Prompt(one, "?") for one in texts]
@@ -140,3 +139,15 @@ def test_a_teacher_answers_from_four_bit_weights_where_asked(tiny: Path) -> None
     assert "Linear4bit" in kinds
     assert not reply.failed
     teacher.close()
+
+
+def test_an_answer_is_cut_only_where_the_limit_ended_it(tiny: Path) -> None:
+    import sitkit_hf
+
+    teacher: Any = sitkit_hf.hf_teacher(Spec("hf", str(tiny), {}), Context())
+    prompts = [Prompt(f"p{number}", f"Question {number}") for number in range(6)]
+    long = {reply.id: reply for reply in teacher.complete(prompts, Generation(24))}
+    short = {reply.id: reply for reply in teacher.complete(prompts, Generation(3))}
+    for name, reply in short.items():
+        ended = long[name].outcome != TRUNCATED and long[name].completion_tokens < 3
+        assert (reply.outcome == TRUNCATED) != ended

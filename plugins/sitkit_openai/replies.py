@@ -1,31 +1,41 @@
-"""What an HTTP status other than 200 means: try again, this prompt cannot be answered, or stop at once.
+"""What came of a call: an answer, a failure by its HTTP status or by what the client raised.
 
-The codes are those of OpenAI's error reference (platform.openai.com/docs/guides/error-codes); other servers send the
-same statuses with codes or messages of their own.
+Try again, this prompt cannot be answered, or stop at once. The codes are those of OpenAI's error reference
+(platform.openai.com/docs/guides/error-codes); other servers send the same statuses with codes or messages of their own.
 """
 
 from __future__ import annotations
 
+import email.utils
+import json
+import math
 import re
+import time
 from collections.abc import Mapping
 
 from sitkit.types import Json
-from sitkit_openai import outcomes
-from sitkit_openai.retry_after import retry_after
-from sitkit_openai.verdict import Verdict
+from sitkit_openai.verdict import Outcome, Verdict, judge, read_body
+
+_NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
+
 
 _NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "access_terminated")
+
 _WRONG_FIELD = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
+
 _FILTERS = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation", "content_filtered")
+
 _TOO_LONG = re.compile(
     r"maximum context|context[ _](?:length|window|size)|(?:prompt|input|request) is too long|too many (?:input )?tokens"
     r"|reduce the length|max_model_len|longer than the model",
     re.IGNORECASE,
 )
+
 _NOT_THERE = re.compile(
     r"not found|does not exist|no such|unknown|invalid model|not a valid|unavailable|not supported|pinned to",
     re.IGNORECASE,
 )
+
 _HINTS = {
     "seed": "leave it out with seed=off",
     "stop": "leave it out with stop=off",
@@ -35,7 +45,50 @@ _HINTS = {
     "top_p": "leave top_p= out",
     "reasoning_effort": "leave reasoning_effort= out",
 }
+
 _DETAIL = 300
+
+
+def judge_content(content: bytes) -> Verdict:
+    """Judge the body of a reply with HTTP 200."""
+    found = read_body(content)
+    return found if isinstance(found, Verdict) else judge_body(found)
+
+
+def judge_body(found: Json) -> Verdict:
+    """Judge the JSON object of a reply with HTTP 200."""
+    error = error_of(found) if not found.get("choices") else None
+    if isinstance(error, dict) and isinstance(error.get("code"), int) and 400 <= error["code"] < 600:
+        # OpenRouter and others report an upstream's failure this way.
+        return refused(error["code"], {}, "", error)
+    return judge(found)
+
+
+def judge_error(error: Exception, model: str) -> Verdict:
+    """Judge what the client raised. Nothing of the exception is kept, for it holds the request and its key."""
+    import openai
+
+    if isinstance(error, openai.APITimeoutError | TimeoutError):
+        sent = type(error.__cause__).__name__ not in _NEVER_SENT
+        return Verdict(Outcome.TIME_OUT, "no reply in time", billed=sent)
+    if isinstance(error, openai.APIStatusError):
+        headers = {name.lower(): value for name, value in error.response.headers.items()}
+        text = error.response.text
+        return refused(error.status_code, headers, text, error_of(_json(text)), model)
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__
+        name = type(cause).__name__
+        return Verdict(Outcome.CONNECTION, f"{name}: {cause}" if cause else "", billed=name not in _NEVER_SENT)
+    if isinstance(error, openai.OpenAIError | TypeError):
+        return Verdict(Outcome.BAD_REQUEST, str(error), fatal=f"the client cannot ask: {error}", billed=False)
+    raise error
+
+
+def _json(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def refused(status: int, headers: Mapping[str, str], text: str, error: Json, model: str = "") -> Verdict:
@@ -43,19 +96,19 @@ def refused(status: int, headers: Mapping[str, str], text: str, error: Json, mod
 
     ``model`` is the one asked for, by which an endpoint that has another is known.
     """
-    code, message, field = _parts(error)
+    code, message, field = _error_parts(error)
     said = f"HTTP {status}" + (f": {message}" if message else _page(text))
     wait = retry_after(headers)
     if code in _FILTERS:
-        return Verdict(outcomes.CONTENT_FILTER, said, billed=False)
+        return Verdict(Outcome.CONTENT_FILTER, said, billed=False)
     if code == "context_length_exceeded" or (status in (400, 403, 413, 422) and _TOO_LONG.search(message)):
-        return Verdict(outcomes.TOO_LONG, said, billed=False)
+        return Verdict(Outcome.TOO_LONG, said, billed=False)
     if code in _NO_MONEY or status == 402:
         return _stop(f"the account has no money or quota left ({said})")
     if status == 429:
-        return Verdict(outcomes.RATE_LIMIT, said, wait=wait, billed=False)
+        return Verdict(Outcome.RATE_LIMIT, said, wait=wait, billed=False)
     if status in (408, 409) or status >= 500:
-        return Verdict(outcomes.SERVER_ERROR, said, wait=wait, billed=False)
+        return Verdict(Outcome.SERVER_ERROR, said, wait=wait, billed=False)
     if status == 401:
         return _stop(f"the key was refused ({said})")
     if status == 403:
@@ -66,11 +119,11 @@ def refused(status: int, headers: Mapping[str, str], text: str, error: Json, mod
         return _stop(f"the endpoint does not take {field} as it is: {_HINTS[field]} ({said})")
     if code in _WRONG_FIELD:
         return _stop(f"the endpoint does not take the request's field {field or 'it names'} ({said})")
-    return Verdict(outcomes.BAD_REQUEST, said, billed=False)
+    return Verdict(Outcome.BAD_REQUEST, said, billed=False)
 
 
 def _stop(why: str) -> Verdict:
-    return Verdict(outcomes.BAD_REQUEST, why, fatal=why, billed=False)
+    return Verdict(Outcome.BAD_REQUEST, why, fatal=why, billed=False)
 
 
 def _no_such(model: str, message: str) -> bool:
@@ -82,7 +135,7 @@ def _names(field: str, message: str) -> bool:
     return re.search(rf"\b{field}\b", message) is not None
 
 
-def _parts(error: Json) -> tuple[str, str, str]:
+def _error_parts(error: Json) -> tuple[str, str, str]:
     """Return code, message and field, "" for what is not there."""
     if isinstance(error, str):
         return "", error[:_DETAIL], ""
@@ -117,3 +170,40 @@ def error_of(body: Json) -> Json:
         if body.get(key):
             return body[key]
     return body if "message" in body else None
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Return the seconds of a ``Retry-After`` header (RFC 9110, section 10.2.3), None where there is none to read.
+
+    Both forms are read: seconds, and a date, which is measured against the server's own ``Date`` where that is given,
+    so that a clock that is off does no harm. ``retry-after-ms``, which OpenAI sends, goes first. Header names are
+    looked up in lower case.
+    """
+    if (exact := _seconds(headers.get("retry-after-ms"))) is not None:
+        return exact / 1000
+    text = headers.get("retry-after")
+    if (seconds := _seconds(text)) is not None:
+        return seconds
+    if (moment := _date(text)) is None:
+        return None
+    base = _date(headers.get("date"))
+    if base is None:
+        base = time.time() if now is None else now
+    return max(0.0, moment - base)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None or not re.fullmatch(r"\s*[0-9]+(?:\.[0-9]*)?\s*", text, re.ASCII):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _date(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        parts = email.utils.parsedate_tz(text)
+        return None if parts is None else float(email.utils.mktime_tz(parts))
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

@@ -9,9 +9,8 @@ import pytest
 
 from sitkit.errors import TeacherError
 from sitkit.types import ANSWERED, Prompt, Reply
-from sitkit_openai.money import PRICES
+from sitkit_openai.costs import PRICES, counter, most_tokens
 from sitkit_openai.options import Options
-from sitkit_openai.tokens import bound, counter
 from tests.sitkit_openai.conftest import GENERATION, ask, prompts, teacher, until_it_ends
 from tests.sitkit_openai.endpoint import PASSING, Call, Endpoint, Fault, completion, reply
 
@@ -131,7 +130,7 @@ def test_a_prompt_never_has_more_tokens_than_its_bound() -> None:
     encoding = tiktoken.Encoding("bytes", pat_str=r".|\n", mergeable_ranks={bytes([n]): n for n in range(256)},
                                  special_tokens={})  # fmt: skip
     for text in ("", "2 + 2 = 4", "日本語のテキスト", "\\frac{1}{2}", "🙂" * 9):
-        assert len(encoding.encode(text)) <= bound(Options(model="m"), text)
+        assert len(encoding.encode(text)) <= most_tokens(Options(model="m"), text)
 
 
 def test_tiktoken_is_not_asked_to_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

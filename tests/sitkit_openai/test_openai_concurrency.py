@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.types import ANSWERED
-from sitkit_openai.attempt import backoff
+from sitkit_openai.concurrency import Pace
 from sitkit_openai.options import Options
-from sitkit_openai.pace import Pace
-from sitkit_openai.retry_after import retry_after
+from sitkit_openai.replies import retry_after
+from sitkit_openai.requests import backoff
 from tests.sitkit_openai.conftest import ask, teacher
 from tests.sitkit_openai.endpoint import Call, Endpoint, Fault, error
 

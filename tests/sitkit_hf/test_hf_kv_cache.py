@@ -74,7 +74,7 @@ def alone(student: Any, prompts: Sequence[Prompt], tokens: int) -> dict[str, str
     ],
 )
 def test_who_counts_positions(kind: str, own: dict[str, Any], expected: bool) -> None:
-    from sitkit_hf.positions import counts_positions
+    from sitkit_hf.kv_cache import counts_positions
 
     assert counts_positions(body(kind, **own)) is expected
 

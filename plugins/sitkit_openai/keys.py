@@ -45,7 +45,7 @@ def _sends_own_header(options: Options) -> bool:
     )
 
 
-def secrets(options: Options) -> tuple[str, ...]:
+def find_secrets(options: Options) -> tuple[str, ...]:
     """Return every text of the client's configuration that must not be shown."""
     found = [os.environ.get(name, "") for name in (options.key_env, "OPENAI_API_KEY", "OPENAI_ADMIN_KEY")]
     found += [line.partition(":")[2] for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()]
@@ -88,3 +88,9 @@ def _without(text: str, secret: str) -> str:
             kept.append(_MASK)
             position = end + _SHARED - 1
     return "".join(kept)
+
+
+def shown(text: str, hidden: Iterable[str]) -> str:
+    """Return a text fit to be shown and stored: one line, no secret, not too long."""
+    text = scrub(text, hidden)
+    return text if len(text) <= 400 else f"{text[:399]}…"

@@ -1,0 +1,221 @@
+"""What plugins share: digests of files, quiet libraries, seeded generators, prompts as tokens, the logger for notices.
+
+Nothing heavy is imported here. What a helper needs of torch, transformers or datasets is used where a plugin has
+loaded it already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sitkit.answers.thinking import CLOSES, OPENS
+from sitkit.errors import ModelError
+
+NOTICES = "sitkit.notices"
+"""The logger for what a plugin has to tell the user from deep inside: its warnings become notices of the stage, what it
+logs below that (INFO) is shown in passing and kept nowhere."""
+
+WHOLE = 64 * 2**20
+"""Files up to this size, in bytes, are hashed whole."""
+
+EDGE = 2**20
+"""Of larger files the first and the last so many bytes are hashed, beside size and time of change."""
+
+VLLM_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes as ``max_lora_rank``, on its command line ``--max-lora-rank``."""
+
+_LOGGERS = (
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "huggingface_hub",
+    "lm_eval",
+    "peft",
+    "torch",
+    "transformers",
+    "trl",
+)
+
+
+def file_digest(path: Path) -> str:
+    """Return what tells a file from others: its sha256, of a large one size, time of change and sha256 of its edges."""
+    status = path.stat()
+    with path.open("rb") as file:
+        if status.st_size <= WHOLE:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256(file.read(EDGE))
+        file.seek(-EDGE, os.SEEK_END)
+        digest.update(file.read())
+    return f"{status.st_size}-{status.st_mtime_ns}-{digest.hexdigest()}"
+
+
+def folder_digests(folder: Path, counts: Callable[[Path], bool] = lambda path: True) -> dict[str, str]:
+    """Return relative path -> digest of every file in a folder that ``counts``; hidden files never do."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts) and counts(path)
+    )
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+@contextlib.contextmanager
+def quiet(*, streams: bool = False) -> Iterator[None]:
+    """Keep the libraries' own bars, warnings and logs below an error off the terminal; afterwards all is as it was.
+
+    Bars of transformers and datasets are switched off where these are loaded. With ``streams`` whatever is printed is
+    dropped too: some libraries draw their bars whatever they are asked.
+    """
+    with contextlib.ExitStack() as stack:
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
+        transformers_logging: Any = sys.modules.get("transformers.utils.logging")
+        if transformers_logging is not None:
+            if transformers_logging.is_progress_bar_enabled():
+                stack.callback(transformers_logging.enable_progress_bar)
+            transformers_logging.disable_progress_bar()
+        datasets: Any = sys.modules.get("datasets")
+        if datasets is not None:
+            if not datasets.are_progress_bars_disabled():
+                stack.callback(datasets.enable_progress_bars)
+            datasets.disable_progress_bars()
+        # accelerate's bar, which TRL uses for the reference's log-probabilities, listens to this alone.
+        stack.callback(_set_environment, "TQDM_DISABLE", os.environ.get("TQDM_DISABLE"))
+        os.environ["TQDM_DISABLE"] = "1"
+        if streams:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _set_environment(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+def stream_seed(seed: int, *names: str, bits: int = 63) -> int:
+    """Return the seed of a stream of its own: the first ``bits`` (63 or 31) of sha256 over the seed and the names."""
+    digest = hashlib.sha256("\0".join([str(seed), *names]).encode()).digest()
+    return int.from_bytes(digest[: (bits + 1) // 8], "big") >> 1
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed Python's generator, and numpy's and torch's where they are loaded, inside the block; then set them back."""
+    import random
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        random.seed(seed)
+        # What draws with numpy or torch has loaded it; the others need not wait for it.
+        numpy: Any = sys.modules.get("numpy")
+        if numpy is not None:
+            stack.callback(numpy.random.set_state, numpy.random.get_state())
+            numpy.random.seed(seed % 2**32)
+        torch: Any = sys.modules.get("torch")
+        if torch is not None:
+            devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            torch.manual_seed(seed)
+        yield
+
+
+def chat_messages(prompt: str, system: str | None = None, completion: str | None = None) -> list[dict[str, str]]:
+    """Return a conversation: an optional system message, the user's, and the assistant's where it has answered."""
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": prompt})
+    if completion is not None:
+        messages.append({"role": "assistant", "content": completion})
+    return messages
+
+
+class PromptTokenizer:
+    """Turns prompts into the tokens that generation starts from, with a tokenizer's chat template or as plain text.
+
+    With a template: the prompt is one user message, after an optional system message. A template that can think
+    (Qwen3's) is told not to, and a thinking block that it begins all the same is closed: the reasoning to learn is the
+    demonstration's. With ``thinking`` it thinks; ``opening`` is then what the template has begun of the block.
+    ``ends`` are the ids of tokens that end a sequence, the tokenizer's own first.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        name: str,
+        chat_template: str = "auto",
+        system: str | None = None,
+        thinking: bool = False,
+        ends: Sequence[int] = (),
+    ) -> None:
+        """Take a tokenizer of transformers, the model's name for messages, and end tokens beside the tokenizer's own.
+
+        Raises `ModelError` where a chat template, or what only one can do, is asked for and there is none.
+        """
+        self.tokenizer = tokenizer
+        self.system = system
+        self.thinking = thinking
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        if chat_template == "on" and not has_template:
+            raise ModelError(f"chat_template=on, but the tokenizer of {name} has no chat template")
+        self.template = has_template and chat_template != "off"
+        if system and not self.template:
+            raise ModelError(f"system= needs a chat template, and the tokenizer of {name} has none")
+        if thinking and not self.template:
+            raise ModelError(f"thinking=true needs a chat template, and the tokenizer of {name} has none")
+        self.opening = OPENS if self.template and self.render("?").rstrip().endswith(OPENS) else ""
+        own = () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
+        self.ends = tuple(dict.fromkeys((*own, *ends)))
+
+    def prompt(self, text: str) -> list[int]:
+        """Return the token ids that generation starts from."""
+        if self.template:
+            return self.ids(self.render(text), special=False)
+        ids = self.ids(text, special=True)
+        # A tokenizer that closes every text would otherwise end the sequence before the answer.
+        return ids[:-1] if len(ids) > 1 and ids[-1] in self.ends else ids
+
+    def render(self, prompt: str, completion: str | None = None) -> str:
+        """Return the conversation as the template writes it. Raises `ModelError` if the template refuses it."""
+        from jinja2 import TemplateError
+
+        try:
+            text = self.tokenizer.apply_chat_template(
+                chat_messages(prompt, self.system, completion),
+                tokenize=False,
+                add_generation_prompt=completion is None,
+                enable_thinking=self.thinking,
+            )
+        except TemplateError as error:
+            raise ModelError(f"the chat template refuses these messages: {error}") from error
+        if completion is None and not self.thinking and text.rstrip().endswith(OPENS):
+            # Some templates begin to think whatever they are told.
+            return f"{text.rstrip()}\n\n{CLOSES}\n\n"
+        return str(text)
+
+    def ids(self, text: str, *, special: bool) -> list[int]:
+        """Return the token ids of a text, with the tokenizer's special tokens around it or without."""
+        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def end_tokens(generation_config: Any) -> tuple[int, ...]:
+    """Return the ids that end a sequence according to a generation config (Llama 3 and Gemma have several)."""
+    ends = None if generation_config is None else generation_config.eos_token_id
+    if ends is None:
+        return ()
+    return tuple(ends) if isinstance(ends, list | tuple) else (int(ends),)
