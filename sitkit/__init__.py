@@ -1,7 +1,8 @@
 """sitkit: Self-refine Instruction-Tuning, from a teacher's demonstrations to a student's scores.
 
-This package is the core. Its public names are those of `sitkit.types`, `sitkit.errors`, `sitkit.hookspecs`,
-`sitkit.settings`, `sitkit.spec` and `sitkit.answers`; plugins import these and nothing else.
+This package is the core. Its public names are those of `sitkit.types`, `sitkit.capabilities`, `sitkit.errors`,
+`sitkit.hookspecs`, `sitkit.settings`, `sitkit.spec`, `sitkit.answers` and `sitkit.harness`; plugins import these and
+nothing else.
 """
 
 from sitkit.hookspecs import hookimpl

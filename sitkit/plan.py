@@ -9,13 +9,14 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 
+from sitkit.capabilities import PaidEndpoint
 from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage, node
 from sitkit.stages.objective import resolve_objective
-from sitkit.types import PHASES, PROMPTINGS, Method, Phase, Remote, Strategy, Student, Teacher
+from sitkit.types import PHASES, PROMPTINGS, Method, Phase, Strategy, Student, Teacher
 
 Tasks = tuple[str, ...]
 
@@ -210,7 +211,7 @@ class _Builder:
     def _score_teacher(self, teacher: Component[Teacher], student: Component[Student], seed: int) -> None:
         """The teacher's own accuracy (Table 5): with the trigger on train it is there already, the rest is asked."""
         wanted = self.recipe.eval_teacher
-        if wanted is False or (wanted is None and isinstance(teacher.made, Remote)):
+        if wanted is False or (wanted is None and isinstance(teacher.made, PaidEndpoint)):
             return
         settings, selection = self.settings[student.spec].annotate, self._selection(seed, max(self.recipe.fraction))
         trained = self._taught_from()

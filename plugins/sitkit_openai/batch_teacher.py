@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class BatchTeacher(OpenAITeacher):
-    """A model asked through its provider's batch API; see also `sitkit.types.Submitting`."""
+    """A model asked through its provider's batch API; see also `sitkit.capabilities.BatchSubmitter`."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -31,7 +31,7 @@ class BatchTeacher(OpenAITeacher):
         self._folder = folder
 
     def submit(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> float:
-        """Send batches without waiting; see `sitkit.types.Submitting`."""
+        """Send batches without waiting; see `sitkit.capabilities.BatchSubmitter`."""
         asks = asks_of_questions(questions, [question.prompt(prompting) for question in questions])
         with self._batches() as batches:
             batches.send(asks, generation)

@@ -15,7 +15,7 @@ from sitkit_openai.tokens import counter, estimate
 
 
 class OpenAITeacher:
-    """A model behind an OpenAI-compatible endpoint; see `sitkit.types.Teacher`, `Completing` and `Remote`."""
+    """A model behind an OpenAI-compatible endpoint; see `Teacher`, `PromptCompleter`, `PaidEndpoint`."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -27,7 +27,7 @@ class OpenAITeacher:
         return self.options.fingerprint()
 
     def begin(self, folder: Path, *, budget: float | None) -> None:
-        """Get ready; see `sitkit.types.Remote`. Raises `TeacherError` where a key or a price is missing."""
+        """Get ready; see `PaidEndpoint`. Raises `TeacherError` where a key or a price is missing."""
         find_key(self.options)
         if budget is not None and self._price is None:
             raise TeacherError(
@@ -37,7 +37,7 @@ class OpenAITeacher:
         self._ledger = Ledger(budget, self._price)
 
     def spent(self) -> float:
-        """Return what was spent since `begin`; see `sitkit.types.Remote`."""
+        """Return what was spent since `begin`; see `sitkit.capabilities.PaidEndpoint`."""
         return self._ledger.spent
 
     def answer(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> Iterator[Reply]:
@@ -46,7 +46,7 @@ class OpenAITeacher:
         return self._replies(asks_of_questions(questions, texts), generation)
 
     def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
-        """Yield a reply to every prompt as it arrives; see `sitkit.types.Completing`."""
+        """Yield a reply to every prompt as it arrives; see `sitkit.capabilities.PromptCompleter`."""
         return self._replies(asks_of_prompts(prompts), generation)
 
     def _replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:

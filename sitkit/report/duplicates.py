@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
 
+from sitkit.capabilities import Identity, QuestionIdentifier, plain_identity
 from sitkit.components import QuestionSet
-from sitkit.types import Json, Question
-
-Identity = tuple[str, frozenset[str]]
-"""What two equal questions share: the question, folded, and the set of its options, folded."""
-
-
-@runtime_checkable
-class Identifying(Protocol):
-    """What a benchmark may offer beside its questions: when two of them are the same."""
-
-    def identity(self, question: Question) -> Identity:
-        """Return what two equal questions share."""
+from sitkit.types import Json
 
 
 def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
@@ -30,7 +19,7 @@ def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
     tested: dict[str, dict[str, Identity]] = {}
     for one in sets:
         name, made = one.benchmark.spec, one.benchmark.made
-        identity = made.identity if isinstance(made, Identifying) else plain_identity
+        identity = made.identity if isinstance(made, QuestionIdentifier) else plain_identity
         questions = one.questions
         with one.benchmark.calling("identity"):
             if one.split == "train":
@@ -42,12 +31,3 @@ def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
         for name, asked in tested.items()
         if name in trained
     ]
-
-
-def plain_identity(question: Question) -> Identity:
-    """Return question and options without case and runs of white space."""
-    return _folded(question.question), frozenset(_folded(text) for text in question.choices or ())
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
