@@ -58,7 +58,7 @@ def test_a_dry_run_of_the_default_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--student", "hf:./nowhere"], "nowhere"),
         (["--teacher", "file:./none.jsonl"], "none.jsonl"),
         (["--set", "instruct.epoch=3"], "did you mean 'epochs'"),
-        (["--set", "instruct.epochs=0"], "must be above 0"),
+        (["--set", "instruct.epochs=0"], "expected a number above 0"),
         (["--set", "epochs=3"], "expected stage.key=value"),
         (["--set", "refine.loss=sigmod"], "sigmoid"),
         (["--set", "instruct.scheduler=cosin"], "cosine"),

@@ -20,15 +20,17 @@ def settings(stages: tuple[str, ...]) -> None:
     from sitkit.cli.show import console, show_table
     from sitkit.errors import UnknownNameError
     from sitkit.report.tables import Table
-    from sitkit.settings import STAGE_SETTINGS
+    from sitkit.settings import STAGE_SETTINGS, setting_types
+    from sitkit.validation import description
 
     for stage in stages:
         if stage not in STAGE_SETTINGS:
             raise UnknownNameError("stage", stage, STAGE_SETTINGS)
     out = console()
     for stage in stages or STAGE_SETTINGS:
+        types = setting_types(stage)
         rows = tuple(
-            (field.name, "-" if field.default is None else str(field.default), str(field.metadata["doc"]))
+            (field.name, "-" if field.default is None else str(field.default), description(types[field.name]))
             for field in dataclasses.fields(STAGE_SETTINGS[stage])
         )
         show_table(out, Table(stage, ("key", "default", "what it is"), rows))
