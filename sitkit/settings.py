@@ -195,6 +195,7 @@ def spread(layer: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, Any
 
 
 def _keys(stage: str, keys: object) -> Mapping[str, object]:
+    setting_types(stage)
     if not isinstance(keys, Mapping):
         raise SettingError(f"the settings of {shown(stage)} must be key: value, got {shown(keys)}")
     return keys
@@ -206,14 +207,14 @@ def read_setting(stage: str, key: str, value: object) -> Any:
     if key not in fields:
         raise SettingError(f"{stage} has no setting {shown(key)!r}{suggestion(key, fields)}")
     try:
-        return read_value(fields[key], value)
+        return read_value(fields[key], value, text=True)
     except ValueError as error:
         raise SettingError(f"{stage}.{key}={shown(value)}: {error}") from error
 
 
 def setting_types(stage: str) -> dict[str, Any]:
     """Return the annotated type of every setting of a stage, or of "train". Raises `SettingError` for another name."""
-    known = {TRAIN: TrainSettings, **STAGE_SETTINGS}
+    known: dict[str, type[Any]] = {TRAIN: TrainSettings, **STAGE_SETTINGS}
     if stage not in known:
         raise SettingError(f"no stage is called {shown(stage)!r}{suggestion(stage, known)}")
     return annotated_fields(known[stage])

@@ -14,20 +14,20 @@ from sitkit.spec import boolean
 _BELOW = 2**32
 
 
-def read_value(kind: Any, value: object) -> Any:
-    """Return a value in the annotated type; text is read by it ("3" for a whole number, "none" where None may stand).
+def read_value(kind: Any, value: object, *, text: bool = False) -> Any:
+    """Return a value in the annotated type; with ``text``, text is read by it ("3" as a number, "none" as None).
 
     Raises ValueError saying what is expected, for a value of another type or out of the range of its `msgspec.Meta`,
     for a number that is not finite or has more than 32 bits, and for text that cannot be written as UTF-8.
     """
     try:
-        read = msgspec.convert(_from_text(kind, value), kind, strict=False)
+        read = msgspec.convert(_from_text(kind, value) if text else value, kind, strict=not text)
         # Half of a surrogate pair passes as text until a file is written.
         msgspec.json.encode(read)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"expected {expected(kind)}") from error
+        raise ValueError(f"expected {expected(kind, none=text)}") from error
     if isinstance(read, int | float) and not abs(read) < _BELOW:
-        raise ValueError(f"expected {expected(kind)}, below {_BELOW}")
+        raise ValueError(f"expected {expected(kind, none=text)}, below {_BELOW}")
     return read
 
 
@@ -45,8 +45,8 @@ def _from_text(kind: Any, value: object) -> object:
     return str(value) if plain is str and isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def expected(kind: Any) -> str:
-    """Return in words what an annotated type takes, such as "a whole number of at least 1"."""
+def expected(kind: Any, *, none: bool = False) -> str:
+    """Return in words what an annotated type takes, such as "a whole number of at least 1"; with ``none``, None too."""
     plain, optional = _plain(kind)
     origin, arguments = typing.get_origin(plain), typing.get_args(plain)
     if origin is Literal:
@@ -57,7 +57,7 @@ def expected(kind: Any) -> str:
         words = _WORDS[plain] + _range(kind)
     else:
         words = "key: value lines"
-    return f"{words}, or none" if optional else words
+    return f"{words}, or none" if optional and none else words
 
 
 _WORDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
@@ -110,10 +110,10 @@ def annotated_fields(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind, include_extras=True)
 
 
-def shown(value: object, length: int = 80) -> str:
-    """Return a value as one short line, for a message."""
+def shown(value: object, length: int = 80, *, quoted: bool = False) -> str:
+    """Return a value as one short line, for a message; text in quotes if so wished."""
     try:
-        text = value if isinstance(value, str) else repr(value)
+        text = value if isinstance(value, str) and not quoted else repr(value)
     except (ValueError, RecursionError):
         text = "a value too long to print"
     line = " ".join(text.split())

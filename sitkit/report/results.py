@@ -150,7 +150,7 @@ def load_results(run: Path) -> dict[str, Json]:
 def _scores(plan: Plan, cell: Cell, outcome: Outcome) -> list[dict[str, Json]]:
     recipe, info = plan.recipe, outcome.artifacts[cell.node.key].info
     domains = {part.benchmark.spec: part.benchmark.made.domain for part in plan.question_sets}
-    trained = {*cell.train_on, *cell.refine_on} or {*recipe.train_on, *recipe.refined_on}
+    trained = {*cell.train_on, *cell.refine_on} or {*recipe.taught_on, *recipe.refined_on}
     rows = []
     for score in info["scores"]:
         worked = info["worked"][score["prompting"]]
