@@ -11,25 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
+from sitkit.capabilities import Deduplicator
 from sitkit.errors import DataError, PluginError, RecipeError, SettingError, SitkitError
 from sitkit.registry import Registry
 from sitkit.settings import resolve
 from sitkit.spec import parse_spec
 from sitkit.store import DISK_FULL, canonical
-from sitkit.types import (
-    LETTERS,
-    Benchmark,
-    Deduplicating,
-    Json,
-    Kind,
-    Objective,
-    Question,
-    Reply,
-    Split,
-    Strategy,
-    Student,
-    Teacher,
-)
+from sitkit.types import LETTERS, Benchmark, Json, Kind, Objective, Question, Reply, Split, Strategy, Student, Teacher
 
 
 @dataclass(frozen=True)
@@ -305,6 +293,6 @@ class Components:
 
 def without_duplicates(name: str, benchmark: Benchmark) -> Benchmark:
     """Return the benchmark without leaked training questions. Raises `RecipeError` if it does not offer that."""
-    if not isinstance(benchmark, Deduplicating):
+    if not isinstance(benchmark, Deduplicator):
         raise RecipeError(f"{name} cannot drop duplicates: its plugin does not offer it")
     return benchmark.without_duplicates()

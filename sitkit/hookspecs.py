@@ -6,7 +6,7 @@ A factory's docstring starts with the one line that ``sitkit plugins`` shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -68,6 +68,12 @@ def sitkit_task_folders() -> Sequence[Path]:
 @hookspec
 def sitkit_commands(register: RegisterCommand) -> None:
     """Register further subcommands of ``sitkit``."""
+
+
+@hookspec
+def sitkit_defaults() -> Mapping[str, object]:
+    """Return this plugin's share of the default recipe: any of student, strategy (a SPEC) and train_on (names)."""
+    return {}
 
 
 @hookspec

@@ -9,13 +9,15 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 
+from sitkit.capabilities import DefaultTeacher, PaidEndpoint, ScoredTogether
 from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
+from sitkit.errors import PluginError, RecipeError
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage, node
 from sitkit.stages.objective import resolve_objective
-from sitkit.types import PHASES, PROMPTINGS, Method, Phase, Remote, Strategy, Student, Teacher
+from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Phase, Strategy, Student, Teacher
 
 Tasks = tuple[str, ...]
 
@@ -90,7 +92,7 @@ class Plan:
         settings, (first, *others) = self.recipe.settings, self.settings.values()
         if all(other == first for other in others):
             settings = asdict(first)
-        return replace(self.recipe, refine_on=self.recipe.refined_on, eval_on=self.scored, settings=settings)
+        return replace(self.recipe, refine_on=self.recipe.refined_on, settings=settings)
 
     def close(self) -> None:
         """Free what teachers and students hold."""
@@ -105,17 +107,17 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     components = Components(
         registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates
     )
-    recipe = _written_out(recipe, registry)
-    students = tuple(components.student(spec) for spec in recipe.student)
-    teachers = tuple(components.teacher(spec) for spec in recipe.taught_by)
-    strategy = components.strategy(recipe.strategy)
+    recipe = _written_out(recipe, registry, components)
+    students = tuple(components.student(spec) for spec in recipe.student or ())
+    teachers = tuple(components.teacher(spec) for spec in recipe.teacher or ())
+    strategy = components.strategy(recipe.strategy or "")
     settings = {student.spec: resolve(recommended(student), recipe.settings) for student in students}
     for student in students:
         with student.calling("check"):
             chosen = settings[student.spec]
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
-    scored = recipe.scored_on(tuple(registry.first_names("benchmark")))
-    for name in (*recipe.train_on, *recipe.refined_on, *scored):
+    scored = recipe.eval_on or ()
+    for name in scored:
         components.benchmark(name)
     builder = _Builder(recipe, components, settings, students, teachers, strategy, scored)
     builder.build()
@@ -134,20 +136,80 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     )
 
 
-def _written_out(recipe: Recipe, registry: Registry) -> Recipe:
+def default_tasks(registry: Registry) -> Tasks:
+    """Return every benchmark that is scored together with one that a run trains on by default."""
+    components = Components(registry, None, drop_duplicates=False)
+    return tuple(
+        dict.fromkeys(
+            name for task in _default(registry, "train_on") for name in _scored_with(components.benchmark(task))
+        )
+    )
+
+
+def _written_out(recipe: Recipe, registry: Registry, components: Components) -> Recipe:
+    """Return the recipe with what plugins say by default where it says nothing, benchmarks by their first names."""
+
     # Questions, keys and scores know a benchmark by one name, whichever the user likes.
-    def known(names: Tasks | None) -> Tasks | None:
-        if names is None or names == ("all",):
-            return names
+    def known(names: Iterable[str]) -> Tasks:
         return tuple(registry.first_name("benchmark", name) for name in names)
 
+    train_on = known(recipe.train_on or _default(registry, "train_on"))
+    refine_on = None if recipe.refine_on is None else known(recipe.refine_on)
+    trained = tuple(dict.fromkeys((*train_on, *(refine_on or ()))))
+    benchmarks = [components.benchmark(name) for name in trained]
+    if recipe.eval_on == ("all",):
+        scored = tuple(registry.first_names("benchmark"))
+    elif recipe.eval_on is not None:
+        scored = known(recipe.eval_on)
+    else:
+        together = {_scored_with(benchmark) for benchmark in benchmarks}
+        scored = known(*together) if len(together) == 1 and not recipe.cross else trained
     return replace(
         recipe,
-        teacher=recipe.taught_by,
-        train_on=known(recipe.train_on) or (),
-        refine_on=known(recipe.refine_on),
-        eval_on=known(recipe.eval_on),
+        student=recipe.student or _default(registry, "student"),
+        strategy=recipe.strategy or _default(registry, "strategy")[0],
+        teacher=recipe.teacher or (_default_teacher(benchmarks),),
+        train_on=train_on,
+        refine_on=refine_on,
+        eval_on=scored,
     )
+
+
+def _default(registry: Registry, key: str) -> Tasks:
+    found = registry.defaults.get(key)
+    if found is None:
+        raise RecipeError(f"no plugin names a default: give --{key.replace('_', '-')}")
+    return found
+
+
+def _default_teacher(benchmarks: Sequence[Component[Benchmark]]) -> str:
+    found: dict[str, str] = {}
+    for benchmark in benchmarks:
+        made = benchmark.made
+        if isinstance(made, DefaultTeacher):
+            with benchmark.calling("default_teacher"):
+                spec = made.default_teacher()
+            if not isinstance(spec, str) or not spec:
+                raise PluginError(f"{benchmark}: default_teacher gave {spec!r} in place of a SPEC")
+            found.setdefault(spec, benchmark.spec)
+    if len(found) == 1:
+        return next(iter(found))
+    names = ", ".join(benchmark.spec for benchmark in benchmarks)
+    if not found:
+        raise RecipeError(f"{names}: no default teacher: give --teacher")
+    differ = ", ".join(f"{spec} for {name}" for spec, name in found.items())
+    raise RecipeError(f"the default teachers differ ({differ}): give --teacher")
+
+
+def _scored_with(benchmark: Component[Benchmark]) -> Tasks:
+    made = benchmark.made
+    if not isinstance(made, ScoredTogether):
+        return (benchmark.spec,)
+    with benchmark.calling("scored_with"):
+        names = made.scored_with()
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names) or benchmark.spec not in names:
+        raise PluginError(f"{benchmark}: scored_with gave {names!r}: expected names of benchmarks, its own included")
+    return tuple(names)
 
 
 @dataclass
@@ -204,13 +266,13 @@ class _Builder:
     def _taught_from(self) -> Tasks:
         """The tasks whose demonstrations some method needs: a call for any other would be paid for nothing."""
         methods, recipe = set(self.recipe.methods), self.recipe
-        instructed = recipe.train_on if methods - {"refine"} else ()
+        instructed = recipe.taught_on if methods - {"refine"} else ()
         return tuple(dict.fromkeys((*instructed, *(recipe.refined_on if methods - {"instruct"} else ()))))
 
     def _score_teacher(self, teacher: Component[Teacher], student: Component[Student], seed: int) -> None:
         """The teacher's own accuracy (Table 5): with the trigger on train it is there already, the rest is asked."""
         wanted = self.recipe.eval_teacher
-        if wanted is False or (wanted is None and isinstance(teacher.made, Remote)):
+        if wanted is False or (wanted is None and isinstance(teacher.made, PaidEndpoint)):
             return
         settings, selection = self.settings[student.spec].annotate, self._selection(seed, max(self.recipe.fraction))
         trained = self._taught_from()

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from sitkit.errors import RecipeError, suggestion
-from sitkit.types import METHODS, Json, Method
+import msgspec
+from msgspec import Meta
 
-_LARGEST = 2**31
+from sitkit.errors import RecipeError, SettingError, suggestion
+from sitkit.settings import STAGE_SETTINGS, TRAIN, setting_types, spread
+from sitkit.types import Json, Method
+from sitkit.validation import annotated_fields, description, read_value, shown
+
+SCHEMA = "recipe.schema.json"
+"""The file in a workspace that holds `recipe_schema`; every recipe.yaml of its runs points editors to it."""
+
 _MOST_SEEDS = 10_000
 
-EMBEDDED_TRAIN = ("tiny_chain", "tiny_cups")
-EMBEDDED_EVAL = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
-"""The default run: one embedded benchmark of each domain is trained on, all four are scored."""
+Names = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
+Fraction = Annotated[float, Meta(gt=0, le=1)]
+Limit = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,78 +40,79 @@ class Recipe:
     otherwise all tasks are trained on together. ``methods`` are the ways a student learns: "both" phases, "instruct"
     alone, or "refine" alone, from the untaught student (Figure 4).
 
-    ``teacher=None`` is the embedded one for the embedded benchmarks and ``gold`` for others; ``refine_on=None`` means
-    the training tasks, ``eval_on=None`` the training and refining tasks (all four embedded ones if these are
-    embedded and trained on together).
+    Where they are None, ``student``, ``strategy`` and ``train_on`` are the defaults that plugins name, ``teacher``
+    the one that the tasks trained on name, ``refine_on`` the training tasks, and ``eval_on`` the training and
+    refining tasks or, where all of these name the same ones, those scored together with them; `sitkit.plan.build_plan`
+    decides that.
     ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
     ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
     for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
     ``drop_duplicates`` leaves out training questions that stand in the test split too.
+
+    Raises `RecipeError` for a value of another type or out of its range, `SettingError` for one of ``settings``.
     """
 
-    teacher: tuple[str, ...] | None = None
-    student: tuple[str, ...] = ("tiny",)
-    strategy: str = "dpo-cot"
-    train_on: tuple[str, ...] = EMBEDDED_TRAIN
-    refine_on: tuple[str, ...] | None = None
-    eval_on: tuple[str, ...] | None = None
-    cross: bool = False
-    methods: tuple[Method, ...] = ("both",)
-    fraction: tuple[float, ...] = (1.0,)
-    limit: int | None = None
-    test_limit: int | None = None
-    seeds: tuple[int, ...] = (0,)
-    data_dir: str | None = None
-    drop_duplicates: bool = False
-    eval_teacher: bool | None = None
-    max_cost: float | None = None
-    settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    teacher: Annotated[Names | None, Meta(description="who answers the training questions: a SPEC, or several")] = None
+    student: Annotated[Names | None, Meta(description="the model that learns: a SPEC, or several")] = None
+    strategy: Annotated[str | None, Meta(description="how preference pairs are chosen: a SPEC")] = None
+    train_on: Annotated[Names | None, Meta(description="benchmarks of the demonstrations")] = None
+    refine_on: Annotated[Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
+    eval_on: Annotated[
+        Names | None, Meta(description="benchmarks scored, or all; default: those trained and refined on")
+    ] = None
+    cross: Annotated[bool, Meta(description="an arm for every pair of a task trained on and one refined on")] = False
+    methods: Annotated[
+        tuple[Method, ...], Meta(min_length=1, description="how a student learns: in both phases, or in one alone")
+    ] = ("both",)
+    fraction: Annotated[
+        tuple[Fraction, ...], Meta(min_length=1, description="nested random share of the training questions")
+    ] = (1.0,)
+    limit: Annotated[Limit | None, Meta(description="take the first so many training questions")] = None
+    test_limit: Annotated[Limit | None, Meta(description="take the first so many test questions")] = None
+    seeds: Annotated[
+        tuple[Seed, ...], Meta(min_length=1, max_length=_MOST_SEEDS, description="the seeds, or how many, from 0 on")
+    ] = (0,)
+    data_dir: Annotated[str | None, Meta(description="read benchmarks from this folder instead of the hub")] = None
+    drop_duplicates: Annotated[
+        bool, Meta(description="leave out training questions that stand in the test split too")
+    ] = False
+    eval_teacher: Annotated[
+        bool | None, Meta(description="score the teacher too; default: on training questions, where it is free")
+    ] = None
+    max_cost: Annotated[
+        Annotated[float, Meta(ge=0)] | None, Meta(description="stop before teachers cost more than this, in US dollars")
+    ] = None
+    settings: Annotated[
+        Mapping[str, Mapping[str, Any]], Meta(description="settings of the stages, over what a student recommends")
+    ] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for fraction in self.fraction:
-            _require(0 < fraction <= 1, f"fraction must be above 0 and at most 1, got {fraction:g}")
-        _require(self.max_cost is None or 0 <= self.max_cost < math.inf, f"max_cost must be 0 or more: {self.max_cost}")
-        for name in ("limit", "test_limit"):
+        for name, kind in _types().items():
             value = getattr(self, name)
-            _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
-            _require(value is None or value < _LARGEST, f"{name} must be below {_LARGEST}, got {value}")
-        _require(len(self.seeds) > 0, "seeds must name at least one seed")
-        _require(self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1], "all stands alone")
-        _require(all(0 <= seed < 2**32 for seed in self.seeds), "a seed must be between 0 and 4294967295")
-        for name in _TUPLES:
-            values = getattr(self, name)
-            if values is not None:
-                _require(len(values) > 0, f"{name} is empty")
-                twice = {value for value in values if values.count(value) > 1}
+            if name != "settings":
+                object.__setattr__(self, name, _read(name, kind, value))
+            if isinstance(value, tuple):
+                twice = dict.fromkeys(item for item in value if value.count(item) > 1)
                 _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
+        _require(self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1], "all stands alone")
+        spread(self.settings)
 
     @property
-    def taught_by(self) -> tuple[str, ...]:
-        """The teachers: the embedded one knows the embedded questions; others come with their own solutions."""
-        if self.teacher is not None:
-            return self.teacher
-        return ("tiny",) if {*self.train_on, *self.refined_on} <= set(EMBEDDED_EVAL) else ("gold",)
+    def taught_on(self) -> tuple[str, ...]:
+        """The benchmarks trained on; empty while the default is not decided."""
+        return self.train_on or ()
+
+    @property
+    def refined_on(self) -> tuple[str, ...]:
+        """The benchmarks refined on."""
+        return self.refine_on or self.taught_on
 
     @property
     def tasks(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
         """What is trained and refined on, by arm: all tasks together, or with ``cross`` every pair of single ones."""
         if not self.cross:
-            return ((self.train_on, self.refined_on),)
-        return tuple(((taught,), (refined,)) for taught in self.train_on for refined in self.refined_on)
-
-    @property
-    def refined_on(self) -> tuple[str, ...]:
-        """The benchmarks refined on."""
-        return self.refine_on or self.train_on
-
-    def scored_on(self, every: tuple[str, ...]) -> tuple[str, ...]:
-        """The benchmarks scored; ``every`` is what ``all`` stands for."""
-        if self.eval_on == ("all",):
-            return every
-        if self.eval_on is not None:
-            return self.eval_on
-        trained = tuple(dict.fromkeys((*self.train_on, *self.refined_on)))
-        return EMBEDDED_EVAL if set(trained) <= set(EMBEDDED_EVAL) and not self.cross else trained
+            return ((self.taught_on, self.refined_on),)
+        return tuple(((taught,), (refined,)) for taught in self.taught_on for refined in self.refined_on)
 
     def as_mapping(self) -> dict[str, Json]:
         """Return the recipe as plain values, under the names of the flags and the YAML file."""
@@ -117,123 +127,173 @@ class Recipe:
 
 
 _YAML_NAMES = {"settings": "set"}
-_LISTS = ("train_on", "refine_on", "eval_on")
+_COMMAS = ("train_on", "refine_on", "eval_on", "methods")
 _ONE_OR_MORE = ("teacher", "student", "fraction")
-_TUPLES = (*_LISTS, *_ONE_OR_MORE, "methods", "seeds")
-_SWITCHES = ("drop_duplicates", "cross", "eval_teacher")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
 
 
+@functools.cache
+def _types() -> Mapping[str, Any]:
+    return annotated_fields(Recipe)
+
+
+def _read(name: str, kind: Any, value: Any) -> Any:
+    try:
+        return read_value(kind, value)
+    except ValueError as error:
+        single = name in (*_ONE_OR_MORE, "seeds") and isinstance(value, list | tuple) and len(value) == 1
+        raise RecipeError(f"{name}: {error}, got {shown(value[0] if single else value, quoted=True)}") from error
+
+
 def recipe_from(mapping: Mapping[str, Any], where: str) -> Recipe:
-    """Return the recipe plain values describe. Raises `RecipeError` naming ``where`` and the key that is wrong."""
+    """Return the recipe plain values describe.
+
+    Raises `RecipeError`, or `SettingError` for what stands under "set", naming ``where``, the key, and its line if
+    the mapping is one of `load_recipe`.
+    """
     values: dict[str, Any] = {}
     for key, value in mapping.items():
-        name = str(key).replace("-", "_")
-        if name not in _KEYS:
-            raise RecipeError(f"{where}: no key is called {key!r}{suggestion(name, _KEYS)}")
-        if value is not None:
-            values[name] = _read(name, value, where)
-    seed = values.pop("seed", None)
-    if seed is not None:
-        if "seeds" in values:
-            raise RecipeError(f"{where}: give seed or seeds, not both")
-        values["seeds"] = (seed,)
-    if "set" in values:
-        values["settings"] = values.pop("set")
-    try:
+        with _located(where, mapping, key):
+            name = str(key).replace("-", "_")
+            if name not in _KEYS:
+                raise RecipeError(f"no key is called {shown(key)!r}{suggestion(name, _KEYS)}")
+            target = {"seed": "seeds", "set": "settings"}.get(name, name)
+            if value is not None and target in values:
+                raise RecipeError("give seed or seeds, not both" if target == "seeds" else f"{name} is given twice")
+            if value is not None and name != "set":
+                values[target] = _read(target, _types()[target], _listed(name, value))
+        if value is not None and name == "set":
+            values[target] = _settings(mapping, key, where)
+    with _located(where):
         return Recipe(**values)
-    except RecipeError as error:
-        raise RecipeError(f"{where}: {error}") from error
 
 
-def _read(name: str, value: Any, where: str) -> Any:
-    if name in _LISTS:
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-            raise RecipeError(f"{where}: {name} must be a list of benchmarks, got {value!r}")
-        return tuple(item.strip() for item in items if item.strip())
-    if name == "seeds":
-        if _whole(value):
-            return seed_range(0, value, where)
-        if not isinstance(value, list | tuple) or not all(_whole(item) for item in value):
-            raise RecipeError(f"{where}: seeds must be a list of whole numbers, got {value!r}")
-        return tuple(value)
-    if name in ("limit", "test_limit", "seed"):
-        if not _whole(value):
-            raise RecipeError(f"{where}: {name} must be a whole number, got {value!r}")
-        return value
-    if name == "fraction":
-        fractions = value if isinstance(value, list | tuple) else [value]
-        if not all(_number(one) for one in fractions):
-            raise RecipeError(f"{where}: fraction must be a number or a list of numbers, got {value!r}")
-        return tuple(float(one) for one in fractions)
-    if name == "max_cost":
-        if not _number(value):
-            raise RecipeError(f"{where}: max_cost must be a number, got {value!r}")
-        return float(value)
-    if name in _SWITCHES:
-        if not isinstance(value, bool):
-            raise RecipeError(f"{where}: {name} must be true or false, got {value!r}")
-        return value
-    if name == "methods":
-        return _methods(value, where)
-    if name in _ONE_OR_MORE:
-        specs = value if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(spec, str) for spec in specs):
-            raise RecipeError(f"{where}: {name} must be text or a list of texts, got {value!r}")
-        return tuple(specs)
-    if name == "set":
-        if not isinstance(value, Mapping) or not all(isinstance(keys, Mapping | None) for keys in value.values()):
-            raise RecipeError(f"{where}: set must map stages to settings, got {value!r}")
-        return {str(stage): {str(key): one for key, one in (keys or {}).items()} for stage, keys in value.items()}
-    if not isinstance(value, str):
-        raise RecipeError(f"{where}: {name} must be text, got {value!r}")
-    return value
+def _listed(name: str, value: object) -> object:
+    """Write as a list what a person may write as one value, with commas, or as a count."""
+    if name in _COMMAS and isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    if name == "seeds" and isinstance(value, int) and not isinstance(value, bool):
+        return seed_range(0, value)
+    return [value] if name in (*_ONE_OR_MORE, "seed") and not isinstance(value, list | tuple) else value
 
 
-def _methods(value: object, where: str) -> tuple[str, ...]:
-    words = [word.strip() for word in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(words, list | tuple) or not all(word in METHODS for word in words):
-        raise RecipeError(f"{where}: methods must be a list of {', '.join(METHODS)}, got {value!r}")
-    return tuple(words)
+def _settings(mapping: Mapping[str, Any], name: str, where: str) -> dict[str, dict[str, Any]]:
+    """Return the settings under "set", each tried by itself, so that a wrong one is named with its line."""
+    given = mapping[name]
+    with _located(where, mapping, name):
+        if not isinstance(given, Mapping) or not all(isinstance(keys, Mapping | None) for keys in given.values()):
+            raise RecipeError(f"set: expected stages with their settings, got {shown(given, quoted=True)}")
+    for stage, keys in given.items():
+        with _located(where, given, stage):
+            spread({stage: {}})
+        for key, value in (keys or {}).items():
+            with _located(where, keys, key):
+                spread({stage: {key: value}})
+    return {str(stage): {str(key): value for key, value in (keys or {}).items()} for stage, keys in given.items()}
 
 
-def seed_range(first: int, count: int, where: str) -> tuple[int, ...]:
+@contextlib.contextmanager
+def _located(where: str, mapping: Mapping[str, Any] | None = None, key: object = None) -> Iterator[None]:
+    line = getattr(mapping, "lines", {}).get(key)
+    try:
+        yield
+    except (RecipeError, SettingError) as error:
+        place = where if line is None else f"{where}, line {line}"
+        raise type(error)(f"{place}: {error}") from error
+
+
+def seed_range(first: int, count: int, where: str = "") -> tuple[int, ...]:
     """Return so many seeds from the first on. Raises `RecipeError` for a count that makes no sense."""
     if not 1 <= count <= _MOST_SEEDS:
-        raise RecipeError(f"{where}: seeds must be between 1 and {_MOST_SEEDS}, got {count}")
+        place = f"{where}: " if where else ""
+        raise RecipeError(f"{place}seeds must be between 1 and {_MOST_SEEDS}, got {shown(count)}")
     return tuple(range(first, first + count))
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
-    """Return the mapping of a YAML recipe. Raises `RecipeError` naming the file and what is wrong."""
-    import yaml
+    """Return the mapping of a YAML recipe, which knows its lines. Raises `RecipeError` naming file, line and reason."""
+    from sitkit.strict_yaml import load_yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected key: value lines, got {type(content).__name__}")
-    return content
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: invalid YAML: byte {error.start} is not UTF-8 text") from error
+    return load_yaml(text, str(path))
 
 
-def recipe_yaml(recipe: Recipe) -> str:
-    """Return the recipe as YAML that `load_recipe` and `recipe_from` read back to an equal recipe."""
-    import yaml
+def recipe_yaml(recipe: Recipe, schema: str = "") -> str:
+    """Return the recipe as YAML that `load_recipe` and `recipe_from` read back to an equal recipe.
 
-    head = "# Repeat this run with: sitkit run --config recipe.yaml\n"
-    return head + str(yaml.safe_dump(recipe.as_mapping(), sort_keys=False))
+    ``schema`` is the path of `recipe_schema`'s file from the recipe's folder, for editors (yaml-language-server).
+    """
+    from sitkit.strict_yaml import dump_yaml
+
+    head = f"# yaml-language-server: $schema={schema}\n" if schema else ""
+    return f"{head}# Repeat this run with: sitkit run --config recipe.yaml\n{dump_yaml(recipe.as_mapping())}"
+
+
+def recipe_schema() -> dict[str, Json]:
+    """Return the JSON schema (draft 2020-12) of a recipe file: every key and setting with what it takes and means."""
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(Recipe)}
+    kinds = {name: kind for name, kind in _types().items() if name != "settings"}
+    properties = {name: _property(name, kind, defaults[name]) for name, kind in kinds.items()}
+    properties["seed"] = {**msgspec.json.schema(Seed), "description": "the one seed of training and sampling"}
+    properties["set"] = {
+        "description": description(_types()["settings"]),
+        "type": ["object", "null"],
+        "properties": {stage: _section(stage) for stage in (TRAIN, *STAGE_SETTINGS)},
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A recipe of sitkit",
+        "type": "object",
+        "properties": properties,
+        # Keys may be written as the flags are.
+        "patternProperties": {f"^{name.replace('_', '-')}$": properties[name] for name in kinds if "_" in name},
+        "additionalProperties": False,
+        "not": {"required": ["seed", "seeds"]},
+    }
+
+
+def _property(name: str, kind: Any, default: object) -> dict[str, Json]:
+    schema = msgspec.json.schema(kind)
+    said = schema.pop("description")
+    forms = schema.pop("anyOf", [schema])
+    if name in _COMMAS:
+        forms = [*forms, {"type": "string"}]
+    elif name == "seeds":
+        forms = [*forms, {"type": "integer", "minimum": 1, "maximum": _MOST_SEEDS}]
+    elif name in _ONE_OR_MORE:
+        forms = [*forms, forms[0]["items"]]
+    shape = {"anyOf": forms} if len(forms) > 1 else forms[0]
+    plain = list(default) if isinstance(default, tuple) else default
+    return {"description": said, **shape, **({} if plain is None else {"default": plain})}
+
+
+def _section(stage: str) -> dict[str, Json]:
+    """Return the schema of a stage's settings; those of "train" have no one default."""
+    kind = STAGE_SETTINGS.get(stage)
+    defaults = {} if kind is None else {entry.name: entry.default for entry in dataclasses.fields(kind)}
+    settings = {
+        key: {**msgspec.json.schema(setting), **({"default": defaults[key]} if key in defaults else {})}
+        for key, setting in setting_types(stage).items()
+    }
+    meaning = "What instruct and refine share, set for both." if kind is None else kind.__doc__
+    return {
+        "description": meaning,
+        "type": ["object", "null"],
+        "properties": settings,
+        "additionalProperties": False,
+    }
 
 
 def default_name(recipe: Recipe, digest: str) -> str:
     """Return a run name that says what was run and tells recipes apart by the first digits of their key."""
-    parts = ["+".join(recipe.student), recipe.strategy, ("x" if recipe.cross else "+").join(recipe.train_on)]
-    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", "_".join(parts)).strip("-.")
+    tasks = ("x" if recipe.cross else "+").join(recipe.taught_on)
+    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", f"{'+'.join(recipe.student or ())}_{recipe.strategy}_{tasks}").strip("-.")
     return f"{slug[:80]}_{digest[:8]}"
 
 
@@ -242,14 +302,6 @@ def check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+_.-]{0,119}", name):
         raise RecipeError(f"--name {name!r}: letters, digits, + _ . - only, starting with a letter or digit")
     return name
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _require(holds: bool, message: str) -> None:

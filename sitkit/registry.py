@@ -28,6 +28,9 @@ KINDS: Mapping[str, tuple[str, type]] = {
 }
 """Kind of part -> (the hook that registers it, the protocol it fulfils)."""
 
+DEFAULTS = ("student", "strategy", "train_on")
+"""The keys of a recipe that plugins may name defaults of; the first plugin in the order of loading wins."""
+
 
 @dataclass(frozen=True)
 class Provider:
@@ -80,6 +83,7 @@ class Registry:
     components: dict[tuple[str, str], Registered] = field(default_factory=dict)
     commands: dict[str, Command] = field(default_factory=dict)
     task_folders: dict[Path, str] = field(default_factory=dict)
+    defaults: dict[str, tuple[str, ...]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
 
     def names(self, kind: str) -> list[str]:
@@ -204,6 +208,8 @@ def build_registry(
     _collect(registry, "sitkit_commands", partial(_register_command, registry))
     for implementation in _implementations(registry, "sitkit_task_folders"):
         _collect_folders(registry, implementation)
+    for implementation in _implementations(registry, "sitkit_defaults"):
+        _collect_defaults(registry, implementation)
     return registry
 
 
@@ -282,6 +288,30 @@ def _collect_folders(registry: Registry, implementation: Any) -> None:
             registry.broken.append(Broken(distribution, hook, f"{folder} is no folder"))
         else:
             registry.task_folders.setdefault(folder, distribution)
+
+
+def _collect_defaults(registry: Registry, implementation: Any) -> None:
+    distribution = registry.providers[implementation.plugin_name].distribution
+    try:
+        given = _call(implementation)
+        if not isinstance(given, Mapping):
+            raise TypeError(f"returned {given!r}, expected a mapping")
+        found = {key: _default(key, value) for key, value in given.items()}
+    except Exception as error:
+        registry.broken.append(Broken(distribution, "sitkit_defaults", _reason(error)))
+        return
+    for key, value in found.items():
+        registry.defaults.setdefault(key, value)
+
+
+def _default(key: object, value: object) -> tuple[str, ...]:
+    if key not in DEFAULTS:
+        raise ValueError(f"{key!r} has no default by plugins, only {', '.join(DEFAULTS)} have")
+    texts: Any = [value] if isinstance(value, str) else value
+    several = isinstance(texts, list | tuple) and (key != "strategy" or len(texts) == 1)
+    if not several or not texts or not all(isinstance(text, str) and text for text in texts):
+        raise TypeError(f"{key}: {value!r}, expected {'a SPEC' if key == 'strategy' else 'a name or a list of names'}")
+    return tuple(texts)
 
 
 def _implementations(registry: Registry, hook: str) -> list[Any]:

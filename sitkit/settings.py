@@ -5,16 +5,14 @@ A student may recommend its own over these; ``--set`` beats both. Where the pape
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from sitkit.errors import SettingError, suggestion
-from sitkit.spec import boolean
+from sitkit.validation import annotated_fields, extra, read_value, shown
 
 InKey = Literal["always", "changed", "never"]
 """Whether a setting enters the key of what a stage makes.
@@ -24,126 +22,151 @@ was one. "never": it changes nothing of what is made.
 """
 
 
-def setting(
-    default: Any,
-    doc: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    in_key: InKey = "always",
-) -> Any:
-    """Return a dataclass field with its sentence of documentation and the range its value must lie in."""
-    metadata = {"doc": doc, "low": low, "high": high, "above": above, "in_key": in_key}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 def key_material(settings: Any) -> dict[str, Any]:
-    """Return what of a stage's settings, a dataclass of `setting` fields, enters the key of what it makes (`InKey`)."""
-    return {
-        field.name: value
-        for field in dataclasses.fields(settings)
-        for value in [getattr(settings, field.name)]
-        if field.metadata["in_key"] == "always" or (field.metadata["in_key"] == "changed" and value != field.default)
-    }
+    """Return what of a stage's settings enters the key of what it makes (`InKey`)."""
+    found = {}
+    for name, kind in annotated_fields(type(settings)).items():
+        value, in_key = getattr(settings, name), extra(kind, "in_key", "always")
+        if in_key == "always" or (in_key == "changed" and value != getattr(type(settings), name)):
+            found[name] = value
+    return found
+
+
+_NEVER = {"in_key": "never"}
+_CHANGED = {"in_key": "changed"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotateSettings:
     """How the teacher answers (Appendix C.2)."""
 
-    temperature: float = setting(0.7, "sampling temperature of the teacher; 0 is greedy", low=0, high=10)
-    max_new_tokens: int = setting(512, "longest answer, in tokens", low=1)
-    seed: int = setting(0, "seed of the teacher, apart from the run's: seeds share one set of demonstrations", low=0)
-    max_failures: float = setting(
-        0.1, "share of the replies that may fail before the run stops", low=0, high=1, in_key="never"
+    temperature: Annotated[float, Meta(ge=0, le=10, description="sampling temperature of the teacher; 0 is greedy")] = (
+        0.7
     )
-    keep: Literal["right", "all"] = setting(
-        "right", "which demonstrations are trained on: those that reach the target", in_key="never"
-    )
-    """No part of the teacher's answers; the stages that choose among them hold it themselves."""
+    max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
+    seed: Annotated[
+        int, Meta(ge=0, description="seed of the teacher, apart from the run's: seeds share one set of demonstrations")
+    ] = 0
+    max_failures: Annotated[
+        float,
+        Meta(ge=0, le=1, description="share of the replies that may fail before the run stops", extra=_NEVER),
+    ] = 0.1
+    keep: Annotated[
+        Literal["right", "all"],
+        # No part of the teacher's answers; the stages that choose among them hold it themselves.
+        Meta(description="which demonstrations are trained on: those that reach the target", extra=_NEVER),
+    ] = "right"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """What instruct and refine have in common."""
 
-    learning_rate: float = setting(2e-5, "peak learning rate", above=0, high=1)
-    weight_decay: float = setting(1e-4, "AdamW's weight decay", low=0, high=1)
-    scheduler: str = setting("cosine", "learning-rate schedule, by transformers' name (cosine, constant, linear, …)")
-    warmup: float = setting(0.03, "warm-up: a share of all steps if below 1, else a number of steps", low=0)
-    batch_size: int = setting(128, "examples per optimiser step", low=1)
-    micro_batch_size: int = setting(
-        0, "examples per forward pass; 0 picks it, and halves it when memory runs out", low=0
-    )
-    max_steps: int = setting(0, "stop after this many optimiser steps; 0 is no limit", low=0)
-    max_length: int = setting(1024, "longest prompt and completion, in tokens; longer ones are cut at the end", low=8)
-    gradient_checkpointing: bool = setting(False, "trade time for memory")
-    save_steps: int = setting(50, "a checkpoint to go on from after a kill, every so many steps", low=1, in_key="never")
-    processes: int = setting(
-        1, "processes to train with, one a GPU; the batch size stays that of a step, shared by all", low=1, high=64
-    )
-    report_to: str = setting(
-        "none", "trackers that get the curves, by transformers' names: tensorboard,wandb,trackio", in_key="never"
-    )
-    fast: bool = setting(
-        True, "leave padding, and a pair's second prompt, out of the forward pass; false: TRL's own", in_key="changed"
-    )
+    learning_rate: Annotated[float, Meta(gt=0, le=1, description="peak learning rate")] = 2e-5
+    weight_decay: Annotated[float, Meta(ge=0, le=1, description="AdamW's weight decay")] = 1e-4
+    scheduler: Annotated[
+        str, Meta(description="learning-rate schedule, by transformers' name (cosine, constant, linear, …)")
+    ] = "cosine"
+    warmup: Annotated[
+        float, Meta(ge=0, description="warm-up: a share of all steps if below 1, else a number of steps")
+    ] = 0.03
+    batch_size: Annotated[int, Meta(ge=1, description="examples per optimiser step")] = 128
+    micro_batch_size: Annotated[
+        int, Meta(ge=0, description="examples per forward pass; 0 picks it, and halves it when memory runs out")
+    ] = 0
+    max_steps: Annotated[int, Meta(ge=0, description="stop after this many optimiser steps; 0 is no limit")] = 0
+    max_length: Annotated[
+        int, Meta(ge=8, description="longest prompt and completion, in tokens; longer ones are cut at the end")
+    ] = 1024
+    gradient_checkpointing: Annotated[bool, Meta(description="trade time for memory")] = False
+    save_steps: Annotated[
+        int, Meta(ge=1, description="a checkpoint to go on from after a kill, every so many steps", extra=_NEVER)
+    ] = 50
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="processes to train with, one a GPU; the batch size stays that of a step, shared by all",
+        ),
+    ] = 1
+    report_to: Annotated[
+        str,
+        Meta(description="trackers that get the curves, by transformers' names, comma-separated", extra=_NEVER),
+    ] = "none"
+    fast: Annotated[
+        bool,
+        Meta(
+            description="leave padding, and a pair's second prompt, out of the forward pass; false: TRL's own",
+            extra=_CHANGED,
+        ),
+    ] = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstructSettings(TrainSettings):
     """Instruction-tuning (section 3.2.1). The paper does not state batch size and LoRA's shape: QLoRA's are taken."""
 
-    epochs: float = setting(4.0, "passes over the demonstrations", above=0)
-    lora_r: int = setting(64, "LoRA rank", low=1)
-    lora_alpha: int = setting(16, "LoRA scale", low=1)
-    lora_dropout: float = setting(0.05, "LoRA dropout", low=0, high=0.99)
-    packing: bool = setting(False, "pack short examples into one sequence (TRL's bfd packing; needs flash attention)")
+    epochs: Annotated[float, Meta(gt=0, description="passes over the demonstrations")] = 4.0
+    lora_r: Annotated[int, Meta(ge=1, description="LoRA rank")] = 64
+    lora_alpha: Annotated[int, Meta(ge=1, description="LoRA scale")] = 16
+    lora_dropout: Annotated[float, Meta(ge=0, le=0.99, description="LoRA dropout")] = 0.05
+    packing: Annotated[
+        bool, Meta(description="pack short examples into one sequence (TRL's bfd packing; needs flash attention)")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSettings:
     """How the instructed student answers its training questions (Appendix C.2)."""
 
-    temperature: float = setting(0.1, "sampling temperature; 0 is greedy", low=0, high=10)
-    max_new_tokens: int = setting(512, "longest answer, in tokens", low=1)
+    temperature: Annotated[float, Meta(ge=0, le=10, description="sampling temperature; 0 is greedy")] = 0.1
+    max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings:
     """How answers are judged when pairs are chosen."""
 
-    match: Literal["final", "contains"] = setting(
-        "final", "final: the final answer is the target; contains: the paper's literal string containment"
-    )
+    match: Annotated[
+        Literal["final", "contains"],
+        Meta(description="final: the final answer is the target; contains: the paper's literal string containment"),
+    ] = "final"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefineSettings(TrainSettings):
     """Preference optimisation (section 3.2.1)."""
 
-    learning_rate: float = setting(1e-6, "peak learning rate", above=0, high=1)
-    weight_decay: float = setting(0.0, "AdamW's weight decay", low=0, high=1)
-    scheduler: str = setting("linear", "learning-rate schedule, by transformers' name (cosine, constant, linear, …)")
-    warmup: float = setting(100.0, "warm-up: a share of all steps if below 1, else a number of steps", low=0)
-    max_steps: int = setting(1000, "stop after this many optimiser steps; 0 is no limit", low=0)
-    epochs: float = setting(0.0, "passes over the pairs; 0 leaves it to max_steps", low=0)
-    validation: float = setting(
-        0.1, "share of the training pairs held out to pick the best checkpoint", low=0, high=0.9
-    )
-    eval_steps: int = setting(50, "validation loss is taken every so many steps", low=1)
-    loss: str | None = setting(None, "TRL loss names joined by +, e.g. sigmoid+sft; default: the strategy's")
-    weights: str | None = setting(None, "weights of the losses joined by +, e.g. 1+0.2; default: 1 each")
-    beta: float | None = setting(None, "DPO's beta; default: the strategy's", above=0)
+    learning_rate: Annotated[float, Meta(gt=0, le=1, description="peak learning rate")] = 1e-6
+    weight_decay: Annotated[float, Meta(ge=0, le=1, description="AdamW's weight decay")] = 0.0
+    scheduler: Annotated[
+        str, Meta(description="learning-rate schedule, by transformers' name (cosine, constant, linear, …)")
+    ] = "linear"
+    warmup: Annotated[
+        float, Meta(ge=0, description="warm-up: a share of all steps if below 1, else a number of steps")
+    ] = 100.0
+    max_steps: Annotated[int, Meta(ge=0, description="stop after this many optimiser steps; 0 is no limit")] = 1000
+    epochs: Annotated[float, Meta(ge=0, description="passes over the pairs; 0 leaves it to max_steps")] = 0.0
+    validation: Annotated[
+        float, Meta(ge=0, le=0.9, description="share of the training pairs held out to pick the best checkpoint")
+    ] = 0.1
+    eval_steps: Annotated[int, Meta(ge=1, description="validation loss is taken every so many steps")] = 50
+    loss: Annotated[
+        str | None, Meta(description="TRL loss names joined by +, e.g. sigmoid+sft; default: the strategy's")
+    ] = None
+    weights: Annotated[
+        str | None, Meta(description="weights of the losses joined by +, e.g. 1+0.2; default: 1 each")
+    ] = None
+    beta: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="DPO's beta; default: the strategy's")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
     """How a phase is scored. The paper's 0.1 is greedy but for noise; greedy is the default."""
 
-    temperature: float = setting(0.0, "sampling temperature; 0 is greedy", low=0, high=10)
-    max_new_tokens: int = setting(512, "longest answer, in tokens", low=1)
+    temperature: Annotated[float, Meta(ge=0, le=10, description="sampling temperature; 0 is greedy")] = 0.0
+    max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
 
 
 TRAIN = "train"
@@ -180,91 +203,50 @@ def resolve(*layers: Mapping[str, Mapping[str, object]]) -> Settings:
     The section "train" stands for instruct and refine both; within a mapping, what those say themselves beats it.
     Raises `SettingError` for an unknown stage or key (the nearest is suggested) and for a value out of range.
     """
-    values: dict[str, dict[str, object]] = {stage: {} for stage in STAGE_SETTINGS}
+    values: dict[str, dict[str, Any]] = {stage: {} for stage in STAGE_SETTINGS}
     for layer in layers:
         for stage, keys in spread(layer).items():
-            for key, value in keys.items():
-                values[stage][key] = read_setting(stage, key, value)
+            values[stage].update(keys)
     return Settings(**{stage: STAGE_SETTINGS[stage](**keys) for stage, keys in values.items()})
 
 
-def spread(layer: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
-    """Return a mapping of stage -> key -> value with what "train" says written out under instruct and refine.
+def spread(layer: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, Any]]:
+    """Return a mapping of stage -> key -> value, read, with what "train" says written out under instruct and refine.
 
-    For laying one mapping over another by stage and key. Raises `SettingError` for an unknown stage, and for a key
-    that instruct and refine do not share.
+    For laying one mapping over another by stage and key. Raises `SettingError` as `resolve` does, and for a key of
+    "train" that instruct and refine do not share.
     """
-    for stage, keys in layer.items():
-        if stage not in (*STAGE_SETTINGS, TRAIN):
-            raise SettingError(f"no stage is called {stage!r}{suggestion(stage, (*STAGE_SETTINGS, TRAIN))}")
-        if not isinstance(keys, Mapping):
-            raise SettingError(f"the settings of {stage} must be key: value, got {keys!r}")
-    shared = {str(key): value for key, value in layer.get(TRAIN, {}).items()}
-    for key, value in shared.items():
-        read_setting(TRAIN, key, value)
-    written = {stage: dict(shared) for stage in _TRAINING} if shared else {}
-    for stage, keys in layer.items():
-        if stage != TRAIN:
-            written[stage] = {**written.get(stage, {}), **{str(key): value for key, value in keys.items()}}
-    return written
-
-
-def read_setting(stage: str, key: str, value: object) -> object:
-    """Return the value in the type of the setting. Raises `SettingError` if there is no such key or it cannot be."""
-    settings = TrainSettings if stage == TRAIN else STAGE_SETTINGS[stage]
-    fields = {field.name: field for field in dataclasses.fields(settings)}
-    if key not in fields:
-        raise SettingError(f"{stage} has no setting {key!r}{suggestion(key, fields)}")
-    where = f"{stage}.{key}={value}"
-    kind = typing.get_type_hints(settings)[key]
-    try:
-        read = _convert(kind, value)
-    except ValueError as error:
-        raise SettingError(f"{where}: {error}") from error
-    _check_range(where, read, fields[key].metadata)
+    read = {
+        stage: {str(key): read_setting(stage, str(key), value) for key, value in _keys(stage, keys).items()}
+        for stage, keys in layer.items()
+    }
+    shared = read.pop(TRAIN, {})
+    for stage in _TRAINING if shared else ():
+        read[stage] = {**shared, **read.get(stage, {})}
     return read
 
 
-def _convert(kind: Any, value: object) -> object:
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None or value == "none":
-            return None
-        (kind,) = (part for part in typing.get_args(kind) if part is not type(None))
-        origin = typing.get_origin(kind)
-    if origin is Literal:
-        words = typing.get_args(kind)
-        if value not in words:
-            raise ValueError(f"expected one of {', '.join(words)}")
-        return value
-    if kind is bool:
-        return value if isinstance(value, bool) else boolean(str(value))
-    if isinstance(value, bool) or value is None:
-        raise ValueError(f"expected {_WORDS[kind]}")
+def _keys(stage: str, keys: object) -> Mapping[str, object]:
+    setting_types(stage)
+    if not isinstance(keys, Mapping):
+        raise SettingError(f"the settings of {shown(stage)} must be key: value, got {shown(keys)}")
+    return keys
+
+
+def read_setting(stage: str, key: str, value: object) -> Any:
+    """Return the value in the type of the setting. Raises `SettingError` if there is no such key or it cannot be."""
+    fields = setting_types(stage)
+    if key not in fields:
+        raise SettingError(f"{stage} has no setting {shown(key)!r}{suggestion(key, fields)}")
     try:
-        number = kind(str(value)) if kind is not int else _integer(value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"expected {_WORDS[kind]}") from error
-    if isinstance(number, float) and not math.isfinite(number):
-        raise ValueError(f"expected {_WORDS[kind]}")
-    return number
+        return read_value(fields[key], value, text=True)
+    except ValueError as error:
+        raise SettingError(f"{stage}.{key}={shown(value)}: {error}") from error
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "text"}
-
-
-def _integer(value: object) -> int:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return int(str(value))
-
-
-def _check_range(where: str, value: object, limits: Mapping[str, Any]) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return
-    if limits["low"] is not None and value < limits["low"]:
-        raise SettingError(f"{where}: must be at least {limits['low']}")
-    if limits["above"] is not None and value <= limits["above"]:
-        raise SettingError(f"{where}: must be above {limits['above']}")
-    if limits["high"] is not None and value > limits["high"]:
-        raise SettingError(f"{where}: must be at most {limits['high']}")
+def setting_types(stage: str) -> dict[str, Any]:
+    """Return the annotated type of every setting of a stage, or of "train". Raises `SettingError` for another name."""
+    known: dict[str, type[Any]] = {TRAIN: TrainSettings, **STAGE_SETTINGS}
+    if stage not in known:
+        raise SettingError(f"no stage is called {shown(stage)!r}{suggestion(stage, known)}")
+    return annotated_fields(known[stage])

@@ -4,38 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
+from sitkit.capabilities import Identifying, Identity, Sourced, plain_identity
 from sitkit.components import QuestionSet
 from sitkit.types import Benchmark, Json, Question, Split
-
-Identity = tuple[str, frozenset[str]]
-"""What two equal questions share: the question, folded, and the set of its options, folded."""
-
-
-@runtime_checkable
-class Sourced(Protocol):
-    """What a benchmark may offer beside its questions, to be counted in full; each is optional as a whole."""
-
-    def pool(self, split: Split) -> Sequence[Question]:
-        """Return all questions of the source's split that the benchmark's questions are drawn from."""
-
-    def origin(self, split: Split) -> str:
-        """Return where the rows come from, in a few words."""
-
-    def identity(self, question: Question) -> Identity:
-        """Return what two equal questions share."""
-
-    def paper(self, split: Split) -> Mapping[str, int]:
-        """Return the paper's counts: "rows" or "per_class", and "tolerance" where it prints one; {} if none."""
-
-
-@runtime_checkable
-class Identifying(Protocol):
-    """What a benchmark may offer beside its questions: when two of them are the same."""
-
-    def identity(self, question: Question) -> Identity:
-        """Return what two equal questions share."""
 
 
 def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
@@ -116,12 +88,3 @@ def _agrees(rows: int, classes: Mapping[str, int] | None, paper: Mapping[str, in
         return rows == paper["rows"]
     expected, tolerance = paper["per_class"], paper.get("tolerance", 0)
     return classes is not None and all(abs(count - expected) <= tolerance for count in classes.values())
-
-
-def plain_identity(question: Question) -> Identity:
-    """Return question and options without case and runs of white space."""
-    return _folded(question.question), frozenset(_folded(text) for text in question.choices or ())
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())

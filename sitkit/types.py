@@ -286,48 +286,6 @@ class Teacher(Protocol):
 
 
 @runtime_checkable
-class Completing(Protocol):
-    """What a teacher may offer beside: to complete any prompt, not only a question; a judge needs it."""
-
-    def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[tuple[str, str] | Reply]:
-        """Yield (prompt id, completion) or a `Reply` as they arrive, in any order, as `Teacher.answer` does."""
-
-
-@runtime_checkable
-class Remote(Protocol):
-    """What a teacher behind an endpoint offers beside: what it costs, and work under way that outlives a run."""
-
-    def estimate(self, prompts: Sequence[Prompt], generation: Generation) -> Estimate:
-        """Return what asking these would take, without asking; cheap."""
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Return the price of so many tokens, in US dollars; None if it is not known."""
-
-    def begin(self, folder: Path, *, budget: float | None) -> None:
-        """Get ready to be asked: ``folder`` (it may not exist yet) keeps what is under way, such as a batch's id.
-
-        At most ``budget`` US dollars may be spent until the next call (None: no limit); before more would be,
-        `Teacher.answer` raises `TeacherError`. Raises it at once if a budget is given and no price is known. A run
-        calls it for every such teacher before anybody is asked, so that a missing key shows first.
-        """
-
-    def spent(self) -> float:
-        """Return what was spent since `begin`, in US dollars, calls whose reply was lost on the way included."""
-
-
-@runtime_checkable
-class Submitting(Protocol):
-    """What a teacher offers beside `Remote` whose replies take hours: work is handed in before anybody waits for it."""
-
-    def submit(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> float:
-        """Have these answered without waiting, after `Remote.begin`; return what they may cost at most, in US dollars.
-
-        A later `Teacher.answer` with the same folder, in this run or another, gives their replies and does not ask
-        again. Questions the budget does not allow are left out.
-        """
-
-
-@runtime_checkable
 class Student(Protocol):
     """A model that can be instructed, refined and asked. Making one must be cheap: heavy imports belong in the methods.
 
@@ -418,14 +376,6 @@ class Benchmark(Protocol):
 
     def task(self, prompting: Prompting) -> str:
         """Return the name of the lm-eval task that scores the test split under this prompting."""
-
-
-@runtime_checkable
-class Deduplicating(Protocol):
-    """What a benchmark may offer beside: itself without training questions that stand in its test split too."""
-
-    def without_duplicates(self) -> Benchmark:
-        """Return such a benchmark; its fingerprint differs from this one's."""
 
 
 @dataclass(frozen=True)

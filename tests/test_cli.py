@@ -58,12 +58,12 @@ def test_a_dry_run_of_the_default_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--student", "hf:./nowhere"], "nowhere"),
         (["--teacher", "file:./none.jsonl"], "none.jsonl"),
         (["--set", "instruct.epoch=3"], "did you mean 'epochs'"),
-        (["--set", "instruct.epochs=0"], "must be above 0"),
+        (["--set", "instruct.epochs=0"], "expected a number above 0"),
         (["--set", "epochs=3"], "expected stage.key=value"),
         (["--set", "refine.loss=sigmod"], "sigmoid"),
         (["--set", "instruct.scheduler=cosin"], "cosine"),
-        (["--fraction", "0"], "fraction must be above 0"),
-        (["--limit", "0"], "limit must be at least 1"),
+        (["--fraction", "0"], "fraction: expected a number above 0 and at most 1, or a list of such, got 0.0"),
+        (["--limit", "0"], "limit: expected a whole number between 1 and 2147483647, got 0"),
         (["--limit", "few"], "is not a valid int"),
         (["--set", "refine.beta=inf"], "expected a number"),
         (["--strategy", "dpo-cot,beta=2"], "takes no options"),
@@ -129,3 +129,15 @@ def test_plugins_lists_every_kind_with_distribution_and_version(capsys: pytest.C
     assert {("strategy", "dpo-cot"), ("benchmark", "gsm8k"), ("command", "run")} <= names
     assert all(one["summary"] and one["distribution"] and one["version"] for one in listed["plugins"])
     assert listed["broken"] == []
+
+
+def test_settings_prints_the_schema_of_recipes_and_run_the_defaults_of_plugins(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["settings", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["set"]["properties"]["refine"]
+    assert run(["run", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "[default: tiny]" in shown
+    assert "[default: dpo-cot]" in shown
+    assert "[default: tiny_chain,tiny_cups]" in shown

@@ -128,6 +128,21 @@ def test_the_example_of_before_stage_stops_a_run(site: Path, tmp_path: Path) -> 
     assert not (tmp_path / "runs" / "try").exists()
 
 
+@exercises("sitkit_defaults")
+def test_the_example_of_defaults_holds_where_sitkit_names_none(site: Path) -> None:
+    code = """
+from importlib.metadata import entry_points
+from sitkit.plan import build_plan
+from sitkit.recipe import Recipe
+from sitkit.registry import load_plugins
+points = [point for point in entry_points(group="sitkit") if point.dist.name == "documented"]
+recipe = build_plan(Recipe(), load_plugins(points)).recipe
+print(*recipe.student, recipe.strategy, *recipe.train_on, *recipe.teacher, *recipe.eval_on)
+"""
+    done = python("-c", code, path=site)
+    assert done.stdout == "mimic mistakes evens parrot evens\n", done.stderr
+
+
 @exercises("sitkit_commands")
 def test_the_example_of_a_command(site: Path) -> None:
     done = sitkit("greet", "--loud", "Ada", path=site)

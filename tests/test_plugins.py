@@ -177,6 +177,21 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "sitkit_task_folders",
         "/no/such/folder",
     ),
+    "defaults-are-no-mapping": (
+        "from sitkit import hookimpl\n@hookimpl\ndef sitkit_defaults(): return 'tiny'\n",
+        "sitkit_defaults",
+        "expected a mapping",
+    ),
+    "default-of-nothing": (
+        "from sitkit import hookimpl\n@hookimpl\ndef sitkit_defaults(): return {'studnet': 'tiny'}\n",
+        "sitkit_defaults",
+        "'studnet' has no default by plugins, only student, strategy, train_on have",
+    ),
+    "default-is-no-spec": (
+        "from sitkit import hookimpl\n@hookimpl\ndef sitkit_defaults(): return {'strategy': ['a', 'b']}\n",
+        "sitkit_defaults",
+        "expected a SPEC",
+    ),
     "misspelt-hook": (
         HEALTHY.replace("sitkit_teachers", "sitkit_teacher"),
         "sitkit_teacher",

@@ -83,6 +83,10 @@ class TableBenchmark:
         """Return the lm-eval task in tasks/ that scores the test split."""
         return f"sit_{self.table.task or self.table.name}_{prompting}"
 
+    def default_teacher(self) -> str:
+        """Return the teacher of worked solutions, which says so where there are none."""
+        return "gold"
+
     def subset(self, split: Split, seed: int, name: str) -> Sequence[Question]:
         """Return the questions of one group of the split (an MMLU subject, a MATH type); none if there is no such."""
         return [item.question for item in self._drawn(split, seed) if item.group == name]

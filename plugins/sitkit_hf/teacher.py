@@ -14,7 +14,7 @@ from sitkit_hf.options import Options, fingerprint
 
 
 class HfTeacher:
-    """A causal language model asked with the benchmark's own prompts; see `sitkit.types.Teacher` and `Completing`.
+    """A causal language model asked with the benchmark's own prompts; see `sitkit.types.Teacher` and `PromptCompleter`.
 
     It answers in full precision, or from 4-bit weights with ``quantize=nf4``.
     """

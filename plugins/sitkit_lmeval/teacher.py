@@ -21,7 +21,7 @@ _PLACES = ("cache_dir", "download_dir", "offload_dir", "offload_folder")
 
 
 class LmEvalTeacher:
-    """A model backend of lm-eval, loaded when it is first asked; see `sitkit.types.Teacher` and `Completing`."""
+    """A model backend of lm-eval, loaded when it is first asked; see `sitkit.types.Teacher` and `PromptCompleter`."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class OpenAITeacher:
-    """A model behind an OpenAI-compatible endpoint; see `sitkit.types.Teacher`, `Completing` and `Remote`."""
+    """A model behind an OpenAI-compatible endpoint; see `Teacher`, `PromptCompleter`, `PaidEndpoint`."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -31,7 +31,7 @@ class OpenAITeacher:
         return self.options.fingerprint()
 
     def begin(self, folder: Path, *, budget: float | None) -> None:
-        """Get ready; see `sitkit.types.Remote`. Raises `TeacherError` where a key or a price is missing."""
+        """Get ready; see `PaidEndpoint`. Raises `TeacherError` where a key or a price is missing."""
         find_key(self.options)
         if budget is not None and self._price is None:
             raise TeacherError(
@@ -41,7 +41,7 @@ class OpenAITeacher:
         self._ledger = Ledger(budget, self._price)
 
     def spent(self) -> float:
-        """Return what was spent since `begin`; see `sitkit.types.Remote`."""
+        """Return what was spent since `begin`; see `sitkit.capabilities.PaidEndpoint`."""
         return self._ledger.spent
 
     def answer(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> Iterator[Reply]:
@@ -50,7 +50,7 @@ class OpenAITeacher:
         return self._replies(asks_of_questions(questions, texts), generation)
 
     def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Reply]:
-        """Yield a reply to every prompt as it arrives; see `sitkit.types.Completing`."""
+        """Yield a reply to every prompt as it arrives; see `sitkit.capabilities.PromptCompleter`."""
         return self._replies(asks_of_prompts(prompts), generation)
 
     def _replies(self, asks: Sequence[Ask], generation: Generation) -> Iterator[Reply]:
@@ -84,7 +84,7 @@ class OpenAITeacher:
 
 
 class BatchTeacher(OpenAITeacher):
-    """A model asked through its provider's batch API; see also `sitkit.types.Submitting`."""
+    """A model asked through its provider's batch API; see also `sitkit.capabilities.BatchSubmitter`."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -96,7 +96,7 @@ class BatchTeacher(OpenAITeacher):
         self._folder = folder
 
     def submit(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> float:
-        """Send batches without waiting; see `sitkit.types.Submitting`."""
+        """Send batches without waiting; see `sitkit.capabilities.BatchSubmitter`."""
         asks = asks_of_questions(questions, [question.prompt(prompting) for question in questions])
         with self._batches() as batches:
             batches.send(asks, generation)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sitkit import hookimpl
 from sitkit.hookspecs import Register
@@ -20,6 +20,12 @@ def sitkit_strategies(register: Register[StrategyFactory]) -> None:
     register("dpo-cot", dpo_cot)
     register("dpo-answer", dpo_answer)
     register("sft-chosen", sft_chosen)
+
+
+@hookimpl
+def sitkit_defaults() -> Mapping[str, object]:
+    """Pair as the paper does for its main results."""
+    return {"strategy": "dpo-cot"}
 
 
 def dpo_cot(spec: Spec, context: Context) -> Strategy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,12 @@ def sitkit_teachers(register: Register[TeacherFactory]) -> None:
 def sitkit_students(register: Register[StudentFactory]) -> None:
     """Register the shipped student."""
     register("tiny", tiny_student)
+
+
+@hookimpl
+def sitkit_defaults() -> Mapping[str, object]:
+    """Teach the shipped student one task of each domain."""
+    return {"student": "tiny", "train_on": ["tiny_chain", "tiny_cups"]}
 
 
 @hookimpl

@@ -46,6 +46,14 @@ class TinyBenchmark:
         """Return the lm-eval task in tasks/ that scores the test split."""
         return f"sit_{self.name}_{prompting}"
 
+    def default_teacher(self) -> str:
+        """Return the scripted teacher, which knows these questions."""
+        return "tiny"
+
+    def scored_with(self) -> Sequence[str]:
+        """Return all four: what is learnt on one may show on another."""
+        return tuple(DOMAINS)
+
 
 def questions(benchmark: str, split: str) -> list[Question]:
     """Return all questions of a split, "validation" included. Raises KeyError for an unknown benchmark or split."""

@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sitkit.answers.thinking import apart
+from sitkit.capabilities import PromptCompleter
 from sitkit.errors import ModelError, TeacherError
-from sitkit.types import (
-    ANSWERED,
-    TRUNCATED,
-    Completing,
-    Generation,
-    Json,
-    Prompt,
-    Prompting,
-    Question,
-    Reply,
-    Teacher,
-)
+from sitkit.types import ANSWERED, TRUNCATED, Generation, Json, Prompt, Prompting, Question, Reply, Teacher
 from sitkit_vllm.engine import Engine, Request, Written
 from sitkit_vllm.installed import MissingVllmNotice, vllm_version
 from sitkit_vllm.options import Options
@@ -25,7 +15,7 @@ from sitkit_vllm.student import engine_fingerprint
 
 
 class VllmTeacher:
-    """A causal language model asked with the benchmark's own prompts; see `sitkit.types.Teacher`, `Completing`."""
+    """A causal language model asked with the benchmark's own prompts; see `sitkit.types.Teacher`, `PromptCompleter`."""
 
     def __init__(self, hf: Teacher, options: Options) -> None:
         self.hf = hf
@@ -60,7 +50,7 @@ class VllmTeacher:
         if self.version is not None:
             yield from self._ask([prompt.id for prompt in prompts], prompts, generation)
             return
-        if not isinstance(self.hf, Completing):
+        if not isinstance(self.hf, PromptCompleter):
             raise TeacherError("vLLM is not installed here, and the teacher hf answers questions only")
         self.missing.give()
         yield from self.hf.complete(prompts, generation)

@@ -64,8 +64,7 @@ def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, jo
 
 
 def _show(found: Cleanup, older_than: float) -> None:
-    from sitkit.cli.show import size_text
-    from sitkit.cli.show import console, show_table
+    from sitkit.cli.show import console, show_table, size_text
     from sitkit.report.tables import Table
     from sitkit.workspace.cleanup import OTHER
 

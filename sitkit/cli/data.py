@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sitkit.capabilities import Deduplicator
 from sitkit.cli.options import debug_option
 from sitkit.errors import DataError
 from sitkit.registry import Registry
-from sitkit.types import Deduplicating, Json
+from sitkit.types import Json
 
 if TYPE_CHECKING:
     from sitkit.report.tables import Table
@@ -47,7 +48,7 @@ def data(
     for name in benchmarks or registry.first_names("benchmark"):
         made = registry.benchmark(name, folder)
         try:
-            if drop_duplicates and (benchmarks or isinstance(made, Deduplicating)):
+            if drop_duplicates and (benchmarks or isinstance(made, Deduplicator)):
                 made = without_duplicates(name, made)
             found.append(survey(name, made, seed))
         except DataError as error:

@@ -12,7 +12,9 @@ from sitkit.registry import Registry
 
 @click.command(short_help="Every train-on x refine-on x eval-on cell of the paper's Table 1.")
 @click.option(
-    "--tasks", metavar=BENCHMARKS, help="Trained on one by one, refined on and scored.  [default: the embedded ones]"
+    "--tasks",
+    metavar=BENCHMARKS,
+    help="Trained on one by one, refined on and scored.  [default: those scored together with the defaults of run]",
 )
 @click.option("--refine-on", metavar=BENCHMARKS, help="Benchmarks refined on.  [default: --tasks]")
 @click.option("--eval-on", metavar=BENCHMARKS + "|all", help="Benchmarks scored.  [default: --tasks]")
@@ -30,9 +32,9 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
     what other runs in the workspace have made is reused. The same recipe in YAML: `cross: true`.
     """
     from sitkit.cli.running import run_recipe
-    from sitkit.recipe import EMBEDDED_EVAL
+    from sitkit.plan import default_tasks
 
     given = {"train_on": tasks, "cross": True}
     if tasks is None and flags["config"] is None:
-        given["train_on"] = ",".join(EMBEDDED_EVAL)
+        given["train_on"] = ",".join(default_tasks(registry))
     run_recipe(registry, {**flags, **given})

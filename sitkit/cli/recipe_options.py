@@ -9,10 +9,21 @@ from typing import Any, TypeVar, cast
 import click
 
 from sitkit.cli.options import debug_option, workspace_option
+from sitkit.registry import Registry
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 BENCHMARKS = "B[,B]"
+
+
+class PluginDefault(click.Option):
+    """An option whose default plugins name; its help shows the one that holds."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and its help, with the default that the registry has for it."""
+        record, registry = super().get_help_record(ctx), ctx.find_object(Registry)
+        found = () if registry is None else registry.defaults.get(self.name or "", ())
+        return (record[0], f"{record[1]}  [default: {','.join(found)}]") if record and found else record
 
 
 def recipe_options(function: FunctionT) -> FunctionT:
@@ -36,15 +47,16 @@ _RECIPE: tuple[Callable[[Any], Any], ...] = (
         "--teacher",
         metavar="SPEC",
         multiple=True,
-        help="Who answers the training questions; again for several.  [default: tiny; gold off the embedded world]",
+        help="Who answers the training questions; again for several.  [default: the one the benchmarks name]",
     ),
     click.option(
         "--student",
         metavar="SPEC",
         multiple=True,
-        help="The model that learns: tiny, hf:MODEL, …; again for several.  [default: tiny]",
+        cls=PluginDefault,
+        help="The model that learns; again for several.",
     ),
-    click.option("--strategy", metavar="NAME", help="How preference pairs are chosen.  [default: dpo-cot]"),
+    click.option("--strategy", metavar="NAME", cls=PluginDefault, help="How preference pairs are chosen."),
     click.option("--limit", type=int, metavar="N", help="Take the first N training questions."),
     click.option("--test-limit", type=int, metavar="N", help="Take the first N test questions."),
     click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of training and sampling.  [default: 0]"),

@@ -72,8 +72,7 @@ def _show(
     journals: int,
     workspace: Path,
 ) -> None:
-    from sitkit.cli.show import size_text, time_text
-    from sitkit.cli.show import console, show_table
+    from sitkit.cli.show import console, show_table, size_text, time_text
     from sitkit.report.tables import Table
     from sitkit.workspace.runs import SHOWN, headline, several
 

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sitkit.capabilities import PaidEndpoint
 from sitkit.errors import ArtifactError
 from sitkit.plan import Plan, one_by_one
 from sitkit.stages import Annotate, Node, journal_path, read_replies
 from sitkit.store import Artifact, Journal, Store
-from sitkit.types import Estimate, Prompt, Remote
+from sitkit.types import Estimate, Prompt
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def forecast(plan: Plan, store: Store) -> Forecast:
             if isinstance(stage, Annotate):
                 missing = unanswered(stage, store)
                 prompts[one.key] = len(missing)
-                if isinstance(stage.teacher.made, Remote):
+                if isinstance(stage.teacher.made, PaidEndpoint):
                     with stage.teacher.calling("estimate"):
                         estimates.append(stage.teacher.made.estimate(missing, stage.generation))
             else:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sitkit import errors
+from sitkit.capabilities import PaidEndpoint
 from sitkit.errors import ArtifactError, PluginError, SitkitError, StoreError, UsageError
 from sitkit.execution.dry_run import outdated
 from sitkit.execution.events import Event, Listener, Notice, StageFinished, StageProgress, StageStarted
@@ -24,7 +25,7 @@ from sitkit.recipe import recipe_from
 from sitkit.registry import Registry, load_plugins
 from sitkit.stages import Annotate, Budget, Node
 from sitkit.store import Artifact, Store, disk_errors
-from sitkit.types import Json, Remote, StageInfo
+from sitkit.types import Json, StageInfo
 
 _MOST_DEATHS = 3
 _POLL_SECONDS = 0.5
@@ -231,7 +232,7 @@ class Lane:
 
 
 def _belongs_here(one: Node) -> bool:
-    return isinstance(one.stage, Annotate) and isinstance(one.stage.teacher.made, Remote)
+    return isinstance(one.stage, Annotate) and isinstance(one.stage.teacher.made, PaidEndpoint)
 
 
 def _lanes(ray: Any, gpus: int) -> int:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sitkit.capabilities import BatchSubmitter, PaidEndpoint
 from sitkit.errors import ArtifactError, SitkitError, TeacherError
 from sitkit.execution.dry_run import outdated
 from sitkit.execution.events import (
@@ -26,7 +27,7 @@ from sitkit.plan import Plan
 from sitkit.registry import Registry
 from sitkit.stages import Annotate, Budget, Node, Work, journal_path
 from sitkit.store import SCRATCH, Artifact, Journal, Store, disk_errors
-from sitkit.types import Json, Remote, StageInfo, Submitting
+from sitkit.types import Json, StageInfo
 
 RETRY = "retry"
 """In a stage's info: it is whole, but a next run of the same command tries parts of it again."""
@@ -149,7 +150,7 @@ class Walk:
         # A key or a price that is missing shows before another teacher has been paid.
         for teacher in self.plan.teachers:
             asked = [one for one in self.plan.annotated if teacher in one.stage.components]
-            if isinstance(teacher.made, Remote) and any(self._stored(one) is None for one in asked):
+            if isinstance(teacher.made, PaidEndpoint) and any(self._stored(one) is None for one in asked):
                 with teacher.calling("begin"):
                     teacher.made.begin(self.store.workspace / "journals", budget=self.budget.left())
 
@@ -161,7 +162,7 @@ class Walk:
         with _logged(self._tell, lambda text: self.listener(StatusMessage(info, text))):
             for one in self.plan.annotated:
                 stage, artifact = one.stage, self._stored(one)
-                if not isinstance(stage, Annotate) or not isinstance(stage.teacher.made, Submitting):
+                if not isinstance(stage, Annotate) or not isinstance(stage.teacher.made, BatchSubmitter):
                     continue
                 if artifact is None or artifact.info.get(RETRY):
                     try:

@@ -11,11 +11,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from sitkit.answers import extract, is_correct
+from sitkit.capabilities import Subdivided
 from sitkit.errors import RecipeError
-from sitkit.types import LETTERS, Question, Split
+from sitkit.types import LETTERS, Question
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -24,14 +25,6 @@ DATA_DIR = "SITKIT_DATA_DIR"
 """The environment variable that names the data folder where the metadata does not."""
 
 _FIELDS = ("id", "benchmark", "kind", "instruction", "question", "choices", "target")
-
-
-@runtime_checkable
-class Subdivided(Protocol):
-    """A benchmark whose questions fall into named groups, such as MMLU's subjects; optional."""
-
-    def subset(self, split: Split, seed: int, name: str) -> Sequence[Question]:
-        """Return the questions of one group; none if there is no such group."""
 
 
 def docs(

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from sitkit.capabilities import PaidEndpoint, PromptCompleter
 from sitkit.components import Component
 from sitkit.errors import RecipeError, TeacherError
 from sitkit.judging.items import Item
 from sitkit.stages import Budget, TeacherSession, journal_path, read_replies
 from sitkit.store import Journal, Store, make_key
-from sitkit.types import Completing, Estimate, Generation, Progress, Prompt, Remote, Reply, Teacher
+from sitkit.types import Estimate, Generation, Progress, Prompt, Reply, Teacher
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Judge:
     def estimate(self, items: Sequence[Item]) -> Estimate:
         """Return what asking for the missing replies would take; tokens are 0 for a judge that is no endpoint."""
         missing = self.missing(items)
-        if not isinstance(self.part.made, Remote):
+        if not isinstance(self.part.made, PaidEndpoint):
             return Estimate(len(missing), 0, 0, None)
         with self.part.calling("estimate"):
             return self.part.made.estimate(missing, self.generation)
@@ -62,7 +63,7 @@ class Judge:
         ``waiting`` is called once if another process is asking the same judge. Raises `TeacherError` once more than
         the share ``max_failures`` failed or ``max_cost`` US dollars would be passed; what was replied is kept.
         """
-        if max_cost is not None and not isinstance(self.part.made, Remote):
+        if max_cost is not None and not isinstance(self.part.made, PaidEndpoint):
             raise TeacherError(
                 f"{self.part.spec} does not tell what it costs, so --max-cost cannot be kept: leave it out"
             )
@@ -87,8 +88,8 @@ class Judge:
             return iter(self._completing.complete(prompts, self.generation))
 
     @property
-    def _completing(self) -> Completing:
-        if not isinstance(self.part.made, Completing):
+    def _completing(self) -> PromptCompleter:
+        if not isinstance(self.part.made, PromptCompleter):
             raise RecipeError(
                 f"{self.part.spec} cannot judge: it answers a benchmark's questions only, while a judge completes any"
                 " prompt (as openai:MODEL and hf:MODEL do)"

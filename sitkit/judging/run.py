@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sitkit.capabilities import PaidEndpoint
 from sitkit.components import Components
 from sitkit.errors import RecipeError
 from sitkit.execution.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
@@ -21,7 +22,7 @@ from sitkit.report.results import load_results
 from sitkit.results.artifacts import Stored
 from sitkit.results.questions import TestQuestions
 from sitkit.store import Store, disk_errors, make_key, write_atomically
-from sitkit.types import Generation, Json, Prompting, Remote, StageInfo
+from sitkit.types import Generation, Json, Prompting, StageInfo
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Prepared:
             "prompt_tokens": found.prompt_tokens,
             "completion_tokens": found.completion_tokens,
             "cost": found.cost,
-            "remote": isinstance(self.judge.part.made, Remote),
+            "remote": isinstance(self.judge.part.made, PaidEndpoint),
         }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 from pathlib import Path
 
 from sitkit.errors import RunNotFoundError
 from sitkit.execution.walk import Outcome
 from sitkit.plan import Plan
-from sitkit.recipe import recipe_yaml
+from sitkit.recipe import SCHEMA, Recipe, recipe_schema, recipe_yaml
 from sitkit.registry import Registry
 from sitkit.report.judgements import judgement_tables, load_judgements
 from sitkit.report.markdown import markdown
@@ -34,7 +36,7 @@ def write_run(folder: Path, plan: Plan, outcome: Outcome, registry: Registry) ->
     results = build_results(plan, outcome, StoredRows(workspace_of(folder)), before)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / RECIPE, recipe_yaml(plan.full_recipe()))
+        write_recipe(folder, plan.full_recipe())
         write_results(folder, results)
     write_report(folder, results, registry)
     return results
@@ -48,3 +50,11 @@ def write_report(folder: Path, results: Results, registry: Registry) -> Path:
     with disk_errors(folder):
         write_atomically(folder / REPORT, markdown(results, folder.name, ratings, sections, problems))
         return write_page(folder, results, registry, judgements, sections, problems)
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Write recipe.yaml, which points editors to the schema of recipes in the workspace; that is written where new."""
+    path, schema = workspace_of(folder) / SCHEMA, json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n"
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != schema:
+        write_atomically(path, schema)
+    write_atomically(folder / RECIPE, recipe_yaml(recipe, os.path.relpath(path, folder)))

@@ -165,7 +165,7 @@ def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, 
     """What a score is of, without any number; what its phase does not depend on is blank."""
     phase = planned.phase
     taught, refined = phase != "baseline", phase == "refine"
-    every = {*plan.recipe.train_on, *plan.recipe.refined_on}
+    every = {*plan.recipe.taught_on, *plan.recipe.refined_on}
     return Cell(
         student=planned.student,
         teacher=planned.teacher if taught else "",

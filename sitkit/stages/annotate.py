@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sitkit import answers
+from sitkit.capabilities import BatchSubmitter
 from sitkit.components import Component, QuestionSet
 from sitkit.settings import AnnotateSettings, key_material
 from sitkit.stages.base import Node, Work
@@ -24,7 +25,6 @@ from sitkit.types import (
     Prompting,
     Question,
     Reply,
-    Submitting,
     Teacher,
 )
 
@@ -139,9 +139,9 @@ class Annotate:
         }
 
     def submit(self, journal: Journal, budget: Budget) -> None:
-        """Have what is not answered yet answered without waiting, where the teacher can (`sitkit.types.Submitting`)."""
+        """Have what is not answered yet answered without waiting, where the teacher can (`BatchSubmitter`)."""
         teacher = self.teacher.made
-        if isinstance(teacher, Submitting):
+        if isinstance(teacher, BatchSubmitter):
 
             def hand_in(ids: frozenset[str]) -> float:
                 with self.teacher.calling("submit"):

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sitkit.capabilities import PaidEndpoint
 from sitkit.components import Component
 from sitkit.errors import PluginError, TeacherError
 from sitkit.store import Journal, Store
-from sitkit.types import Json, Progress, Remote, Reply, Teacher
+from sitkit.types import Json, Progress, Reply, Teacher
 
 _FIELDS = ("completion", "outcome", "detail", "reasoning", "prompt_tokens", "completion_tokens")
 
@@ -116,13 +117,13 @@ class TeacherSession:
         return frozenset(wanted - {name for name, reply in self.replies.items() if not reply.failed})
 
     def _begin(self, budget: float | None) -> None:
-        if isinstance(self.part.made, Remote):
+        if isinstance(self.part.made, PaidEndpoint):
             with self.part.calling("begin"):
                 self.part.made.begin(self.folder, budget=budget)
 
     def _count_lost(self, before: float) -> None:
         # A call whose reply was lost on the way was paid for, but no reply tells its tokens.
-        if isinstance(self.part.made, Remote):
+        if isinstance(self.part.made, PaidEndpoint):
             with self.part.calling("spent"):
                 lost = self.part.made.spent() - (self.budget.spent - before)
             self.budget.spent += max(0.0, lost)
@@ -163,7 +164,7 @@ class TeacherSession:
 
 def cost(part: Component[Any], prompt_tokens: int, completion_tokens: int) -> float | None:
     """Return what so many tokens cost, None where the part names no price."""
-    if not isinstance(part.made, Remote):
+    if not isinstance(part.made, PaidEndpoint):
         return None
     with part.calling("cost"):
         return part.made.cost(prompt_tokens, completion_tokens)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from sitkit.capabilities import PromptCompleter
 from sitkit.errors import SpecError
 from sitkit.spec import Spec
-from sitkit.types import ANSWERED, TRUNCATED, Completing, Context, Generation, Prompt, Question, Reply
+from sitkit.types import ANSWERED, TRUNCATED, Context, Generation, Prompt, Question, Reply
 
 SWITCHED = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}\n{% endfor %}"
@@ -85,7 +86,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         monkeypatch.setattr("sitkit_hf.generation.complete", complete)
         teacher: Any = sitkit_hf.hf_teacher(Spec("hf", str(folder), options), Context())
-        assert isinstance(teacher, Completing)
+        assert isinstance(teacher, PromptCompleter)
         asked = [Prompt(one, "?") for one in texts]
         return {reply.id: reply for reply in teacher.complete(asked, Generation(tokens))}
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sitkit.capabilities import PromptCompleter
 from sitkit.errors import SpecError, TeacherError
 from sitkit.spec import Spec, parse_spec
-from sitkit.types import Completing, Generation, Prompt, Teacher
+from sitkit.types import Generation, Prompt, Teacher
 from sitkit_lmeval.options import parse_options
 
 ONE = [Prompt("p", "Question: 1+1?\nAnswer:")]
@@ -23,7 +24,7 @@ SHORT = Generation(max_new_tokens=4)
 def test_it_is_a_teacher_that_completes(make_teacher: Callable[[str], Any]) -> None:
     teacher = make_teacher("lm-eval:dummy")
     assert isinstance(teacher, Teacher)
-    assert isinstance(teacher, Completing)
+    assert isinstance(teacher, PromptCompleter)
 
 
 def test_everything_but_our_own_option_reaches_the_backend() -> None:

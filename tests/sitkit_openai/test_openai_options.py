@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sitkit.capabilities import PaidEndpoint, PromptCompleter
 from sitkit.errors import SpecError
 from sitkit.spec import parse_spec
-from sitkit.types import Completing, Context, Remote, Teacher
+from sitkit.types import Context, Teacher
 from sitkit_openai import openai_teacher
 from sitkit_openai.options import parse_options
 from tests.sitkit_openai.conftest import teacher
@@ -17,8 +18,8 @@ from tests.sitkit_openai.conftest import teacher
 def test_it_is_all_that_a_teacher_may_be() -> None:
     made = teacher(base_url="http://localhost:1/v1")
     assert isinstance(made, Teacher)
-    assert isinstance(made, Completing)
-    assert isinstance(made, Remote)
+    assert isinstance(made, PromptCompleter)
+    assert isinstance(made, PaidEndpoint)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 import sitkit_vllm
+from sitkit.capabilities import PromptCompleter
 from sitkit.errors import ModelError, SpecError
 from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
-from sitkit.types import Completing, Student, Teacher
+from sitkit.types import Student, Teacher
 from sitkit_vllm.engine import read_adapter
 from sitkit_vllm.installed import vllm_version
 from sitkit_vllm.options import read
@@ -59,7 +60,7 @@ def test_student_and_teacher_are_found_by_name() -> None:
     assert isinstance(registry.student(parse_spec("vllm:org/name")), Student)
     teacher = registry.teacher(parse_spec("vllm:org/name"))
     assert isinstance(teacher, Teacher)
-    assert isinstance(teacher, Completing)
+    assert isinstance(teacher, PromptCompleter)
     assert sitkit_vllm.__doc__
 
 

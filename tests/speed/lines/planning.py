@@ -9,8 +9,8 @@ STAGES = 10_000
 
 def measure(options: Options) -> list[Row]:
     """Plan many seeds of the default recipe, and the default recipe with one task more to score."""
-    from sitkit.plan import build_plan
-    from sitkit.recipe import EMBEDDED_EVAL, Recipe
+    from sitkit.plan import build_plan, default_tasks
+    from sitkit.recipe import Recipe
     from sitkit.registry import load_plugins
 
     registry = load_plugins()
@@ -34,8 +34,9 @@ def measure(options: Options) -> list[Row]:
             samples=taken,
         )
     ]
-    three = {node.key for node in build_plan(Recipe(eval_on=EMBEDDED_EVAL[:3]), registry).nodes}
-    four = {node.key for node in build_plan(Recipe(eval_on=EMBEDDED_EVAL), registry).nodes}
+    scored = default_tasks(registry)
+    three = {node.key for node in build_plan(Recipe(eval_on=scored[:3]), registry).nodes}
+    four = {node.key for node in build_plan(Recipe(eval_on=scored), registry).nodes}
     rows.append(
         Row(
             "planning",

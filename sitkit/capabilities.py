@@ -1,0 +1,123 @@
+"""What a part may offer beside its required protocol of `sitkit.types`, each protocol optional.
+
+sitkit asks with ``isinstance`` whether a part offers it: a part has the methods, or it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from sitkit.types import Benchmark, Estimate, Generation, Prompt, Prompting, Question, Reply, Split
+
+Identity = tuple[str, frozenset[str]]
+"""What two equal questions share: the question, folded, and the set of its options, folded."""
+
+
+@runtime_checkable
+class PromptCompleter(Protocol):
+    """A teacher that completes any prompt, not only a question; a judge needs it."""
+
+    def complete(self, prompts: Sequence[Prompt], generation: Generation) -> Iterator[tuple[str, str] | Reply]:
+        """Yield (prompt id, completion) or a `Reply` as they arrive, in any order, as `Teacher.answer` does."""
+
+
+@runtime_checkable
+class PaidEndpoint(Protocol):
+    """A teacher behind an endpoint: what it costs, and work under way that outlives a run."""
+
+    def estimate(self, prompts: Sequence[Prompt], generation: Generation) -> Estimate:
+        """Return what asking these would take, without asking; cheap."""
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return the price of so many tokens, in US dollars; None if it is not known."""
+
+    def begin(self, folder: Path, *, budget: float | None) -> None:
+        """Get ready to be asked: ``folder`` (it may not exist yet) keeps what is under way, such as a batch's id.
+
+        At most ``budget`` US dollars may be spent until the next call (None: no limit); before more would be,
+        `Teacher.answer` raises `TeacherError`. Raises it at once if a budget is given and no price is known. A run
+        calls it for every such teacher before anybody is asked, so that a missing key shows first.
+        """
+
+    def spent(self) -> float:
+        """Return what was spent since `begin`, in US dollars, calls whose reply was lost on the way included."""
+
+
+@runtime_checkable
+class BatchSubmitter(Protocol):
+    """A `PaidEndpoint` whose replies take hours: work is handed in before anybody waits for it."""
+
+    def submit(self, questions: Sequence[Question], prompting: Prompting, generation: Generation) -> float:
+        """Have these answered without waiting, after `begin`; return what they may cost at most, in US dollars.
+
+        A later `Teacher.answer` with the same folder, in this run or another, gives their replies and does not ask
+        again. Questions the budget does not allow are left out.
+        """
+
+
+@runtime_checkable
+class Deduplicator(Protocol):
+    """A benchmark that can leave out training questions that stand in its test split too."""
+
+    def without_duplicates(self) -> Benchmark:
+        """Return such a benchmark; its fingerprint differs from this one's."""
+
+
+@runtime_checkable
+class Subdivided(Protocol):
+    """A benchmark whose questions fall into named groups, such as MMLU's subjects."""
+
+    def subset(self, split: Split, seed: int, name: str) -> Sequence[Question]:
+        """Return the questions of one group; none if there is no such group."""
+
+
+@runtime_checkable
+class QuestionIdentifier(Protocol):
+    """A benchmark that says when two of its questions are the same."""
+
+    def identity(self, question: Question) -> Identity:
+        """Return what two equal questions share."""
+
+
+@runtime_checkable
+class Sourced(Protocol):
+    """A benchmark drawn from a larger source, so that `sitkit data` counts that too, beside the paper's counts."""
+
+    def pool(self, split: Split) -> Sequence[Question]:
+        """Return all questions of the source's split that the benchmark's questions are drawn from."""
+
+    def origin(self, split: Split) -> str:
+        """Return where the rows come from, in a few words."""
+
+    def identity(self, question: Question) -> Identity:
+        """Return what two equal questions share."""
+
+    def paper(self, split: Split) -> Mapping[str, int]:
+        """Return the paper's counts: "rows" or "per_class", and "tolerance" where it prints one; {} if none."""
+
+
+@runtime_checkable
+class DefaultTeacher(Protocol):
+    """A benchmark that knows who teaches it when nobody says."""
+
+    def default_teacher(self) -> str:
+        """Return the SPEC of that teacher. A run whose benchmarks name different ones asks for ``--teacher``."""
+
+
+@runtime_checkable
+class ScoredTogether(Protocol):
+    """A benchmark that is scored together with others when nobody says what is scored."""
+
+    def scored_with(self) -> Sequence[str]:
+        """Return the names of all of them, its own included, in the order of the report."""
+
+
+def plain_identity(question: Question) -> Identity:
+    """Return question and options without case and runs of white space, where a benchmark has no view of its own."""
+    return _folded(question.question), frozenset(_folded(text) for text in question.choices or ())
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
