@@ -19,12 +19,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sitkit.errors import RunNotFoundError
+from sitkit.errors import PluginError, RunNotFoundError, SitkitError
 from sitkit.execution.dry_run import DryRun
 from sitkit.execution.dry_run import dry_run as dry_run_of
 from sitkit.execution.events import Listener
 from sitkit.plan import Plan, build_plan
-from sitkit.recipe import Recipe, check_name, default_name, load_recipe, make_recipe
+from sitkit.recipe import Recipe, check_name, default_name, make_recipe
 from sitkit.registry import Registry, load_plugins
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Results
@@ -106,13 +106,26 @@ def run_plan(
 
     folder = run_folder(plan, workspace, name)
     store = Store(folder.parents[1])
-    execute = registry.executor(executor)
+    made = registry.executor(executor, plan, store, listener)
     with in_use(store):
-        registry.call_around_run("sitkit_before_run", recipe=plan.full_recipe(), folder=folder)
-        outcome = execute(plan, store, registry, listener)
+        _around("sitkit_before_run", registry, recipe=plan.full_recipe(), folder=folder)
+        outcome = made.run()
         results = write_run(folder, plan, outcome, registry)
-    registry.call_around_run("sitkit_after_run", results=results, folder=folder)
+    _around("sitkit_after_run", registry, results=results, folder=folder)
     return RunResults(folder, results, registry)
+
+
+def _around(hook: str, registry: Registry, **arguments: object) -> None:
+    """Call a hook around a run. What a plugin raises that is not for the user becomes a `PluginError` naming it."""
+    for distribution, call in registry.hook_calls(hook):
+        try:
+            call(**arguments)
+        except (SitkitError, OSError):
+            raise
+        except Exception as error:
+            done = "; the run itself is complete" if hook == "sitkit_after_run" else ""
+            text = " ".join(str(error).split())
+            raise PluginError(f"{distribution}: {hook} failed with {type(error).__name__}: {text}{done}") from error
 
 
 def run_folder(plan: Plan, workspace: Path, name: str | None) -> Path:
@@ -122,10 +135,7 @@ def run_folder(plan: Plan, workspace: Path, name: str | None) -> Path:
 
 
 def _recipe(recipe: RecipeLike, keywords: Mapping[str, Any]) -> Recipe:
-    if isinstance(recipe, str | Path):
-        path = Path(recipe)
-        return make_recipe(keywords, below=load_recipe(path), where=str(path))
-    return make_recipe(keywords, below=recipe, where="recipe")
+    return make_recipe(keywords, below=Path(recipe) if isinstance(recipe, str) else recipe)
 
 
 @contextmanager

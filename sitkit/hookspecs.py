@@ -6,7 +6,7 @@ A factory's docstring starts with the one line that ``sitkit plugins`` shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ import pluggy
 from sitkit.types import BenchmarkFactory, StageInfo, StrategyFactory, StudentFactory, TeacherFactory
 
 if TYPE_CHECKING:
-    import click
+    pass
 
 PROJECT = "sitkit"
 
@@ -33,9 +33,9 @@ class Register(Protocol[FactoryT]):
 
 
 class RegisterCommand(Protocol):
-    """The callback of `sitkit_commands`: ``load`` imports and returns the command, only when it is used."""
+    """The callback of `sitkit_commands`; ``place`` is "MODULE:NAME" of a click command, imported when it is used."""
 
-    def __call__(self, name: str, load: Callable[[], click.Command], summary: str) -> None:
+    def __call__(self, name: str, place: str, summary: str) -> None:
         """Register a subcommand with the one line that ``sitkit --help`` shows."""
 
 

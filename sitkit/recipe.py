@@ -168,6 +168,45 @@ def recipe_from(mapping: Mapping[str, Any], where: str) -> Recipe:
         return Recipe(**values)
 
 
+def make_recipe(
+    given: Mapping[str, Any], *, below: Recipe | Mapping[str, Any] | Path | None = None, where: str = "recipe"
+) -> Recipe:
+    """Return the recipe of what is ``given`` (None: not given) over another recipe, its plain values or a YAML file.
+
+    Settings under "set" are laid over one by one. ``seeds`` as a number counts from ``seed`` on, or from the first seed
+    of what lies below. A data folder is made absolute, so that the written recipe repeats the run from anywhere.
+    Raises `RecipeError` or `SettingError` naming ``where``, or the file, and the key.
+    """
+    if isinstance(below, Path):
+        base, from_file = recipe_from(load_recipe(below), str(below)), str(below)
+    else:
+        base, from_file = (below if isinstance(below, Recipe) else recipe_from(below or {}, where)), where
+    said = {name: value for name, value in given.items() if value is not None}
+    seed, seeds = said.get("seed"), said.get("seeds")
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and not isinstance(seed, bool | float | str):
+        said["seeds"] = seed_range(base.seeds[0] if seed is None else seed, seeds, where)
+        said.pop("seed", None)
+    settings = said.pop("set", {})
+    above = recipe_from({**said, "set": settings}, where)
+    names = {"seeds" if name == "seed" else name.replace("-", "_") for name in said}
+    laid = {name: getattr(above, name) for name in names}
+    folder = laid.get("data_dir", base.data_dir)
+    if folder is not None:
+        laid["data_dir"] = str(_existing(folder, where if "data_dir" in laid else from_file))
+    return dataclasses.replace(base, **laid, settings=_over(spread(base.settings), spread(above.settings)))
+
+
+def _existing(folder: str, where: str) -> Path:
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise RecipeError(f"{where}: data_dir {folder}: there is no such folder")
+    return path
+
+
+def _over(below: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {stage: {**below.get(stage, {}), **above.get(stage, {})} for stage in dict.fromkeys((*below, *above))}
+
+
 def _listed(name: str, value: object) -> object:
     """Write as a list what a person may write as one value, with commas, or as a count."""
     if name in _COMMAS and isinstance(value, str):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +34,9 @@ DEFAULTS = ("student", "strategy", "train_on")
 """The keys of a recipe that plugins may name defaults of; the first plugin in the order of loading wins."""
 
 
+_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
 @dataclass(frozen=True)
 class Provider:
     """The distribution a plugin comes from."""
@@ -54,12 +59,25 @@ class Registered:
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: ``load`` imports it when it is used."""
+    """A subcommand: ``place`` is "MODULE:NAME", imported when it is used."""
 
     name: str
-    load: Callable[[], click.Command]
+    place: str
     summary: str
     provider: Provider
+
+    def load(self) -> click.Command:
+        """Import the command. Raises `PluginError` if that fails or it is not a click command."""
+        import click
+
+        where = f"{self.provider.distribution}: sitkit_commands: {self.name}: {self.place}"
+        try:
+            found = pkgutil.resolve_name(self.place)
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
+        if not isinstance(found, click.Command):
+            raise PluginError(f"{where} is {type(found).__name__}, not a click command")
+        return found
 
 
 @dataclass(frozen=True)
@@ -247,19 +265,23 @@ def _register_component(
             return
 
 
-def _register_command(registry: Registry, provider: Provider, name: object, load: object, summary: object = "") -> None:
-    refusal = _refusal(registry, ("command", name), name, load)
+def _register_command(
+    registry: Registry, provider: Provider, name: object, place: object, summary: object = ""
+) -> None:
+    refusal = _refusal(registry, ("command", name), name, place)
     if refusal is not None:
         registry.broken.append(Broken(provider.distribution, "sitkit_commands", refusal))
         return
-    registry.commands[str(name)] = Command(str(name), _callable(load), str(summary), provider)
+    registry.commands[str(name)] = Command(str(name), str(place), str(summary), provider)
 
 
 def _refusal(registry: Registry, key: tuple[str, object], name: object, factory: object) -> str | None:
     kind = key[0]
     if not isinstance(name, str) or not name or not name.isprintable() or " " in name:
         return f"registers a {kind} under {name!r}, which is no name"
-    if not callable(factory):
+    if kind == "command" and not (isinstance(factory, str) and _PLACE.fullmatch(factory)):
+        return f"registers the command {name!r} with {factory!r}, expected the text MODULE:NAME"
+    if kind != "command" and not callable(factory):
         return f"registers the {kind} {name!r} with {type(factory).__name__} in place of a factory"
     taken = registry.commands.get(name) if kind == "command" else registry.components.get((kind, name))
     if taken is not None:

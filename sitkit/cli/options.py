@@ -1,29 +1,58 @@
-"""Options several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
+from click.shell_completion import CompletionItem
+
+from sitkit.registry import Registry, load_plugins
 
 DEBUG = "sitkit.debug"
-DEFAULT_WORKSPACE = "sitkit-workspace"
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
+
+
+def together(*options: Decorator) -> Callable[[FunctionT], FunctionT]:
+    """Return a decorator that adds all of these options, in this order."""
+
+    def add(function: FunctionT) -> FunctionT:
+        for option in reversed(options):
+            function = cast(FunctionT, option(function))
+        return function
+
+    return add
 
 
 def workspace_option(function: FunctionT) -> FunctionT:
     """Add ``--workspace``."""
+    from sitkit.api import WORKSPACE
+
     return click.option(
         "--workspace",
         type=click.Path(path_type=Path, file_okay=False),
-        default=DEFAULT_WORKSPACE,
+        default=WORKSPACE,
         envvar="SITKIT_WORKSPACE",
         show_default=True,
+        callback=_workspace,
         help="Folder of runs and stored artifacts (or SITKIT_WORKSPACE).",
     )(function)
+
+
+def _workspace(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
+    # Path("") is the current folder, which nobody means who leaves a variable empty.
+    if not str(value) or value == Path():
+        raise click.BadParameter("is empty; name a folder", ctx, param)
+    return value.absolute()
+
+
+def run_argument(name: str = "run") -> Callable[[FunctionT], FunctionT]:
+    """Add the argument RUN: a name, the beginning of one, a number of `sitkit runs`, ``last``, or a folder."""
+    return click.argument(name, metavar="RUN", shell_complete=_complete_runs)
 
 
 def debug_option(function: FunctionT) -> FunctionT:
@@ -42,3 +71,56 @@ def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> 
     # Contexts share their meta with their parents, so the program sees it after the command has failed.
     if value:
         ctx.meta[DEBUG] = True
+
+
+def names_of(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return a shell completion of the names of a kind of component; of several with commas, the last is completed."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, word = incomplete.rpartition(",")
+        return [
+            CompletionItem(f"{before}{comma}{name}") for name in load_plugins().names(kind) if name.startswith(word)
+        ]
+
+    return complete
+
+
+def _complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from sitkit.api import WORKSPACE
+
+    runs = Path(ctx.params.get("workspace") or WORKSPACE) / "runs"
+    names = sorted(folder.name for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class ComponentName(click.ParamType[str]):
+    """A registered name of a kind; plugins add theirs, so the choices are known once the registry is."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = self.name = kind
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names there are."""
+        return f"[{'|'.join(_registered(ctx or click.get_current_context(silent=True), self.kind))}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name. Raises `UnknownNameError` if there is no such one."""
+        registry = None if ctx is None else ctx.find_object(Registry)
+        if registry is not None:
+            registry.component(self.kind, value)
+        return value
+
+
+def _registered(ctx: click.Context | None, kind: str) -> Sequence[str]:
+    registry = None if ctx is None else ctx.find_object(Registry)
+    return ["NAME"] if registry is None else registry.names(kind)
+
+
+class PluginDefault(click.Option):
+    """An option whose default plugins name; its help shows the one that holds."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and its help, with the default that the registry has for it."""
+        record, registry = super().get_help_record(ctx), ctx.find_object(Registry)
+        found = () if registry is None else registry.defaults.get(self.name or "", ())
+        return (record[0], f"{record[1]}  [default: {','.join(found)}]") if record and found else record

@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from sitkit.execution.dry_run import DryRun
 from sitkit.report.tables import Table, pair_table, score_tables, stage_table
 from sitkit.report.warnings import warnings_of
 from sitkit.results.model import Results
+from sitkit.types import Estimate
 
 _PLAIN_WIDTH = 160
 _NUMERIC = re.compile(r"[-+]?[0-9]|-?$")
@@ -64,3 +66,32 @@ def size_text(count: int) -> str:
 def time_text(seconds: float) -> str:
     """Return a moment (seconds since the epoch) in local time, to the minute."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def show_dry_run(found: DryRun) -> None:
+    """Print each stage of a plan, whether it is stored, how many prompts it will answer, and what teachers cost."""
+    rows = tuple(
+        (stage.title, "stored" if stage.stored else "to run", str(stage.prompts or ""), stage.key[:12])
+        for stage in found.stages
+    )
+    told = "nothing stored yet" if not found.stored else f"{found.stored} of {len(found.stages)} stages are stored"
+    note = f"{told}: {found.to_run} stages to run, {found.prompts:,} prompts to answer."
+    if found.alone_stages > len(found.stages):
+        note += (
+            f" A script that makes each of the {found.scores} scores alone runs {found.alone_stages:,} stages and"
+            f" answers {found.alone_prompts:,} prompts."
+        )
+    out = console()
+    show_table(out, Table("Plan", ("stage", "", "prompts", "key"), rows, note))
+    if found.estimate is not None:
+        out.print(Text(_taking(found.estimate)), soft_wrap=True)
+
+
+def _taking(estimate: Estimate) -> str:
+    price = "no price is known (options price_in=, price_out=)"
+    if estimate.cost is not None:
+        price = f"at most ${estimate.cost:,.2f}"
+    return (
+        f"teachers: {estimate.calls} calls, about {estimate.prompt_tokens:,} tokens in and at most"
+        f" {estimate.completion_tokens:,} out, {price}"
+    )

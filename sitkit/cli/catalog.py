@@ -1,0 +1,128 @@
+"""What there is to choose from: ``sitkit plugins``, ``sitkit settings``, ``sitkit tasks``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from sitkit.cli.options import debug_option
+from sitkit.registry import Registry
+
+
+@click.command(short_help="List everything that is plugged in.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@debug_option
+@click.pass_obj
+def plugins(registry: Registry, as_json: bool) -> None:
+    """List everything that is plugged in: kind, name, one line, distribution and version; and what is broken."""
+    parts = [
+        {
+            "kind": part.kind,
+            "name": part.name,
+            "summary": part.summary,
+            "distribution": part.provider.distribution,
+            "version": part.provider.version,
+        }
+        for part in registry.components.values()
+    ]
+    parts += [
+        {
+            "kind": "command",
+            "name": command.name,
+            "summary": command.summary,
+            "distribution": command.provider.distribution,
+            "version": command.provider.version,
+        }
+        for command in registry.commands.values()
+    ]
+    if as_json:
+        broken = [{"distribution": one.distribution, "hook": one.hook, "reason": one.reason} for one in registry.broken]
+        click.echo(json.dumps({"plugins": parts, "broken": broken}, indent=1, ensure_ascii=False))
+        return
+    from sitkit.cli.show import console, show_table
+    from sitkit.report.tables import Table
+
+    out = console()
+    rows = tuple(
+        (part["kind"], part["name"], part["summary"], f"{part['distribution']} {part['version']}") for part in parts
+    )
+    show_table(out, Table("Plugins", ("kind", "name", "what it is", "from"), rows))
+    for one in registry.broken:
+        click.echo(f"broken: {one}", err=True)
+
+
+@click.command(short_help="List the settings of --set.")
+@click.argument("stages", metavar="[STAGE]...", nargs=-1)
+@click.option("--schema", is_flag=True, help="Print the JSON schema of a recipe file instead.")
+@debug_option
+def settings(stages: tuple[str, ...], schema: bool) -> None:
+    """List the settings of each STAGE (default: all) with the paper's value, for: sitkit run --set STAGE.KEY=VALUE.
+
+    What a student's model folder recommends stands above these, --set above both. An editor that knows JSON schemas
+    (--schema) completes and checks a recipe as it is written.
+    """
+    from sitkit.cli.show import console, show_table
+    from sitkit.errors import UnknownNameError
+    from sitkit.report.tables import Table
+    from sitkit.settings import STAGE_SETTINGS, setting_types
+    from sitkit.validation import description
+
+    for stage in stages:
+        if stage not in STAGE_SETTINGS:
+            raise UnknownNameError("stage", stage, STAGE_SETTINGS)
+    if schema:
+        from sitkit.recipe import recipe_schema
+
+        click.echo(json.dumps(recipe_schema(), indent=1, ensure_ascii=False))
+        return
+    out = console()
+    for stage in stages or STAGE_SETTINGS:
+        types = setting_types(stage)
+        rows = tuple(
+            (field.name, "-" if field.default is None else str(field.default), description(types[field.name]))
+            for field in dataclasses.fields(STAGE_SETTINGS[stage])
+        )
+        show_table(out, Table(stage, ("key", "default", "what it is"), rows))
+
+
+@click.group(short_help="Find the lm-eval tasks.")
+def tasks() -> None:
+    """Find the lm-eval tasks of every plugged-in benchmark, for use with plain lm_eval."""
+
+
+@tasks.command()
+@click.argument("benchmark", required=False)
+@debug_option
+@click.pass_obj
+def path(registry: Registry, benchmark: str | None) -> None:
+    """Print the folder of the tasks, for: lm_eval --include_path "$(sitkit tasks path)".
+
+    lm_eval takes one folder: sitkit's own, or with BENCHMARK that of whoever provides this benchmark.
+    """
+    from sitkit.errors import RecipeError
+
+    wanted = "sitkit" if benchmark is None else registry.component("benchmark", benchmark).provider.distribution
+    folder = next((folder for folder, distribution in registry.task_folders.items() if distribution == wanted), None)
+    if folder is None:
+        raise RecipeError(f"{wanted} provides no folder of lm-eval tasks")
+    click.echo(folder)
+
+
+@tasks.command(name="list")
+@debug_option
+@click.pass_obj
+def list_(registry: Registry) -> None:
+    """Print the tasks, one a line: benchmark, prompting, task."""
+    from sitkit.errors import PluginError
+    from sitkit.types import PROMPTINGS
+
+    for name in registry.first_names("benchmark"):
+        try:
+            benchmark = registry.benchmark(name)
+        except PluginError as error:
+            click.echo(f"broken: {error}", err=True)
+            continue
+        for prompting in PROMPTINGS:
+            click.echo(f"{name}\t{prompting}\t{benchmark.task(prompting)}")
