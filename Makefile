@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-quick bench check format build lock clean
+.PHONY: help run test test-quick bench check format build api lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -51,6 +51,9 @@ build: $(VENV)/.dev ## the wheel and the source distribution, into dist/
 	@rm -rf dist
 	@$(PY) -m build --no-isolation
 	@ls -l dist
+
+api: $(VENV)/.dev ## docs/api.md from the docstrings
+	@$(PY) .ci/api_page.py
 
 lock: $(VENV)/.dev ## resolve pyproject.toml anew into requirements.lock and requirements-dev.lock
 	@$(PY) .ci/lock.py

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sitkit.report.results import make_results
 
 from sitkit.errors import PluginError, RecipeError, TeacherError
 from sitkit.execution.dry_run import forecast
@@ -17,7 +18,6 @@ from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry
-from sitkit.report.results import make_results
 from sitkit.store import Store
 from sitkit.store.jsonl import read_rows
 from sitkit.types import Demonstration, Estimate, Generation, Json, Prompt, Question, Reply

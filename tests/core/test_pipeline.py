@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from sitkit.report.results import make_results
 
 from sitkit.errors import DiskFullError, PluginError, RecipeError
 from sitkit.execution.dry_run import forecast
@@ -18,7 +19,6 @@ from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan, count_stages
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Provider, Registry, build_registry
-from sitkit.report.results import make_results
 from sitkit.store import Store
 from sitkit.types import Objective, StageInfo
 

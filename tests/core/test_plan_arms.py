@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sitkit.report.arms import arms, rows_of
+from sitkit.report.results import make_results
 
 from sitkit.execution.dry_run import forecast
 from sitkit.execution.walk import run_plan
@@ -14,8 +16,6 @@ from sitkit.hookspecs import hookimpl
 from sitkit.plan import Plan, build_plan, count_stages
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry
-from sitkit.report.arms import arms, rows_of
-from sitkit.report.results import make_results
 from sitkit.report.tables import all_tables
 from sitkit.store import Store
 

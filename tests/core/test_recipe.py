@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sitkit.cli.flags import make_recipe
+
 from sitkit.errors import RecipeError, SettingError
 from sitkit.recipe import SCHEMA, Recipe, load_recipe, recipe_from, recipe_schema, recipe_yaml
 from sitkit.report.write import write_recipe
