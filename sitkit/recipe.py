@@ -24,10 +24,10 @@ SCHEMA = "recipe.schema.json"
 
 _MOST_SEEDS = 10_000
 
-Names = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
-Fraction = Annotated[float, Meta(gt=0, le=1)]
-Limit = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+_Names = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
+_Fraction = Annotated[float, Meta(gt=0, le=1)]
+_Limit = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+_Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,25 +52,25 @@ class Recipe:
     Raises `RecipeError` for a value of another type or out of its range, `SettingError` for one of ``settings``.
     """
 
-    teacher: Annotated[Names | None, Meta(description="who answers the training questions: a SPEC, or several")] = None
-    student: Annotated[Names | None, Meta(description="the model that learns: a SPEC, or several")] = None
+    teacher: Annotated[_Names | None, Meta(description="who answers the training questions: a SPEC, or several")] = None
+    student: Annotated[_Names | None, Meta(description="the model that learns: a SPEC, or several")] = None
     strategy: Annotated[str | None, Meta(description="how preference pairs are chosen: a SPEC")] = None
-    train_on: Annotated[Names | None, Meta(description="benchmarks of the demonstrations")] = None
-    refine_on: Annotated[Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
+    train_on: Annotated[_Names | None, Meta(description="benchmarks of the demonstrations")] = None
+    refine_on: Annotated[_Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
     eval_on: Annotated[
-        Names | None, Meta(description="benchmarks scored, or all; default: those trained and refined on")
+        _Names | None, Meta(description="benchmarks scored, or all; default: those trained and refined on")
     ] = None
     cross: Annotated[bool, Meta(description="an arm for every pair of a task trained on and one refined on")] = False
     methods: Annotated[
         tuple[Method, ...], Meta(min_length=1, description="how a student learns: in both phases, or in one alone")
     ] = ("both",)
     fraction: Annotated[
-        tuple[Fraction, ...], Meta(min_length=1, description="nested random share of the training questions")
+        tuple[_Fraction, ...], Meta(min_length=1, description="nested random share of the training questions")
     ] = (1.0,)
-    limit: Annotated[Limit | None, Meta(description="take the first so many training questions")] = None
-    test_limit: Annotated[Limit | None, Meta(description="take the first so many test questions")] = None
+    limit: Annotated[_Limit | None, Meta(description="take the first so many training questions")] = None
+    test_limit: Annotated[_Limit | None, Meta(description="take the first so many test questions")] = None
     seeds: Annotated[
-        tuple[Seed, ...], Meta(min_length=1, max_length=_MOST_SEEDS, description="the seeds, or how many, from 0 on")
+        tuple[_Seed, ...], Meta(min_length=1, max_length=_MOST_SEEDS, description="the seeds, or how many, from 0 on")
     ] = (0,)
     data_dir: Annotated[str | None, Meta(description="read benchmarks from this folder instead of the hub")] = None
     drop_duplicates: Annotated[
@@ -278,7 +278,7 @@ def recipe_schema() -> dict[str, Json]:
     defaults = {entry.name: entry.default for entry in dataclasses.fields(Recipe)}
     kinds = {name: kind for name, kind in _types().items() if name != "settings"}
     properties = {name: _property(name, kind, defaults[name]) for name, kind in kinds.items()}
-    properties["seed"] = {**msgspec.json.schema(Seed), "description": "the one seed of training and sampling"}
+    properties["seed"] = {**msgspec.json.schema(_Seed), "description": "the one seed of training and sampling"}
     properties["set"] = {
         "description": description(_types()["settings"]),
         "type": ["object", "null"],

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sitkit.cli.flags import make_recipe
 
+from sitkit.cli.run import parse_settings
 from sitkit.errors import RecipeError, SettingError
-from sitkit.recipe import SCHEMA, Recipe, load_recipe, recipe_from, recipe_schema, recipe_yaml
+from sitkit.recipe import SCHEMA, Recipe, load_recipe, make_recipe, recipe_from, recipe_schema, recipe_yaml
 from sitkit.report.write import write_recipe
 from sitkit.strict_yaml import load_yaml
 
@@ -20,11 +20,11 @@ from sitkit.strict_yaml import load_yaml
 def test_a_flag_wins_over_the_file_and_settings_are_laid_over_each_other(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("student: hf:a\ntrain-on: gsm8k\nlimit: 5\nseed: 3\nset: {instruct: {epochs: 2, lora_r: 4}}\n")
-    recipe = make_recipe({"limit": 7, "student": None}, ("instruct.epochs=9",), None, None, path)
+    recipe = make_recipe({"limit": 7, "student": None, "set": parse_settings(["instruct.epochs=9"])}, below=path)
     assert (recipe.student, recipe.train_on, recipe.limit, recipe.seeds) == (("hf:a",), ("gsm8k",), 7, (3,))
     assert recipe.settings == {"instruct": {"epochs": 9.0, "lora_r": 4}}
-    assert make_recipe({}, (), 5, 3, path).seeds == (5, 6, 7)
-    assert make_recipe({}, (), None, 2, path).seeds == (3, 4)
+    assert make_recipe({"seed": 5, "seeds": 3}, below=path).seeds == (5, 6, 7)
+    assert make_recipe({"seeds": 2}, below=path).seeds == (3, 4)
 
 
 @given(
@@ -65,7 +65,7 @@ def test_the_written_recipe_reads_back_equal(recipe: Recipe) -> None:
 )
 def test_values_out_of_range_are_refused(flags: dict[str, object], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        make_recipe(flags, (), None, None, None)
+        make_recipe(flags, where="command line")
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -109,7 +109,7 @@ def test_a_wrong_file_is_one_line_with_its_place_and_the_reason(
     path = tmp_path / "r.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises((RecipeError, SettingError)) as caught:
-        make_recipe({}, (), None, None, path)
+        make_recipe({}, below=path)
     assert str(caught.value).startswith(f"{path}, line {line}: {said}")
     assert "\n" not in str(caught.value)
 
@@ -159,7 +159,7 @@ def test_any_text_is_a_mapping_or_one_line(text: str) -> None:
 def test_numbers_with_an_exponent_and_aliases_are_read(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("train_on: &tasks [gsm8k]\neval_on: *tasks\nset: {refine: {learning_rate: 2e-5, weights: 1}}\n")
-    recipe = make_recipe({}, (), None, None, path)
+    recipe = make_recipe({}, below=path)
     assert (recipe.train_on, recipe.eval_on) == (("gsm8k",), ("gsm8k",))
     assert recipe.settings == {"refine": {"learning_rate": 2e-5, "weights": "1"}}
 
@@ -167,14 +167,14 @@ def test_numbers_with_an_exponent_and_aliases_are_read(tmp_path: Path) -> None:
 def test_a_count_of_seeds_and_an_empty_stage_are_fine_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("seeds: 3\nset:\n  refine:\n  instruct: {epochs: 2}\n")
-    recipe = make_recipe({}, (), None, None, path)
+    recipe = make_recipe({}, below=path)
     assert (recipe.seeds, recipe.settings) == ((0, 1, 2), {"refine": {}, "instruct": {"epochs": 2}})
 
 
 def test_a_data_folder_is_written_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert make_recipe({"data_dir": "data"}, (), None, None, None).data_dir == str(tmp_path / "data")
+    assert make_recipe({"data_dir": "data"}).data_dir == str(tmp_path / "data")
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["epochs=2", "instruct.epochs", "=3", ".a=1", "instruct.=1"])
 def test_a_malformed_set_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match=r"expected stage\.key=value"):
-        make_recipe({}, (text,), None, None, None)
+        parse_settings([text])
 
 
 def schema_errors(mapping: dict[str, Any]) -> list[str]:
@@ -235,14 +235,28 @@ def test_a_written_recipe_points_editors_to_the_schema_in_the_workspace(tmp_path
     folder = tmp_path / "runs" / "r"
     folder.mkdir(parents=True)
     recipe = Recipe(train_on=("a",), limit=3)
-    write_recipe(folder, recipe, tmp_path)
+    write_recipe(folder, recipe)
     first, *_ = (folder / "recipe.yaml").read_text(encoding="utf-8").splitlines()
     assert first == f"# yaml-language-server: $schema=../../{SCHEMA}"
     assert json.loads((tmp_path / SCHEMA).read_text(encoding="utf-8")) == recipe_schema()
     assert recipe_from(load_recipe(folder / "recipe.yaml"), "x") == recipe
     (tmp_path / SCHEMA).write_bytes(b"\xff")
-    write_recipe(folder, recipe, tmp_path)
+    write_recipe(folder, recipe)
     assert json.loads((tmp_path / SCHEMA).read_text(encoding="utf-8")) == recipe_schema()
     made = (tmp_path / SCHEMA).stat().st_ino
-    write_recipe(folder, recipe, tmp_path)
+    write_recipe(folder, recipe)
     assert (tmp_path / SCHEMA).stat().st_ino == made, "written once"
+
+
+@pytest.mark.parametrize("name", ["1e5", "-.5e-3", "true", "null", "2001-01-01", "0x1f", "<<", "=", "a: b", "# a", "é"])
+def test_text_that_looks_like_something_else_stays_text(name: str) -> None:
+    recipe = Recipe(teacher=(name,), data_dir=name)
+    assert recipe_from(load_yaml(recipe_yaml(recipe), "x"), "x") == recipe
+
+
+@pytest.mark.parametrize("given", [{"limit": 0}, {"train_on": "gsm8k"}, {"seeds": (1.5,)}, {"cross": "yes"}])
+def test_a_recipe_made_in_python_is_checked_as_well(given: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=f"^{next(iter(given))}: expected "):
+        Recipe(**given)
+    with pytest.raises(SettingError, match=r"^refine\.beta=0: "):
+        Recipe(settings={"refine": {"beta": 0}})
