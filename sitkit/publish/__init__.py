@@ -1,0 +1,1 @@
+"""A student given to others: its folder, its model card, and nothing of this machine in either."""
