@@ -11,7 +11,6 @@ Nothing is printed unless asked for (``progress=True`` or a listener); what goes
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sitkit.errors import PluginError, RunNotFoundError, SitkitError
+from sitkit.capabilities import LoadableStudent
+from sitkit.errors import PluginError, RecipeError, RunNotFoundError, SitkitError
 from sitkit.execution.dry_run import DryRun
 from sitkit.execution.dry_run import dry_run as dry_run_of
 from sitkit.execution.events import Listener
@@ -336,11 +336,13 @@ class RunResults:
         ``which`` names one of several: student, teacher, train_on, refine_on, fraction, method, seed. Raises
         `RecipeError` if that leaves several, `RunNotFoundError` if it is not stored.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from sitkit.publish.export import stored_student
 
-        with tempfile.TemporaryDirectory() as folder:
-            place = self.export(Path(folder) / "student", phase=phase, merge=True, **which)
-            return LoadedStudent(AutoModelForCausalLM.from_pretrained(place), AutoTokenizer.from_pretrained(place))
+        with stored_student(self.folder, self.data, phase, self._registry, which) as (student, adapter):
+            if not isinstance(student.made, LoadableStudent):
+                raise RecipeError(f"{student}: its plugin does not hand out the model; use export()")
+            with student.calling("load"):
+                return LoadedStudent(*student.made.load(adapter))
 
     def export(self, directory: str | Path, *, phase: Phase = "refine", merge: bool = False, **which: Any) -> Path:
         """Write the student of a phase as a folder that transformers and PEFT load, with its model card.

@@ -82,6 +82,14 @@ class QuestionIdentifier(Protocol):
 
 
 @runtime_checkable
+class LoadableStudent(Protocol):
+    """A student that can be handed out as the model it is, for a notebook."""
+
+    def load(self, adapter: Path | None) -> tuple[Any, Any]:
+        """Return its model as transformers loads it, the adapter merged in, and its tokenizer; the caller owns both."""
+
+
+@runtime_checkable
 class Sourced(Protocol):
     """A benchmark drawn from a larger source, so that `sitkit data` counts that too, beside the paper's counts."""
 

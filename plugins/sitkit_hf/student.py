@@ -135,6 +135,11 @@ class HfStudent:
 
         export(self.models, adapter, out, merge=merge)
 
+    def load(self, adapter: Path | None) -> tuple[Any, Any]:
+        """Return the full-precision model with the adapter merged in, and its tokenizer."""
+        models = Models(self.options)
+        return models.generator(adapter), models.tokenizer
+
     def _launch(self, job: TrainingJob, progress: Progress) -> TrainingReport:
         from sitkit_hf.processes import launch
 

@@ -12,7 +12,7 @@ import click
 
 import sitkit
 from sitkit.cli.options import DEBUG
-from sitkit.errors import SitkitError, UnknownNameError
+from sitkit.errors import PluginError, SitkitError, UnknownNameError
 from sitkit.registry import Registry, load_plugins
 
 USAGE, INTERNAL, INTERRUPTED = 2, 1, 130
@@ -80,7 +80,13 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the subcommand."""
         found = self.registry.commands.get(cmd_name)
-        return None if found is None else found.load()
+        if found is None:
+            return None
+        command = found.load()
+        if not isinstance(command, click.Command):
+            where = f"{found.provider.distribution}: sitkit_commands: {found.name}: {found.place}"
+            raise PluginError(f"{where} is {type(command).__name__}, not a click command")
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -9,7 +9,6 @@ from pathlib import Path
 from sitkit.report.cells import Row, ScoredCell, collect
 from sitkit.report.one_arm import ARM, DEPENDS_ON
 from sitkit.report.results import load_results
-
 from sitkit.results.artifacts import Stored
 from sitkit.results.significance import Comparison, compare
 from sitkit.types import PHASES, PROMPTINGS, Json

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitkit.report.results import RESULTS, load_results
-
 from sitkit.errors import RunNotFoundError
+from sitkit.report.results import RESULTS, load_results
 from sitkit.store.usage import Entry, measure
 from sitkit.types import PHASES, Json, Phase
 
