@@ -80,7 +80,9 @@ class Judge:
                 progress=progress,
                 limit="--max-failures",
             )
-            session.ask("complete", lambda ids: self._complete([prompt for name, prompt in prompts.items() if name in ids]))
+            session.ask(
+                "complete", lambda ids: self._complete([prompt for name, prompt in prompts.items() if name in ids])
+            )
         return session
 
     def _complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[str, str] | Reply]:

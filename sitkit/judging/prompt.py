@@ -59,6 +59,7 @@ def holds_markup(answer: str) -> bool:
     """
     return _HEADING.search(answer) is not None
 
+
 _NUMBER = r"[-+−]?[0-9]+(?:[.,][0-9]+)?"
 # Bounded, so that no reply, however odd, costs more than its length.
 _MARKUP = r"[^\S\n]{0,8}[*_`\"“”']{0,8}[^\S\n]{0,8}"

@@ -162,7 +162,7 @@ def carry_out(prepared: Prepared, listener: Listener) -> tuple[Judgement, Path]:
         rows = (json.dumps(row, ensure_ascii=False) for row in item_rows(rated, session.replies))
         # The items first: judgements that are there have their items.
         write_atomically(path.with_suffix(".jsonl"), "".join(f"{row}\n" for row in rows))
-        write_judgement(path, judgement)
+        judgement = write_judgement(path, judgement)
     for text in notices(judgement):
         listener(Notice(text))
     listener(StageFinished(info, time.monotonic() - started, reused=False, info={}))

@@ -156,9 +156,11 @@ def read_judgement(path: Path) -> Judgement:
     return judgement
 
 
-def write_judgement(path: Path, judgement: Judgement) -> None:
-    """Write a judgement, sealed by its digest. Raises OSError if the file cannot be written."""
-    write_atomically(path, encoded(replace(judgement, digest=_digest_of(judgement))))
+def write_judgement(path: Path, judgement: Judgement) -> Judgement:
+    """Write a judgement and return it, sealed by its digest. Raises OSError if the file cannot be written."""
+    sealed = replace(judgement, digest=_digest_of(judgement))
+    write_atomically(path, encoded(sealed))
+    return sealed
 
 
 def encoded(judgement: Judgement) -> str:
