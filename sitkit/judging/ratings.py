@@ -1,4 +1,4 @@
-"""From a judge's replies to what there is to tell: ratings, their means, and how they change over the same questions."""
+"""From a judge's replies to what there is to tell: ratings, their means, their changes over the same questions."""
 
 from __future__ import annotations
 

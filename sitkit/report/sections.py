@@ -20,7 +20,7 @@ def report_sections(
 ) -> tuple[list[ReportSection], list[str]]:
     """Return the sections of all plugins, and one sentence for each that cannot be shown, naming the distribution.
 
-    Whatever a plugin does, the report is written: the sections of the others, and those of its own that are sound, stay.
+    Whatever a plugin does, the report is written, with the sections of the others and those of its own that are sound.
     """
     found: dict[str, ReportSection] = {}
     problems = []
