@@ -31,7 +31,8 @@ def report_sections(
                 raise TypeError(f"returned {type(made).__name__}, expected a list of ReportSection")
         # Code of others may raise anything, and must not cost the user the report.
         except (Exception, SystemExit) as error:
-            problems.append(f"{distribution} adds nothing to this report: {HOOK}: {type(error).__name__}: {error}")
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            problems.append(f"{distribution} adds nothing to this report: {HOOK}: {reason}")
             continue
         for section in made:
             fault = next(_faults(section), None)
@@ -67,6 +68,9 @@ def _table_faults(table: object) -> Iterator[str]:
         return
     if not isinstance(table.title, str) or not isinstance(table.note, str):
         yield f"title and note of the table {table.title!r} must be texts"
+    if not isinstance(table.rows, list | tuple):
+        yield f"the rows of the table {table.title!r} are {type(table.rows).__name__}, expected a tuple of rows"
+        return
     for row in (table.headings, *table.rows):
         if not isinstance(row, list | tuple) or not all(isinstance(text, str) for text in row):
             yield f"a row of the table {table.title!r} is not a tuple of texts: {row!r}"
