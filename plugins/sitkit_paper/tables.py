@@ -97,8 +97,8 @@ def _students(grid: Grid, source: Paper) -> Iterator[Table]:
     headings = ("trained on", "method", *(f"{task.name} (n={grid.n[task.benchmark]})" for task in tasks))
     taught = f", taught by {grid.teacher}" if grid.teacher else ""
     said = (
-        f"This run in percent ± standard error (the paper's Table {student.table}, difference in points), with the"
-        " trigger but for Baseline.",
+        f"This run in percent ± standard error (the paper's Table {student.table}, difference in points), with"
+        " CoT but for Baseline.",
         _shown(grid.student, match),
         _taught_by(grid, student),
         _several_tasks(grid),
@@ -233,7 +233,7 @@ def claim_table(verdicts: Sequence[ClaimVerdict]) -> Table:
     untried = [one.claim.id for one in verdicts if not one.tried]
     contradicted = [one.claim.id for one in verdicts if one.contradicted]
     note = (
-        "What the paper (arXiv 2405.00402) says, in our words, tried on this run's cells with the trigger at 95%:"
+        "What the paper (arXiv 2405.00402) says, in our words, tried on this run's cells with CoT at 95%:"
         " mean difference in points ± standard error, and how many cells lie above or below 0 beyond their error."
         " Beside it, what the paper's own tables say, taken as they stand. Ids with D are not its own: they say"
         " what else its tables show, or do not."

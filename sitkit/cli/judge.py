@@ -115,8 +115,7 @@ def _judge(prepared: Prepared, *, as_json: bool, quiet: bool) -> None:
     else:
         out = console()
         for table in judgement_tables(judgement):
-            if table.rows:
-                show_table(out, table)
+            show_table(out, table)
         out.print(f"judgements: {path}", markup=False, soft_wrap=True)
 
 

@@ -9,8 +9,8 @@ from sitkit.results.judgements import Judgement, Party, Rating, RatingChange
 
 
 def judgement_tables(judgement: Judgement) -> Sequence[Table]:
-    """Return both tables of one judge."""
-    return rating_table(judgement), change_table(judgement)
+    """Return the tables of one judge: its ratings, and their changes where several phases were rated."""
+    return [table for table in (rating_table(judgement), change_table(judgement)) if table.rows]
 
 
 def rating_table(judgement: Judgement) -> Table:
