@@ -17,6 +17,10 @@ from sitkit.types import BenchmarkFactory, StageInfo, StrategyFactory, StudentFa
 if TYPE_CHECKING:
     pass
 
+    from sitkit.report.tables import ReportSection
+    from sitkit.results.judgements import Judgement
+    from sitkit.results.model import Results
+
 PROJECT = "sitkit"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -84,3 +88,9 @@ def sitkit_before_stage(stage: StageInfo) -> None:
 @hookspec
 def sitkit_after_stage(stage: StageInfo, seconds: float) -> None:
     """Called after a stage has run and its artifacts are stored; seconds is the time it took."""
+
+
+@hookspec
+def sitkit_report_sections(results: Results, judgements: Sequence[Judgement]) -> Sequence[ReportSection]:
+    """Return what this plugin adds to report.md and report.html, given what a run found and what judges said of it."""
+    return ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from sitkit.capabilities import Identifying, Identity, Sourced, plain_identity
+from sitkit.capabilities import Identity, QuestionIdentifier, Sourced, plain_identity
 from sitkit.components import QuestionSet
 from sitkit.types import Benchmark, Json, Question, Split
 
@@ -20,7 +20,7 @@ def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
     tested: dict[str, dict[str, Identity]] = {}
     for one in sets:
         name, made = one.benchmark.spec, one.benchmark.made
-        identity = made.identity if isinstance(made, Identifying) else plain_identity
+        identity = made.identity if isinstance(made, QuestionIdentifier) else plain_identity
         questions = one.questions
         with one.benchmark.calling("identity"):
             if one.split == "train":

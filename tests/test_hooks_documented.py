@@ -97,6 +97,7 @@ def test_no_example_is_broken(site: Path) -> None:
     "sitkit_benchmarks",
     "sitkit_task_folders",
     "sitkit_after_stage",
+    "sitkit_report_sections",
 )
 def test_the_examples_work_together(site: Path, tmp_path: Path) -> None:
     diary = tmp_path / "diary.tsv"
@@ -113,6 +114,11 @@ def test_the_examples_work_together(site: Path, tmp_path: Path) -> None:
         ("refine", "cot"): 0.5,
     }
     assert (found["pairs"]["total"], found["pairs"]["chosen_from_student"], found["pairs"]["left_out"]) == (5, 5, 5)
+    report = (tmp_path / "runs" / "try" / "report.md").read_text(encoding="utf-8")
+    lengths = report.partition("## Lengths")[2]
+    assert "Mean characters of an answer, first seed." in lengths
+    assert "| refine | cot | evens |" in lengths
+    assert "Length of answers" in (tmp_path / "runs" / "try" / "report.html").read_text(encoding="utf-8")
     stages = [line.split("\t")[0] for line in diary.read_text(encoding="utf-8").splitlines()]
     assert sorted(stages) == sorted(["annotate", "annotate", "instruct", "sample", "pair", "refine", *["evaluate"] * 3])
     run(site, tmp_path, SITKIT_DIARY=str(diary))

@@ -1,5 +1,26 @@
-"""The paper as data: its figures and its claims, and whom of a run they are to be compared with.
+"""The paper as a plugin: its figures and its claims beside a run, in a section of every report on its tasks.
 
 Ranaldi and Freitas (2024), arXiv 2405.00402v1. tables.json holds Tables 1, 5, 10, 11, 13 and 14; claims.json what the
 paper says, in words of ours that numbers can decide.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sitkit import hookimpl
+
+if TYPE_CHECKING:
+    from sitkit.report.tables import ReportSection
+    from sitkit.results.judgements import Judgement
+    from sitkit.results.model import Results
+
+
+@hookimpl
+def sitkit_report_sections(results: Results, judgements: Sequence[Judgement]) -> Sequence[ReportSection]:
+    """Lay the run beside the paper, where it has the paper's tasks."""
+    from sitkit_paper.tables import paper_section
+
+    section = paper_section(results, judgements)
+    return [] if section is None else [section]

@@ -1,8 +1,12 @@
-"""The figures of the paper's Tables 1, 5, 10, 11, 13 and 14, read from tables.json, with tasks by their names here."""
+"""The figures of the paper's Tables 1, 5, 10, 11, 13 and 14, and whose of them a run's models are compared with.
+
+They are read from tables.json, with tasks by their names here; models are recognised by the names users gave them.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -127,3 +131,68 @@ def _judged(content: Json) -> Judged:
         teachers={(name, what): value for name, rated in content["teachers"].items() for what, value in rated.items()},
         students=students,
     )
+
+
+MAIN_STUDENT = "Llama-2-7"
+MAIN_TEACHER = "Llama-2-70"
+
+_FAMILIES = {"mistral": re.compile(r"mi[sx]tral"), "llama": re.compile(r"llama"), "gpt": re.compile(r"gpt")}
+_SIZE = re.compile(r"(?<![\dx.])(\d+(?:\.\d+)?)b(?![a-z])")
+_LLAMA_2 = re.compile(r"llama[-_ ]?v?2(?![\d.])")
+_MIXTRAL = re.compile(r"mixtral")
+_EIGHT = re.compile(r"8x7b(?![a-z])")
+_GPT_35 = re.compile(r"gpt-?3\.5")
+_BETWEEN_7_AND_13 = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A model of the paper. ``why`` it was chosen, in words that follow its name; empty if it is the very same."""
+
+    name: str
+    why: str = ""
+
+
+def family(spec: str) -> str | None:
+    """Return "llama", "mistral" (Mixtral too) or "gpt", or None for a name that tells nothing."""
+    text = _model(spec)
+    return next((name for name, pattern in _FAMILIES.items() if pattern.search(text)), None)
+
+
+def match_student(spec: str) -> Match:
+    """Return the paper's student for a SPEC such as ``hf:meta-llama/Llama-2-7b-chat-hf``: itself, else the nearest."""
+    text, found = _model(spec), family(spec)
+    size = _size(text)
+    if found == "llama":
+        name = "Llama-2-13" if size is not None and size > _BETWEEN_7_AND_13 else MAIN_STUDENT
+        same = _LLAMA_2.search(text) is not None and f"{size:g}" == name.rpartition("-")[2] if size else False
+        return Match(name) if same else Match(name, "the nearest of its family")
+    if found == "mistral":
+        same = size == 7 and _MIXTRAL.search(text) is None
+        return Match("Mistral-7") if same else Match("Mistral-7", "the nearest of its family")
+    return Match(MAIN_STUDENT, "the student of its main table, as the name resembles none of its students")
+
+
+def match_teacher(spec: str) -> Match:
+    """Return the paper's teacher for a SPEC: itself, else the nearest."""
+    text, found = _model(spec), family(spec)
+    near = "the nearest of its family"
+    if found == "llama":
+        same = _LLAMA_2.search(text) is not None and _size(text) == 70
+        return Match("Llama-2-70", "" if same else near)
+    if found == "mistral":
+        same = _MIXTRAL.search(text) is not None and _EIGHT.search(text) is not None
+        return Match("Mixtral7x8", "" if same else near)
+    if found == "gpt":
+        return Match("GPT-3.5", "" if _GPT_35.search(text) else near)
+    return Match(MAIN_TEACHER, "the teacher of its main table, as the name resembles none of its teachers")
+
+
+def _model(spec: str) -> str:
+    # What follows the first comma are options, which may hold any word.
+    return spec.partition(",")[0].lower()
+
+
+def _size(text: str) -> float | None:
+    found = _SIZE.findall(text)
+    return float(found[-1]) if found else None

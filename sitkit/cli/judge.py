@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitkit.cli.options import debug_option, workspace_option
-from sitkit.cli.stored_run import find_run
+from sitkit.cli.options import debug_option, run_argument, workspace_option
 from sitkit.registry import Registry
 from sitkit.types import PHASES, PROMPTINGS
 
 if TYPE_CHECKING:
     from sitkit.judging.run import Prepared
+    from sitkit.results.judgements import Judged
     from sitkit.types import Json
 
 
 @click.command(short_help="Rate a run's answers by a judge.")
-@click.argument("run")
+@run_argument()
 @click.option("--judge", metavar="SPEC", required=True, help="Who rates: openai:MODEL, hf:MODEL, …")
 @click.option("--sample", type=click.IntRange(1), default=50, show_default=True, help="Questions of each benchmark.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample.")
@@ -54,62 +54,69 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="Print only notes and the path of the judgements.")
 @debug_option
 @click.pass_obj
-def judge(registry: Registry, /, run: str, prompting: str, eval_on: str | None, workspace: Path, **given: Any) -> None:
-    """Rate the answers of RUN (its name, or its folder) from 1 to 3, as in the paper's Appendix H.
+def judge(
+    registry: Registry,
+    /,
+    run: str,
+    workspace: Path,
+    phase: tuple[Judged, ...],
+    prompting: str,
+    eval_on: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Rate the answers of RUN from 1 to 3, as in the paper's Appendix H.
+
+    RUN is a name, the beginning of one, a number of `sitkit runs`, `last`, or a folder.
 
     A judge, which is a teacher that completes any prompt, reads the question and a student's answer in the prompt of
     Table 12. The same questions are judged in every phase, so that phases are compared question by question. Every
     reply is kept as it comes: the same command again asks only for what is missing. The teacher's answers to test
-    questions can be judged where the run had --eval-teacher, and the targets as if they were answers.
+    questions can be judged where the run had --eval-teacher, and the targets as if they were answers. The run's
+    report.md and report.html are written anew.
     """
-    from sitkit.judging.cells import JUDGED
     from sitkit.judging.run import Request, prepare
+    from sitkit.results.judgements import JUDGED
+    from sitkit.workspace.runs import find_run
 
-    max_cost, max_failures, dry_run, as_json, quiet, named = (
-        given.pop(name) for name in ("max_cost", "max_failures", "dry_run", "as_json", "quiet", "phase")
+    request = Request(
+        run=find_run(run, workspace.absolute()),
+        phases=tuple(one for one in JUDGED if one in phase) or PHASES,
+        promptings=tuple(one for one in PROMPTINGS if prompting in (one, "both")),
+        benchmarks=None if eval_on is None else tuple(name.strip() for name in eval_on.split(",") if name.strip()),
+        **given,
     )
-    phases = tuple(phase for phase in JUDGED if phase in named) or PHASES
-    promptings = tuple(one for one in PROMPTINGS if prompting in (one, "both"))
-    benchmarks = None if eval_on is None else tuple(one.strip() for one in eval_on.split(",") if one.strip())
-    run_folder = find_run(run, workspace.absolute())
-    prepared = prepare(
-        Request(run_folder, phases=phases, promptings=promptings, benchmarks=benchmarks, **given), registry
-    )
+    prepared = prepare(request, registry)
     try:
         if dry_run:
             _show_estimate(prepared.estimate(), as_json=as_json)
         else:
-            _judge(prepared, max_cost=max_cost, max_failures=max_failures, as_json=as_json, quiet=quiet)
+            _judge(prepared, as_json=as_json, quiet=quiet)
     finally:
-        prepared.judge.part.made.close()
+        prepared.close()
 
 
-def _judge(prepared: Prepared, *, max_cost: float | None, max_failures: float, as_json: bool, quiet: bool) -> None:
+def _judge(prepared: Prepared, *, as_json: bool, quiet: bool) -> None:
     from sitkit.cli.interrupts import interruptible
     from sitkit.cli.progress import listening
+    from sitkit.cli.show import console, show_table
     from sitkit.judging.run import carry_out
+    from sitkit.report.judgements import judgement_tables
+    from sitkit.results.judgements import encoded
 
     with listening(quiet=quiet or as_json) as shown, interruptible(shown) as listener:
-        judgement, path = carry_out(prepared, listener, max_cost=max_cost, max_failures=max_failures)
+        judgement, path = carry_out(prepared, listener)
     if as_json:
-        click.echo(json.dumps(judgement, indent=1, ensure_ascii=False))
+        click.echo(encoded(judgement), nl=False)
     elif quiet:
         click.echo(path)
     else:
-        _show(judgement, path)
-
-
-def _show(judgement: Json, path: Path) -> None:
-    from rich.text import Text
-
-    from sitkit.cli.show import console, show_table
-    from sitkit.report.judgements import judgement_tables
-
-    out = console()
-    for table in judgement_tables(judgement):
-        if table.rows:
+        out = console()
+        for table in judgement_tables(judgement):
             show_table(out, table)
-    out.print(Text(f"judgements: {path}"), soft_wrap=True)
+        out.print(f"judgements: {path}", markup=False, soft_wrap=True)
 
 
 def _show_estimate(estimate: Json, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sitkit.capabilities import PaidEndpoint, PromptCompleter
 from sitkit.components import Component
 from sitkit.errors import RecipeError, TeacherError
-from sitkit.judging.items import Item
+from sitkit.judging.answers import Item
 from sitkit.stages import Budget, TeacherSession, journal_path, read_replies
 from sitkit.store import Journal, Store, make_key
 from sitkit.types import Estimate, Generation, Progress, Prompt, Reply, Teacher
@@ -42,7 +42,7 @@ class Judge:
         return [prompt for prompt in _prompts(items).values() if prompt.id not in answered]
 
     def estimate(self, items: Sequence[Item]) -> Estimate:
-        """Return what asking for the missing replies would take; tokens are 0 for a judge that is no endpoint."""
+        """Return what session for the missing replies would take; tokens are 0 for a judge that is no endpoint."""
         missing = self.missing(items)
         if not isinstance(self.part.made, PaidEndpoint):
             return Estimate(len(missing), 0, 0, None)
@@ -69,7 +69,7 @@ class Judge:
             )
         prompts = _prompts(items)
         with self._journal(waiting) as journal:
-            asking = TeacherSession(
+            session = TeacherSession(
                 part=self.part,
                 journal=journal,
                 ids=list(prompts),
@@ -80,8 +80,10 @@ class Judge:
                 progress=progress,
                 limit="--max-failures",
             )
-            asking.ask("complete", lambda ids: self._complete([one for one in prompts.values() if one.id in ids]))
-        return asking
+            session.ask(
+                "complete", lambda ids: self._complete([prompt for name, prompt in prompts.items() if name in ids])
+            )
+        return session
 
     def _complete(self, prompts: Sequence[Prompt]) -> Iterator[tuple[str, str] | Reply]:
         with self.part.calling("complete"):

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sitkit
 from sitkit.capabilities import PaidEndpoint
 from sitkit.components import Components
 from sitkit.errors import RecipeError
 from sitkit.execution.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
-from sitkit.judging.cells import Choice, Judged, RunAnswers
-from sitkit.judging.items import Item, draw, make_items
+from sitkit.judging.answers import Choice, Item, RunAnswers, draw, make_items
 from sitkit.judging.judge import Judge
-from sitkit.judging.judgement import file_stem, item_rows, make_judgement, notices, rate
+from sitkit.judging.prompt import PROMPT_SOURCE, READER_VERSION
+from sitkit.judging.ratings import failures, item_rows, mean_ratings, notices, outcomes, rate, rating_changes
 from sitkit.registry import Registry
-from sitkit.report.judgements import JUDGEMENTS
-from sitkit.report.results import load_results
-from sitkit.results.artifacts import Stored
+from sitkit.report.write import write_report
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.files import load_results, workspace_of
+from sitkit.results.judgements import JUDGEMENTS, Judged, Judgement, write_judgement
+from sitkit.results.model import Results, Usage
 from sitkit.results.questions import TestQuestions
 from sitkit.store import Store, disk_errors, make_key, write_atomically
 from sitkit.types import Generation, Json, Prompting, StageInfo
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asks for. ``run`` is the run's folder; ``run_seed=None`` is the run's first seed."""
+    """What a user asks for. ``run`` is the run's folder; ``run_seed=None`` is the run's first seed.
+
+    At most ``max_cost`` US dollars are spent (None: no limit); at most the share ``max_failures`` of replies may fail.
+    """
 
     run: Path
     judge: str
@@ -39,17 +46,22 @@ class Request:
     seed: int
     max_new_tokens: int
     temperature: float
+    max_cost: float | None
+    max_failures: float
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What will be judged, by whom; nothing is asked yet. ``asked`` says it in plain data."""
+    """What will be judged, by whom; nothing is asked yet. ``questions`` counts those drawn of each benchmark."""
 
-    run: Path
-    store: Store
+    request: Request
+    registry: Registry
+    results: Results
     judge: Judge
+    run_seed: int
     items: Sequence[Item]
-    asked: dict[str, Json]
+    questions: dict[str, int]
+    stages: tuple[str, ...]
 
     def estimate(self) -> dict[str, Json]:
         """Return what it would take; ``remote`` tells whether the judge is an endpoint, with tokens to count."""
@@ -57,7 +69,7 @@ class Prepared:
         found = self.judge.estimate(self.items)
         return {
             "answers": len(self.items),
-            "questions": sum(self.asked["questions"].values()),
+            "questions": sum(self.questions.values()),
             "prompts": len(prompts),
             "replied": len(prompts) - found.calls,
             "calls": found.calls,
@@ -67,72 +79,98 @@ class Prepared:
             "remote": isinstance(self.judge.part.made, PaidEndpoint),
         }
 
+    def close(self) -> None:
+        """Free what the judge loaded."""
+        self.judge.part.made.close()
+
 
 def prepare(request: Request, registry: Registry) -> Prepared:
     """Find the answers of a run and draw from them. Raises a `SitkitError` saying what is missing and what to do."""
-    results = load_results(request.run)
-    # A run's folder lies in its workspace, whichever workspace is the default here.
-    workspace = request.run.parent.parent
+    results = load_results(request.run, registry)
+    workspace = workspace_of(request.run)
     store = Store(workspace)
-    recipe = results["recipe"]
-    data_dir = None if recipe.get("data_dir") is None else Path(recipe["data_dir"])
+    data_dir = results.recipe.get("data_dir")
+    components = Components(registry, None if data_dir is None else Path(data_dir), drop_duplicates=False)
     generation = Generation(request.max_new_tokens, request.temperature, stop=())
-    judge = Judge(Components(registry, data_dir, drop_duplicates=False).teacher(request.judge), generation, store)
-    run_seed = recipe["seeds"][0] if request.run_seed is None else request.run_seed
+    judge = Judge(components.teacher(request.judge), generation, store)
+    run_seed = results.recipe["seeds"][0] if request.run_seed is None else request.run_seed
     choice = Choice(request.phases, request.promptings, request.benchmarks, run_seed)
-    answers = RunAnswers(results, request.run, store, choice)
-    questions = answers.questions(TestQuestions(results, Stored(workspace), registry))
-    cells = answers.cells(questions)
-    drawn = draw(cells, request.sample, request.seed)
+    run = RunAnswers(results, request.run, store, choice)
+    questions = run.questions(TestQuestions(results, StoredRows(workspace), registry))
+    answers = run.answers(questions)
+    drawn = draw(answers, request.sample, request.seed)
     if not any(drawn.values()):
         raise RecipeError(f"{request.run.name}: no question was answered in every phase that is to be judged")
-    asked = {
-        "run": request.run.name,
-        "run_seed": run_seed,
-        "sample": request.sample,
-        "seed": request.seed,
-        "phases": list(request.phases),
-        "promptings": list(request.promptings),
-        "questions": {benchmark: len(ids) for benchmark, ids in drawn.items()},
-        "stages": sorted({cell.key for cell in cells if cell.key}),
-    }
-    return Prepared(request.run, store, judge, list(make_items(cells, drawn, questions)), asked)
+    return Prepared(
+        request,
+        registry,
+        results,
+        judge,
+        run_seed,
+        items=list(make_items(answers, drawn, questions)),
+        questions={benchmark: len(ids) for benchmark, ids in drawn.items()},
+        stages=tuple(sorted({one.key for one in answers if one.key})),
+    )
 
 
-def carry_out(
-    prepared: Prepared, listener: Listener, *, max_cost: float | None, max_failures: float
-) -> tuple[dict[str, Json], Path]:
-    """Ask for what is missing, write the judgements and their items, and return the judgements and where they lie.
+def carry_out(prepared: Prepared, listener: Listener) -> tuple[Judgement, Path]:
+    """Ask for what is missing, write the judgement, its items and the run's report, and return it and where it lies.
 
-    They replace what the same judge said of the run before; other judges' stay. Raises as `Judge.ask` does.
+    It replaces what the same judge said of the run before; other judges' stay. Raises as `Judge.ask` does.
     """
-    judge, store = prepared.judge, prepared.store
-    folder = prepared.run / JUDGEMENTS
+    request, judge = prepared.request, prepared.judge
+    folder = request.run / JUDGEMENTS
     key = make_key({"judge": judge.part.spec})
-    info = StageInfo("judge", f"{prepared.run.name} by {judge.part.spec}", key, folder)
+    info = StageInfo("judge", f"{request.run.name} by {judge.part.spec}", key, folder)
     started = time.monotonic()
-    store.prepare()
-    with disk_errors(store.workspace):
+    judge.store.prepare()
+    with disk_errors(judge.store.workspace):
         listener(StageStarted(info, 1, 1))
-        asking = judge.ask(
+        session = judge.ask(
             prepared.items,
-            max_cost=max_cost,
-            max_failures=max_failures,
+            max_cost=request.max_cost,
+            max_failures=request.max_failures,
             progress=lambda done, total: listener(StageProgress(info, done, total)),
             waiting=lambda: listener(StageWaiting(info)),
         )
-        rated = rate(prepared.items, asking.replies)
-        judgement = make_judgement(
-            judge.part, judge.generation, rated, asking.replies, asking.usage().as_json(), prepared.asked
+        rated = rate(prepared.items, session.replies)
+        counts = outcomes(rated, session.replies)
+        judgement = Judgement(
+            judge=judge.part.spec,
+            judge_fingerprint=judge.part.fingerprint,
+            prompt=PROMPT_SOURCE,
+            reader=READER_VERSION,
+            sitkit=sitkit.__version__,
+            run=request.run.name,
+            run_seed=prepared.run_seed,
+            sample=request.sample,
+            seed=request.seed,
+            phases=tuple(request.phases),
+            promptings=tuple(request.promptings),
+            questions=prepared.questions,
+            stages=prepared.stages,
+            generation=judge.generation,
+            calls=sum(counts.values()),
+            outcomes=counts,
+            ratings=tuple(mean_ratings(rated)),
+            changes=tuple(rating_changes(rated)),
+            failures=tuple(failures(rated, session.replies)),
+            usage=Usage(**session.usage().as_json()),
         )
         folder.mkdir(exist_ok=True)
-        stem = file_stem(judge.part.spec, key)
-        rows = (json.dumps(row, ensure_ascii=False) for row in item_rows(rated, asking.replies))
+        path = folder / f"{_file_stem(judge.part.spec, key)}.json"
+        rows = (json.dumps(row, ensure_ascii=False) for row in item_rows(rated, session.replies))
         # The items first: judgements that are there have their items.
-        write_atomically(folder / f"{stem}.jsonl", "".join(f"{row}\n" for row in rows))
-        path = folder / f"{stem}.json"
-        write_atomically(path, json.dumps(judgement, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_atomically(path.with_suffix(".jsonl"), "".join(f"{row}\n" for row in rows))
+        judgement = write_judgement(path, judgement)
     for text in notices(judgement):
         listener(Notice(text))
     listener(StageFinished(info, time.monotonic() - started, reused=False, info={}))
+    write_report(request.run, prepared.results, prepared.registry)
     return judgement, path
+
+
+def _file_stem(spec: str, digest: str) -> str:
+    # The digest tells SPECs apart that make the same slug.
+    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", spec).strip("-.")
+    return f"{slug[:60]}_{digest[:8]}"

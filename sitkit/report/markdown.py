@@ -30,8 +30,8 @@ def markdown(
     for table in tables:
         parts += _table(table)
     for section in sections:
-        note = [_escape(section.note), ""] if section.note else []
-        parts += [*note, *(line for table in section.tables for line in _table(table))]
+        parts += [f"## {_escape(section.title)}", "", *([_escape(section.note), ""] if section.note else [])]
+        parts += [line for table in section.tables if table.rows for line in _table(table, "###")]
     versions = ", ".join(f"{package} {version}" for package, version in results.versions.items())
     parts += [
         "## Repeat it",
@@ -89,8 +89,8 @@ def _plain(value: Json) -> str:
     return ", ".join(f"{one:g}" for one in (value if isinstance(value, list) else [value]))
 
 
-def _table(table: Table) -> list[str]:
-    lines = [f"## {table.title}", ""]
+def _table(table: Table, level: str = "##") -> list[str]:
+    lines = [f"{level} {_escape(table.title)}", ""]
     if table.note:
         lines += [table.note, ""]
     lines.append("| " + " | ".join(_escape(heading) for heading in table.headings) + " |")

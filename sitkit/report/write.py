@@ -12,13 +12,14 @@ from sitkit.execution.walk import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import SCHEMA, Recipe, recipe_schema, recipe_yaml
 from sitkit.registry import Registry
-from sitkit.report.judgements import judgement_tables, load_judgements
+from sitkit.report.judgements import judgement_tables
 from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
 from sitkit.report.sections import report_sections
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.files import RECIPE, read_results, workspace_of, write_results
+from sitkit.results.judgements import load_judgements
 from sitkit.results.model import Results
 from sitkit.store import disk_errors, write_atomically
 
@@ -44,7 +45,7 @@ def write_run(folder: Path, plan: Plan, outcome: Outcome, registry: Registry) ->
 
 def write_report(folder: Path, results: Results, registry: Registry) -> Path:
     """Write report.md and report.html of a run from its results and what judges said of it; return the page's path."""
-    judgements = load_judgements(folder)
+    judgements = load_judgements(folder, results)
     sections, problems = report_sections(results, judgements, registry)
     ratings = [table for judgement in judgements for table in judgement_tables(judgement)]
     with disk_errors(folder):

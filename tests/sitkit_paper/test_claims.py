@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitkit_paper.differences import Difference, Group
+from sitkit.results.judgements import Judgement
+from sitkit_paper.claims import ClaimVerdict, Clause, Difference, Group, claims, find, together
 from sitkit_paper.figures import paper
-from sitkit_paper.rules import find, together
-from sitkit_paper.statements import Clause
-from sitkit_paper.verdicts import ClaimVerdict, claim_table, claims, contradiction_table
-from tests.sitkit_paper.paper_run import row, run
+from sitkit_paper.tables import claim_table, contradiction_table
+from tests.sitkit_paper.paper_run import cell, judgement, rating, results, run
 
 CHECKED = Path(__file__).parents[2].parent / "shared" / "paper" / "claims.json"
 NAMES = {"Llama-2-7": "hf:llama-2-7b", "Llama-2-13": "hf:llama-2-13b", "Mistral-7": "hf:mistral-7b"}
-EMPTY: dict[str, Any] = {"scores": []}
+EMPTY = results()
 
 
 def _by_id(verdicts: Any) -> dict[str, ClaimVerdict]:
@@ -100,8 +100,8 @@ def test_the_error_of_a_small_test_leaves_open_what_the_signs_decide() -> None:
 
 
 def test_a_run_without_such_cells_is_not_judged() -> None:
-    rows = [row("baseline", "tiny_a", 50.0, stderr=0.01, teacher="", prompting=one) for one in ("direct", "cot")]
-    verdicts = claims({"scores": rows})
+    rows = [cell("baseline", "tiny_a", 50.0, stderr=0.01, prompting=one) for one in ("direct", "cot")]
+    verdicts = claims(results(rows))
     table = claim_table(verdicts)
     assert [line[0][:3] for line in table.rows] == ["D05"]
     assert "no cells for C01" in table.note
@@ -112,21 +112,20 @@ def test_claims_are_tried_on_any_benchmarks_of_two_domains() -> None:
     rows = []
     for trained in ("a", "b"):
         for evaluated in ("a", "b", "m"):
-            more: dict[str, Any] = {"stderr": 0.01, "train_on": [trained]}
+            more: dict[str, Any] = {"stderr": 0.01, "train_on": (trained,)}
             domain = "math" if evaluated == "m" else "qa"
-            rows.append(row("instruct", evaluated, 50.0, **more, domain=domain))
+            rows.append(cell("instruct", evaluated, 50.0, **more, domain=domain))
             fallen = 40.0 if evaluated == "m" else 60.0
-            rows.append(row("refine", evaluated, fallen, **more, domain=domain, refine_on=[trained]))
-    found = _by_id(claims({"scores": rows}))
+            rows.append(cell("refine", evaluated, fallen, **more, domain=domain, refine_on=(trained,)))
+    found = _by_id(claims(results(rows)))
     assert [found[one].verdict for one in ("C01", "C02", "C04", "C06")] == ["holds", "holds", "fails", "holds"]
     assert len(found["C02"].findings[0].group.differences) == 2
     assert found["C05"].verdict == "cannot be said"
 
 
 def test_several_students_must_all_bear_a_claim_out() -> None:
-    results = run("Llama-2-7", "one")
-    results["scores"] += run("Mistral-7", "two")["scores"]
-    found = _by_id(claims(results))
+    both = results([*run("Llama-2-7", "one").cells, *run("Mistral-7", "two").cells])
+    found = _by_id(claims(both))
     assert (found["C01"].verdict, found["C03"].verdict) == ("holds", "fails")
     assert found["C03"].numbers() == "one holds: +2.5 ± 0.0 (2 of 2 above), two fails: -3.0 ± 0.0 (2 of 2 below)"
 
@@ -134,42 +133,37 @@ def test_several_students_must_all_bear_a_claim_out() -> None:
 def test_low_resource_runs_are_tried_on_every_fraction() -> None:
     rows = []
     for fraction in (0.25, 0.5):
-        more: dict[str, Any] = {"fraction": fraction, "stderr": 0.01, "refine_on": ["gsm8k"]}
+        more: dict[str, Any] = {"fraction": fraction, "stderr": 0.01, "refine_on": ("gsm8k",)}
         rows += [
-            row("instruct", "gsm8k", 40.0, train_on=["gsm8k"], **{**more, "refine_on": []}, method="both"),
-            row("refine", "gsm8k", 60.0, train_on=["gsm8k"], **more, method="both"),
-            row("refine", "gsm8k", 50.0, **more, method="refine"),
+            cell("instruct", "gsm8k", 40.0, train_on=("gsm8k",), **{**more, "refine_on": ()}),
+            cell("refine", "gsm8k", 60.0, train_on=("gsm8k",), **more, method="both"),
+            cell("refine", "gsm8k", 50.0, **more, method="refine"),
         ]
-    assert _by_id(claims({"scores": rows}))["C20"].verdict == "holds"
-    rows[-1]["value"] = 0.3
-    verdict = _by_id(claims({"scores": rows}))["C20"]
+    assert _by_id(claims(results(rows)))["C20"].verdict == "holds"
+    rows[-1] = replace(rows[-1], value=0.3)
+    verdict = _by_id(claims(results(rows)))["C20"]
     assert verdict.verdict == "fails"
     assert "refine - instruct: " in verdict.numbers()
-    assert claims({"scores": rows[:2]})[0].tried
-    assert not _by_id(claims({"scores": rows[:2]}))["C20"].tried
+    assert claims(results(rows[:2]))[0].tried
+    assert not _by_id(claims(results(rows[:2])))["C20"].tried
 
 
 def test_families_are_compared_where_both_teach_one_student() -> None:
     rows = []
     for teacher, value in (("hf:llama-2-70b", 50.0), ("openai:gpt-3.5-turbo", 60.0)):
-        more: dict[str, Any] = {"student": "hf:llama-2-7b", "teacher": teacher, "train_on": ["gsm8k"]}
-        rows.append(row("refine", "gsm8k", value, stderr=0.01, refine_on=["gsm8k"], **more))
-    assert _by_id(claims({"scores": rows}))["C19"].verdict == "holds"
-    rows[1]["teacher"] = "gold"
-    assert not _by_id(claims({"scores": rows}))["C19"].tried
+        more: dict[str, Any] = {"student": "hf:llama-2-7b", "teacher": teacher, "train_on": ("gsm8k",)}
+        rows.append(cell("refine", "gsm8k", value, stderr=0.01, refine_on=("gsm8k",), **more))
+    assert _by_id(claims(results(rows)))["C19"].verdict == "holds"
+    rows[1] = replace(rows[1], teacher="gold")
+    assert not _by_id(claims(results(rows)))["C19"].tried
 
 
 def test_a_judge_decides_the_claim_about_quality() -> None:
-    def rating(phase: str, mean: float) -> dict[str, Any]:
-        return {
-            "student": "s", "teacher": "t", "train_on": ["a"], "refine_on": ["a"], "fraction": 1.0, "phase": phase,
-            "prompting": "cot", "benchmark": "a", "n": 50, "mean": mean, "stderr": 0.1, "unread": 0,
-        }  # fmt: skip
+    def said(refined: float) -> list[Judgement]:
+        return [judgement(rating("instruct", "cot", "gsm8k", 2.0), rating("refine", "cot", "gsm8k", refined))]
 
-    said = [{"judge": "j", "ratings": [rating("instruct", 2.0), rating("refine", 2.5)]}]
-    assert _by_id(claims(EMPTY, said))["C18"].verdict == "holds"
-    said[0]["ratings"] = [rating("instruct", 2.0), rating("refine", 2.1)]
-    assert _by_id(claims(EMPTY, said))["C18"].verdict == "cannot be said"
+    assert _by_id(claims(EMPTY, said(2.5)))["C18"].verdict == "holds"
+    assert _by_id(claims(EMPTY, said(2.1)))["C18"].verdict == "cannot be said"
 
 
 @pytest.mark.parametrize(

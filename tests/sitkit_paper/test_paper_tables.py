@@ -3,17 +3,12 @@
 import re
 from typing import Any
 
-from sitkit_paper.beside import paper_tables
+from sitkit.results.model import Change, TeacherScore
+from sitkit_paper import sitkit_report_sections
+from sitkit_paper.evidence import signed
 from sitkit_paper.figures import paper
-from tests.sitkit_paper.paper_run import row, run
-
-
-def _rating(phase: str, prompting: str, benchmark: str | None, mean: float | None, **more: Any) -> dict[str, Any]:
-    return {
-        "student": "hf:mistral-7b", "teacher": "openai:gpt-3.5-turbo", "train_on": ["gsm8k"], "refine_on": ["gsm8k"],
-        "fraction": 1.0, "phase": phase, "prompting": prompting, "benchmark": benchmark, "n": 50, "mean": mean,
-        "stderr": 0.1, "unread": 0,
-    } | more  # fmt: skip
+from sitkit_paper.tables import paper_tables
+from tests.sitkit_paper.paper_run import cell, judgement, rating, results, run
 
 
 def test_a_run_with_the_papers_numbers_differs_from_it_nowhere() -> None:
@@ -42,11 +37,11 @@ def test_each_student_gets_its_own_table() -> None:
 
 def test_only_tasks_that_occur_are_shown_and_a_difference_has_its_sign() -> None:
     rows = [
-        row("baseline", "openbookqa", 50.0, stderr=0.02, teacher="", prompting="direct", n=120),
-        row("instruct", "openbookqa", 70.0, stderr=0.02, train_on=["openbookqa"]),
-        row("refine", "my_task", 99.0, stderr=0.02, train_on=["openbookqa"], refine_on=["openbookqa"]),
+        cell("baseline", "openbookqa", 50.0, stderr=0.02, prompting="direct", n=120),
+        cell("instruct", "openbookqa", 70.0, stderr=0.02, train_on=("openbookqa",)),
+        cell("refine", "my_task", 99.0, stderr=0.02, train_on=("openbookqa",), refine_on=("openbookqa",)),
     ]
-    (table,) = paper_tables({"scores": rows})
+    (table,) = paper_tables(results(rows))
     assert table.headings == ("trained on", "method", "OBQA (n=500)")
     assert table.rows == (
         ("", "Baseline", "50.0 ± 2.0 (53.6, -3.6)"),
@@ -57,59 +52,53 @@ def test_only_tasks_that_occur_are_shown_and_a_difference_has_its_sign() -> None
 
 
 def test_a_run_of_other_tasks_is_not_laid_beside_the_paper() -> None:
-    assert paper_tables({"scores": [row("refine", "tiny_chain", 50.0, stderr=0.1, train_on=["tiny_chain"])]}) == []
+    assert paper_tables(results([cell("refine", "tiny_chain", 50.0, stderr=0.1, train_on=("tiny_chain",))])) == []
 
 
 def test_refining_on_another_task_shows_in_that_tasks_cross_cell_alone() -> None:
-    more: dict[str, Any] = {"stderr": 0.02, "train_on": ["gsm8k"], "refine_on": ["piqa"]}
-    (table,) = paper_tables(
-        {"scores": [row("refine", "piqa", 80.0, **more), row("refine", "openbookqa", 10.0, **more)]}
-    )
+    more: dict[str, Any] = {"stderr": 0.02, "train_on": ("gsm8k",), "refine_on": ("piqa",)}
+    cells = [cell("refine", "piqa", 80.0, **more), cell("refine", "openbookqa", 10.0, **more)]
+    (table,) = paper_tables(results(cells))
     assert [line for line in table.rows if line[0]] == [("GSM8K", "Cross Self-refine", "80.0 ± 2.0 (77.6, +2.4)")]
 
 
 def test_training_on_several_tasks_at_once_is_not_passed_off_as_the_papers() -> None:
     rows = [
-        row("baseline", "gsm8k", 50.0, stderr=0.02, teacher=""),
-        row("instruct", "gsm8k", 60.0, stderr=0.02, train_on=["gsm8k", "multiarith"]),
+        cell("baseline", "gsm8k", 50.0, stderr=0.02),
+        cell("instruct", "gsm8k", 60.0, stderr=0.02, train_on=("gsm8k", "multiarith")),
     ]
-    (table,) = paper_tables({"scores": rows})
+    (table,) = paper_tables(results(rows))
     assert [line[1] for line in table.rows] == ["Baseline CoT"]
     assert "trained on several" in table.note
 
 
 def test_the_largest_fraction_of_the_demonstrations_is_the_papers() -> None:
-    more: dict[str, Any] = {"stderr": 0.02, "train_on": ["gsm8k"]}
-    rows = [row("instruct", "gsm8k", 70.0, **more), row("instruct", "gsm8k", 30.0, **more, fraction=0.25)]
-    (table,) = paper_tables({"scores": rows})
+    more: dict[str, Any] = {"stderr": 0.02, "train_on": ("gsm8k",)}
+    rows = [cell("instruct", "gsm8k", 70.0, **more), cell("instruct", "gsm8k", 30.0, **more, fraction=0.25)]
+    (table,) = paper_tables(results(rows))
     assert table.rows == (("GSM8K", "Instruction-tuning", "70.0 ± 2.0 (71.2, -1.2)"),)
 
 
 def test_a_teacher_asked_more_often_counts_by_its_largest_draw() -> None:
-    one = {"teacher": "gold", "benchmark": "gsm8k", "split": "train", "prompting": "cot", "stderr": 0.01}
-    (table,) = paper_tables(
-        {"scores": [], "teacher_accuracy": [{**one, "value": 0.8, "n": 400}, {**one, "value": 0.9, "n": 100}]}
-    )
+    asked: dict[str, Any] = {"teacher": "gold", "benchmark": "gsm8k", "split": "train", "prompting": "cot", "key": "k"}
+    draws = [TeacherScore(**asked, value=value, n=n, stderr=0.01) for value, n in ((0.8, 400), (0.9, 100))]
+    (table,) = paper_tables(results((), draws))
     assert table.rows == (("train", "cot", "80.0 ± 1.0 (77.2, +2.8)"),)
 
 
 def test_ratings_stand_beside_table_14_for_students_tested_on_their_own_task() -> None:
-    results = run("Mistral-7", "hf:mistral-7b")
-    for one in results["scores"]:
-        one["teacher"] = one["teacher"] and "openai:gpt-3.5-turbo"
-    judgement = {
-        "judge": "openai:gpt-4",
-        "ratings": [
-            _rating("baseline", "direct", "gsm8k", 1.5, teacher="", train_on=[], refine_on=[]),
-            _rating("refine", "cot", "gsm8k", 2.9),
-            _rating("refine", "cot", "multiarith", 1.0),
-            _rating("refine", "cot", "gsm8k", 1.0, fraction=0.5),
-            _rating("refine", "direct", "gsm8k", 1.0),
-            _rating("refine", "cot", None, 1.0),
-            _rating("instruct", "cot", "gsm8k", None, n=0, stderr=None),
-        ],
-    }
-    table = paper_tables(results, [judgement])[-1]
+    found = run("Mistral-7", "hf:mistral-7b", teacher="openai:gpt-3.5-turbo")
+    whose = {"student": "hf:mistral-7b", "teacher": "openai:gpt-3.5-turbo"}
+    said = judgement(
+        rating("baseline", "direct", "gsm8k", 1.5, student="hf:mistral-7b", teacher="", train_on=(), refine_on=()),
+        rating("refine", "cot", "gsm8k", 2.9, **whose),
+        rating("refine", "cot", "multiarith", 1.0, **whose),
+        rating("refine", "cot", "gsm8k", 1.0, **whose, fraction=0.5),
+        rating("refine", "direct", "gsm8k", 1.0, **whose),
+        rating("refine", "cot", None, 1.0, **whose),
+        rating("instruct", "cot", "gsm8k", None, **whose, n=0, stderr=None),
+    )
+    table = paper_tables(found, [said])[-1]
     assert "Table 14" in table.title
     assert table.rows == (
         ("Baseline", "1.50 ± 0.10 (1.16, +0.34)", "50"),
@@ -130,3 +119,52 @@ def test_cells_are_numbers_with_an_error_and_two_more() -> None:
     for table in paper_tables(run(stderr=0.02)):
         for line in table.rows:
             assert all(re.fullmatch(r"\d+\.\d ± 2\.0 \(\d+\.\d, [+-]0\.0\)", cell) for cell in line[2:] if cell)
+
+
+def test_ratings_of_teachers_and_targets_stand_beside_table_13() -> None:
+    whose: dict[str, Any] = {"student": "", "train_on": (), "refine_on": ()}
+    said = judgement(
+        rating("teacher", "cot", "gsm8k", 2.5, **whose, teacher="hf:llama-2-70b"),
+        rating("teacher", "cot", "piqa", 2.9, **whose, teacher="hf:llama-2-70b", n=150, stderr=0.0),
+        rating("teacher", "cot", "tiny_a", 1.0, **whose, teacher="hf:llama-2-70b"),
+        rating("target", "direct", "gsm8k", 1.2, **whose, teacher=""),
+    )
+    (table,) = paper_tables(results(), [said])
+    assert table.title == "Beside the paper's Table 13: judged by j"
+    # 50 answers at 2.5 ± 0.1 and 150 at 2.9, whose error of 0 is taken as 1/151.
+    assert table.rows == (
+        ("hf:llama-2-70b, cot", "2.80 ± 0.03 (2.72, +0.08)", "200"),
+        ("targets", "1.20 ± 0.10 (1.00, +0.20)", "50"),
+    )
+    assert "hf:llama-2-70b is shown beside Llama-2-70." in table.note
+
+
+def _fallen(percent: float) -> Any:
+    cells = [
+        cell("baseline", "gsm8k", 60.0, stderr=0.01),
+        cell("instruct", "gsm8k", percent, stderr=0.01, train_on=("gsm8k",)),
+    ]
+    change = Change(
+        before=0, after=1, value=0.0, interval=None, style=0.0, skill=0.0, paired=None, detectable=0.1, needed=None
+    )
+    return results(cells, changes=[change])
+
+
+def test_a_section_says_the_papers_own_count_where_instructing_fell() -> None:
+    told = "so it did in the paper's Tables 1, 10 and 11, in 53 of 108 cells (below Baseline CoT)"
+    (section,) = sitkit_report_sections(_fallen(50.0), [])
+    assert (section.anchor, section.title) == ("paper", "Beside the paper")
+    assert told in section.note
+    assert [table.title for table in section.tables][1:] == [
+        "The paper's claims", "What the paper's own tables contradict",
+    ]  # fmt: skip
+    (section,) = sitkit_report_sections(_fallen(59.0), [])
+    assert told not in section.note
+
+
+def test_a_run_without_the_papers_tasks_has_no_section() -> None:
+    assert sitkit_report_sections(results([cell("baseline", "tiny_a", 50.0, stderr=0.1)]), []) == []
+
+
+def test_a_difference_has_its_sign_and_halves_go_away_from_nothing() -> None:
+    assert [signed(value, 1) for value in (4.55, -4.55, 0.0, -0.04, 2.0)] == ["+4.6", "-4.6", "+0.0", "+0.0", "+2.0"]

@@ -11,16 +11,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sitkit.errors import ArtifactError
-from sitkit.report.judgements import load_judgements
+from sitkit.results.files import load_results
+from sitkit.results.judgements import load_judgements
 from tests.installed import register, sitkit
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
+PARTS = ["--teacher", "speller", "--student", "counter", "--strategy", "spelled-first", "--train-on", "letters"]
 PROMPTS = 28
 """The example's student guesses the same for all 14 words, or spells one of them out: 28 different answers."""
 
@@ -29,8 +32,8 @@ PROMPTS = 28
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example plugin and the judge, each a distribution."""
     found = tmp_path_factory.mktemp("site")
-    shutil.copytree(HERE / "example_plugin" / "src" / "sitkit_example", found / "sitkit_example")
-    shutil.copy(HERE / "judge_plugin.py", found / "judge_plugin.py")
+    shutil.copytree(TESTS / "example_plugin" / "src" / "sitkit_example", found / "sitkit_example")
+    shutil.copy(TESTS / "judge_plugin.py", found / "judge_plugin.py")
     register(found, "sitkit-example", ["sitkit_example"])
     register(found, "rule-judge", ["judge_plugin"])
     return found
@@ -40,8 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a run of the example's parts."""
     workspace = tmp_path_factory.mktemp("finished") / "w"
-    parts = ["--teacher", "speller", "--student", "counter", "--strategy", "spelled-first", "--train-on", "letters"]
-    done = sitkit("run", *parts, "--eval-teacher", "--workspace", str(workspace), "--name", "r", path=site)
+    done = sitkit("run", *PARTS, "--eval-teacher", "--workspace", str(workspace), "--name", "r", path=site)
     assert done.returncode == 0, done.stderr
     return workspace
 
@@ -96,7 +98,7 @@ def test_every_phase_is_rated_and_compared_and_each_answer_asked_for_once(judgin
     # Worked answers are 3, others 1: none of 14 at first, then the words of up to 5 letters (8 of them), then all.
     assert _means(judgement) == {"baseline": 1.0, "instruct": pytest.approx(1 + 2 * 8 / 14), "refine": 3.0}
     assert _means(judgement, "direct") == {"baseline": 1.0, "instruct": 1.0, "refine": 1.0}
-    changes = {(row["from"], row["to"], row["prompting"], row["benchmark"]): row for row in judgement["differences"]}
+    changes = {(row["before"], row["after"], row["prompting"], row["benchmark"]): row for row in judgement["changes"]}
     change = changes["instruct", "refine", "cot", "letters"]
     assert (change["n"], change["difference"]) == (14, pytest.approx(2 * 6 / 14))
     assert change["low"] < change["difference"] < change["high"]
@@ -121,13 +123,21 @@ def test_the_same_command_again_asks_nothing_and_writes_the_same(judging: Judgin
 def test_what_was_judged_under_another_recipe_is_not_told_of_this_run(judging: Judging) -> None:
     judging("--quiet")
     folder = judging.workspace / "runs" / "r"
-    assert [one["calls"] for one in load_judgements(folder)] == [PROMPTS]
-    path = folder / "results.json"
-    path.write_text(path.read_text().replace(judging.judgement()["stages"][0], "0" * 64))
-    assert load_judgements(folder) == []
+    results = load_results(folder)
+    assert [one.calls for one in load_judgements(folder, results)] == [PROMPTS]
+    assert load_judgements(folder, replace(results, cells=())) == []
     (folder / "judgements" / "half.json").write_text('{"judge": 1')
     with pytest.raises(ArtifactError, match=r"half\.json cannot be read as judgements"):
-        load_judgements(folder)
+        load_judgements(folder, results)
+
+
+def test_the_report_shows_what_the_judge_said(judging: Judging) -> None:
+    folder = judging.workspace / "runs" / "r"
+    title = f"Ratings by rule:{judging.notes}"
+    assert title not in (folder / "report.md").read_text(encoding="utf-8")
+    judging("--quiet")
+    assert title in (folder / "report.md").read_text(encoding="utf-8")
+    assert title in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_larger_sample_asks_for_what_is_new_only(judging: Judging) -> None:
@@ -229,7 +239,7 @@ def test_two_judges_of_a_run_lie_side_by_side(judging: Judging) -> None:
     assert len(names) == 2
     shown = json.loads(judging("--json", "--phase", "refine", "--phase", "baseline").stdout)
     assert shown["phases"] == ["baseline", "refine"]
-    assert {(row["from"], row["to"]) for row in shown["differences"]} == {("baseline", "refine")}
+    assert {(row["before"], row["after"]) for row in shown["changes"]} == {("baseline", "refine")}
 
 
 def test_the_teacher_and_the_targets_are_rated_on_the_same_questions(judging: Judging) -> None:
@@ -243,15 +253,16 @@ def test_the_teacher_and_the_targets_are_rated_on_the_same_questions(judging: Ju
     asked = {phase: {one["question_id"] for one in items if one["phase"] == phase} for phase in judgement["phases"]}
     assert len(asked["target"]) == 5
     assert asked["refine"] == asked["teacher"] == asked["target"]
-    assert judgement["differences"] == []
+    assert judgement["changes"] == []
 
 
 def test_a_run_without_the_teachers_answers_says_how_to_get_them(judging: Judging) -> None:
-    path = judging.workspace / "runs" / "r" / "results.json"
-    results = json.loads(path.read_text())
-    del results["teacher_accuracy"]
-    path.write_text(json.dumps(results))
-    assert "--eval-teacher`" in judging("--phase", "teacher", code=2).stderr
+    again = sitkit("run", *PARTS, "--workspace", str(judging.workspace), "--name", "r2", path=judging.site)
+    assert again.returncode == 0, again.stderr
+    command = ["judge", "r2", *judging.arguments("--phase", "teacher")[2:]]
+    refused = sitkit(*command, path=judging.site)
+    assert refused.returncode == 2
+    assert "--eval-teacher`" in refused.stderr.splitlines()[-1]
 
 
 def test_a_copied_run_is_judged_by_its_folder(judging: Judging, tmp_path: Path) -> None:
@@ -303,13 +314,13 @@ def test_answers_that_are_gone_or_damaged_say_how_to_make_them_again(judging: Ju
     judging("--quiet")
 
 
-def test_results_of_an_older_version_say_what_to_do(judging: Judging) -> None:
+def test_results_of_another_version_that_the_store_cannot_replace_say_what_to_do(judging: Judging) -> None:
     path = judging.workspace / "runs" / "r" / "results.json"
-    results = json.loads(path.read_text())
-    for row in results["scores"]:
-        del row["key"]
-    path.write_text(json.dumps(results))
-    assert "an older sitkit" in judging(code=2).stderr
+    path.write_text(path.read_text().replace('"schema": ', '"schema": 9', 1))
+    shutil.rmtree(judging.workspace / "store" / "evaluate")
+    said = judging(code=2).stderr.splitlines()[-1]
+    assert "another version of sitkit wrote it" in said
+    assert "sitkit run --config" in said
 
 
 def test_questions_that_changed_since_are_not_judged(judging: Judging, tmp_path: Path) -> None:
