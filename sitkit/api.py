@@ -105,7 +105,7 @@ def run_plan(
     from sitkit.store.usage import in_use
 
     folder = run_folder(plan, workspace, name)
-    store = Store(folder.parents[1])
+    store = Store.of_run(folder)
     made = registry.executor(executor, plan, store, listener)
     with in_use(store):
         _around("sitkit_before_run", registry, recipe=plan.full_recipe(), folder=folder)
@@ -131,7 +131,7 @@ def _around(hook: str, registry: Registry, **arguments: object) -> None:
 def run_folder(plan: Plan, workspace: Path, name: str | None) -> Path:
     """Return the folder of a plan's run. Raises `RecipeError` for a name that is not one."""
     title = check_name(name) if name else default_name(plan.recipe, make_key([node.key for node in plan.nodes]))
-    return workspace.absolute() / "runs" / title
+    return Store(workspace.absolute()).run_folder(title)
 
 
 def _recipe(recipe: RecipeLike, keywords: Mapping[str, Any]) -> Recipe:
@@ -208,7 +208,7 @@ class RunResults:
 
     @cached_property
     def _stored(self) -> StoredRows:
-        return StoredRows(self.folder.parents[1])
+        return StoredRows(Store.of_run(self.folder).workspace)
 
     def scores(self) -> pandas.DataFrame:
         """Return a row for each cell and seed: student, teacher, strategy, method, fraction, phase, train_on,

@@ -15,11 +15,15 @@ import pluggy
 from sitkit.types import BenchmarkFactory, StageInfo, StrategyFactory, StudentFactory, TeacherFactory
 
 if TYPE_CHECKING:
-    pass
-
+    from sitkit.execution.events import Listener
+    from sitkit.execution.executor import Executor
+    from sitkit.plan import Plan
+    from sitkit.recipe import Recipe
+    from sitkit.registry import Registry
     from sitkit.report.tables import ReportSection
     from sitkit.results.judgements import Judgement
     from sitkit.results.model import Results
+    from sitkit.store import Store
 
 PROJECT = "sitkit"
 
@@ -41,6 +45,13 @@ class RegisterCommand(Protocol):
 
     def __call__(self, name: str, place: str, summary: str) -> None:
         """Register a subcommand with the one line that ``sitkit --help`` shows."""
+
+
+class ExecutorFactory(Protocol):
+    """Makes an executor for one run of a plan; whatever is heavy is imported here, or later."""
+
+    def __call__(self, plan: Plan, store: Store, registry: Registry, listener: Listener) -> Executor:
+        """Return the executor; nothing runs yet."""
 
 
 @hookspec
@@ -78,6 +89,21 @@ def sitkit_commands(register: RegisterCommand) -> None:
 def sitkit_defaults() -> Mapping[str, object]:
     """Return this plugin's share of the default recipe: any of student, strategy (a SPEC) and train_on (names)."""
     return {}
+
+
+@hookspec
+def sitkit_executors(register: Register[ExecutorFactory]) -> None:
+    """Register executors: where the stages of a run are made, chosen with ``--executor``."""
+
+
+@hookspec
+def sitkit_before_run(recipe: Recipe, folder: Path) -> None:
+    """Called before the first stage of a run; raise a `SitkitError` to refuse it. ``folder`` will hold the results."""
+
+
+@hookspec
+def sitkit_after_run(results: Results, folder: Path) -> None:
+    """Called when the results of a run have been written to ``folder``."""
 
 
 @hookspec

@@ -15,8 +15,8 @@ from sitkit.errors import PluginError, RecipeError
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
-from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage, node
-from sitkit.stages.objective import resolve_objective
+from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.stages.training import resolve_objective
 from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Phase, Strategy, Student, Teacher
 
 Tasks = tuple[str, ...]
@@ -240,7 +240,7 @@ class _Builder:
                 self._teach(_Lesson(student, teacher, seed, fraction, self._where(student, teacher, fraction)))
 
     def add(self, stage: Stage) -> Node:
-        made = node(stage)
+        made = Node(stage)
         return self.by_key.setdefault(made.key, made)
 
     def _where(self, student: Component[Student], teacher: Component[Teacher], fraction: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
@@ -22,11 +22,25 @@ from sitkit.types import Benchmark, Context, Strategy, Student, Teacher
 if TYPE_CHECKING:
     pass
 
+    from sitkit.execution.events import Listener
+    from sitkit.execution.executor import Executor
+    from sitkit.plan import Plan
+    from sitkit.store import Store
+
+
+@runtime_checkable
+class _Runs(Protocol):
+    """What an executor must offer; `sitkit.execution.executor.Executor` is what it should derive from."""
+
+    def run(self) -> object: ...
+
+
 KINDS: Mapping[str, tuple[str, type]] = {
     "teacher": ("sitkit_teachers", Teacher),
     "student": ("sitkit_students", Student),
     "strategy": ("sitkit_strategies", Strategy),
     "benchmark": ("sitkit_benchmarks", Benchmark),
+    "executor": ("sitkit_executors", _Runs),
 }
 """Kind of part -> (the hook that registers it, the protocol it fulfils)."""
 
@@ -101,7 +115,7 @@ class Registry:
     broken: list[Broken] = field(default_factory=list)
 
     def names(self, kind: str) -> list[str]:
-        """Return the names registered for a kind ("teacher", "student", "strategy", "benchmark"), sorted."""
+        """Return the names registered for a kind (one of `KINDS`), sorted."""
         return sorted(name for part_kind, name in self.components if part_kind == kind)
 
     def first_name(self, kind: str, name: str) -> str:
@@ -152,12 +166,20 @@ class Registry:
         made: Benchmark = self._make("benchmark", Spec(self.first_name("benchmark", name)), data_dir)
         return made
 
+    def executor(self, name: str, plan: Plan, store: Store, listener: Listener) -> Executor:
+        """Make the executor of that name for one run; raises as `teacher` does."""
+        made: Executor = self._call_factory("executor", name, plan, store, self, listener)
+        return made
+
     def _make(self, kind: str, spec: Spec, data_dir: Path | None) -> Any:
-        part = self.component(kind, spec.name)
+        return self._call_factory(kind, spec.name, spec, self.context(data_dir))
+
+    def _call_factory(self, kind: str, name: str, *arguments: object) -> Any:
+        part = self.component(kind, name)
         hook, protocol = KINDS[kind]
-        where = f"{part.provider.distribution}: {hook}: {spec.name}"
+        where = f"{part.provider.distribution}: {hook}: {name}"
         try:
-            made = part.factory(spec, self.context(data_dir))
+            made = part.factory(*arguments)
         except SitkitError:
             raise
         except Exception as error:
@@ -165,7 +187,7 @@ class Registry:
         if not isinstance(made, protocol):
             missing = [name for name in _members(protocol) if not hasattr(made, name)]
             raise PluginError(
-                f"{where}: its factory returned {type(made).__name__}, which is no {protocol.__name__}"
+                f"{where}: its factory returned {type(made).__name__}, which is not a valid {kind}"
                 f" (missing: {', '.join(missing)})"
             )
         return made

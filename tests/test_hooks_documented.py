@@ -69,9 +69,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(site: Path, workspace: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(site: Path, workspace: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
     parts = ["--teacher", "parrot,polite=yes", "--student", "mimic", "--strategy", "mistakes", "--train-on", "evens"]
-    return sitkit("run", *parts, "--workspace", str(workspace), "--name", "try", path=site, **environment)
+    return sitkit("run", *parts, "--workspace", str(workspace), "--name", "try", *more, path=site, **environment)
 
 
 def test_no_example_is_broken(site: Path) -> None:
@@ -86,6 +86,7 @@ def test_no_example_is_broken(site: Path) -> None:
         ("strategy", "mistakes"),
         ("benchmark", "evens"),
         ("command", "greet"),
+        ("executor", "night"),
     }
 
 
@@ -147,6 +148,42 @@ print(*recipe.student, recipe.strategy, *recipe.train_on, *recipe.teacher, *reci
 """
     done = python("-c", code, path=site)
     assert done.stdout == "mimic mistakes evens parrot evens\n", done.stderr
+
+
+@pytest.mark.slow
+@exercises("sitkit_executors")
+def test_the_example_of_an_executor_runs_every_stage(site: Path, tmp_path: Path) -> None:
+    done = run(site, tmp_path, "--executor", "night", SITKIT_HOUR="23")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "runs" / "try" / "results.json").read_text(encoding="utf-8"))["stages"]) == 9
+    again = run(site, tmp_path, "--executor", "night", SITKIT_HOUR="12")
+    assert again.returncode == 0, again.stderr
+    assert "waits for the night" not in again.stderr
+
+
+def test_an_executor_that_nobody_registered_is_one_line(site: Path, tmp_path: Path) -> None:
+    done = run(site, tmp_path, "--executor", "nigt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no executor is called 'nigt'; did you mean 'night'? (known: here, night, ray)" in done.stderr
+    assert "[here|night|ray]" in sitkit("run", "--help", path=site).stdout
+
+
+@exercises("sitkit_before_run")
+@pytest.mark.slow
+def test_the_example_of_before_run_refuses_a_run(site: Path, tmp_path: Path) -> None:
+    done = run(site, tmp_path, SITKIT_SEEDS="3")
+    assert done.returncode == 2
+    assert "try: 1 seed(s), and SITKIT_SEEDS asks for 3: use --seeds" in done.stderr
+    assert not (tmp_path / "runs" / "try").exists()
+
+
+@exercises("sitkit_after_run")
+@pytest.mark.slow
+def test_the_example_of_after_run_is_told_of_every_run(site: Path, tmp_path: Path) -> None:
+    bell = tmp_path / "bell"
+    for _ in range(2):
+        assert run(site, tmp_path, SITKIT_BELL=str(bell)).returncode == 0
+    assert bell.read_text(encoding="utf-8") == "try is done\n" * 2
 
 
 @exercises("sitkit_commands")

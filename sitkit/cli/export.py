@@ -63,7 +63,7 @@ def export(
             wanted[name] = _benchmarks(registry, wanted[name])
     chosen = choose(results, phase, wanted, run)
     # A run's folder lies in its workspace, whichever workspace is the default here.
-    store = Store(folder.parents[1])
+    store = Store.of_run(folder)
     artifact = store.find(phase, chosen.key)
     if artifact is None:
         raise RunNotFoundError(

@@ -99,9 +99,9 @@ def judge(
 
 
 def _judge(prepared: Prepared, *, as_json: bool, quiet: bool) -> None:
-    from sitkit.cli.interrupts import interruptible
     from sitkit.cli.progress import listening
     from sitkit.cli.show import console, show_table
+    from sitkit.execution.interrupts import interruptible
     from sitkit.judging.run import carry_out
     from sitkit.report.judgements import judgement_tables
     from sitkit.results.judgements import encoded

@@ -31,6 +31,7 @@ def together(*options: Decorator) -> Callable[[FunctionT], FunctionT]:
 def workspace_option(function: FunctionT) -> FunctionT:
     """Add ``--workspace``."""
     from sitkit.api import WORKSPACE
+    from sitkit.store import Store
 
     return click.option(
         "--workspace",
@@ -87,8 +88,9 @@ def names_of(kind: str) -> Callable[[click.Context, click.Parameter, str], list[
 
 def _complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from sitkit.api import WORKSPACE
+    from sitkit.store import Store
 
-    runs = Path(ctx.params.get("workspace") or WORKSPACE) / "runs"
+    runs = Store(Path(ctx.params.get("workspace") or WORKSPACE)).runs
     names = sorted(folder.name for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 

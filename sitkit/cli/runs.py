@@ -37,7 +37,7 @@ def runs(as_json: bool, workspace: Path) -> None:
     found, stored = list_runs(workspace), entries(store)
     taken = holdings(found, stored)
     unused = orphans(found, stored)
-    journals = measure(workspace / "journals")[0]
+    journals = measure(store.journals)[0]
     if as_json:
         listed = [_plain(run, taken[run.name]) for run in found]
         sizes = {"store": sum(one.size for one in stored), "unused": sum(one.size for one in unused)}

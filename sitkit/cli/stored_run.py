@@ -7,11 +7,12 @@ from pathlib import Path
 
 from sitkit.errors import RunNotFoundError, suggestion
 from sitkit.report.results import RESULTS
+from sitkit.store import Store
 
 
 def find_run(run: str, workspace: Path) -> Path:
     """Return the folder of a run. Raises `RunNotFoundError` suggesting the nearest name in the workspace."""
-    runs = workspace / "runs"
+    runs = Store(workspace).runs
     for folder in (runs / run, Path(run)):
         with contextlib.suppress(OSError):
             if (folder / RESULTS).is_file():

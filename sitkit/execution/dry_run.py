@@ -1,97 +1,107 @@
-"""What a plan would take: which stages are stored, which prompts will be answered, what teachers would cost."""
+"""What a plan would take, without running it: stages, prompts, and what the teachers' calls would cost."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import dataclass
 
 from sitkit.capabilities import PaidEndpoint
-from sitkit.errors import ArtifactError
+from sitkit.execution.freshness import freshness
 from sitkit.plan import Plan, one_by_one
-from sitkit.stages import Annotate, Node, journal_path, read_replies
+from sitkit.stages import Annotate, read_replies
 from sitkit.store import Artifact, Journal, Store
 from sitkit.types import Estimate, Prompt
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """Per key: what is ``stored``, and the prompts every other stage will answer; ``estimate`` sums the teachers' calls
-    (None where no teacher is behind an endpoint).
+class PlannedStage:
+    """One stage of a dry run.
 
-    ``alone_stages`` and ``alone_prompts``: what a script would run that makes every score by itself.
+    ``stage`` is its kind (annotate, instruct, sample, pair, refine, evaluate), ``title`` that and what tells it from
+    others, ``key`` its key in the store (64 hex digits). ``stored``: it is there and will be reused; otherwise
+    ``prompts`` is how many prompts it will answer (0 for training and pairing). ``reason`` says why it has to run
+    although something is stored: a damaged file, an input that is another than before, replies that failed.
     """
 
-    stored: Mapping[str, Artifact]
-    prompts: Mapping[str, int]
+    stage: str
+    title: str
+    key: str
+    stored: bool
+    prompts: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would take.
+
+    ``stages`` are in the order in which they would run; ``scores`` counts the scored cells (phase, benchmark, seed and
+    arm). ``estimate`` sums the calls to teachers behind an endpoint (None where there is none); its ``cost``, in US
+    dollars, is None unless the price of each is known. ``alone_stages`` and ``alone_prompts`` are what a script would
+    run that makes each score by itself, sharing nothing.
+    """
+
+    stages: tuple[PlannedStage, ...]
+    scores: int
     estimate: Estimate | None
     alone_stages: int
     alone_prompts: int
 
+    @property
+    def stored(self) -> int:
+        """The number of stages that will be reused."""
+        return sum(stage.stored for stage in self.stages)
 
-def forecast(plan: Plan, store: Store) -> Forecast:
-    """Return what a plan would take. Loads the questions; asks nobody."""
-    done = stored(plan, store)
-    prompts, estimates = dict[str, int](), list[Estimate]()
-    for one in plan.nodes:
-        if one.key not in done:
-            stage = one.stage
-            if isinstance(stage, Annotate):
-                missing = unanswered(stage, store)
-                prompts[one.key] = len(missing)
-                if isinstance(stage.teacher.made, PaidEndpoint):
-                    with stage.teacher.calling("estimate"):
-                        estimates.append(stage.teacher.made.estimate(missing, stage.generation))
-            else:
-                prompts[one.key] = stage.prompts()
-    counts: dict[str, int] = {}
-    alone = [one.key for one in one_by_one(plan)]
-    for key in dict.fromkeys(alone):
-        counts[key] = plan.by_key[key].stage.prompts()
-    return Forecast(
-        stored=done,
-        prompts=prompts,
-        estimate=total(estimates) if estimates else None,
-        alone_stages=len(alone),
-        alone_prompts=sum(counts[key] for key in alone),
+    @property
+    def to_run(self) -> int:
+        """The number of stages that will run."""
+        return len(self.stages) - self.stored
+
+    @property
+    def prompts(self) -> int:
+        """The number of prompts that will be answered, by teachers and students together."""
+        return sum(stage.prompts for stage in self.stages)
+
+
+def dry_run(plan: Plan, store: Store) -> DryRun:
+    """Return what a plan would take. Loads the questions; asks nobody, writes nothing."""
+    made, stages, estimates = dict[str, Artifact](), list[PlannedStage](), list[Estimate]()
+    for node in plan.nodes:
+        stage, found = node.stage, freshness(node, store, made)
+        if found.artifact is not None:
+            made[node.key] = found.artifact
+        prompts = 0
+        if not found.holds and isinstance(stage, Annotate):
+            missing = unanswered(stage, store)
+            prompts = len(missing)
+            if isinstance(stage.teacher.made, PaidEndpoint):
+                with stage.teacher.calling("estimate"):
+                    estimates.append(stage.teacher.made.estimate(missing, stage.generation))
+        elif not found.holds:
+            prompts = stage.prompts()
+        stages.append(PlannedStage(stage.name, node.title, node.key, found.holds, prompts, found.reason))
+    alone = Counter(node.key for node in one_by_one(plan))
+    return DryRun(
+        stages=tuple(stages),
+        scores=len(plan.cells),
+        estimate=_total(estimates) if estimates else None,
+        alone_stages=alone.total(),
+        alone_prompts=sum(count * plan.by_key[key].stage.prompts() for key, count in alone.items()),
     )
 
 
 def unanswered(stage: Annotate, store: Store) -> list[Prompt]:
     """Return the prompts a teacher has not answered yet, as its journal stands."""
-    replies = read_replies(Journal.peek(journal_path(store, stage.journal_name())))
+    replies = read_replies(Journal.peek(store.journal(stage.journal_name())))
     return stage.unanswered({name for name, reply in replies.items() if not reply.failed})
 
 
-def total(estimates: list[Estimate]) -> Estimate:
-    """Return the sum; without a price for each there is none for all."""
-    costs = [one.cost for one in estimates]
+def _total(estimates: list[Estimate]) -> Estimate:
+    costs = [estimate.cost for estimate in estimates]
     return Estimate(
-        calls=sum(one.calls for one in estimates),
-        prompt_tokens=sum(one.prompt_tokens for one in estimates),
-        completion_tokens=sum(one.completion_tokens for one in estimates),
+        calls=sum(estimate.calls for estimate in estimates),
+        prompt_tokens=sum(estimate.prompt_tokens for estimate in estimates),
+        completion_tokens=sum(estimate.completion_tokens for estimate in estimates),
+        # Without a price for each there is none for all.
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
     )
-
-
-def stored(plan: Plan, store: Store) -> dict[str, Artifact]:
-    """Return the artifacts of a plan that are stored whole already; damaged and outdated ones do not count."""
-    found: dict[str, Artifact] = {}
-    for one in plan.nodes:
-        with contextlib.suppress(ArtifactError):
-            artifact = store.find(one.stage.name, one.key)
-            if artifact is not None and outdated(artifact, one, found) is None:
-                found[one.key] = artifact
-    return found
-
-
-def outdated(artifact: Artifact, one: Node, made: Mapping[str, Artifact]) -> str | None:
-    """Return the title of an input that is not there or not what the artifact was made from; None if all are.
-
-    Keys name what determines a stage; a stage that was run again, because replies had failed or files were damaged,
-    may still have come out otherwise, and what was made from it then no longer holds.
-    """
-    for source in one.stage.inputs:
-        if source.key not in made or made[source.key].content != artifact.made_from.get(source.key):
-            return source.title
-    return None

@@ -1,12 +1,16 @@
-"""What happens while a plan is walked, as plain events; the command line shows them, anybody else may too."""
+"""What happens while a plan runs, as plain events; the command line shows them, anybody else may too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sitkit.plugin_support import NOTICES as NOTICES
+from sitkit.plugin_support import NOTICES
 from sitkit.types import Json, StageInfo
 
 
@@ -62,3 +66,48 @@ class Notice:
 
 Event: TypeAlias = StageStarted | StageProgress | StageFinished | StageWaiting | StatusMessage | Notice
 Listener: TypeAlias = Callable[[Event], None]
+
+
+class _Receiver(logging.Handler):
+    """Hands on what is logged for one stage. ``before``: the logger's level and propagation without any receiver."""
+
+    before: tuple[int, bool]
+
+    def __init__(self, notice: Callable[[str], None], status: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._notice = notice
+        self._status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # A thread that a stage has started itself belongs to no run that can be told from here: every run hears it.
+        if _RECEIVING.get() in (self, None):
+            (self._status if record.levelno < logging.WARNING else self._notice)(record.getMessage())
+
+
+_RECEIVING: ContextVar[_Receiver | None] = ContextVar("sitkit_notices", default=None)
+_INSTALLING = threading.Lock()
+
+
+@contextmanager
+def receive_notices(notice: Callable[[str], None], status: Callable[[str], None]) -> Iterator[None]:
+    """Hand on what is logged under `NOTICES` in this thread: warnings to ``notice``, the rest to ``status``.
+
+    Runs in other threads keep theirs, and the logger is left as it was found once no run is using it.
+    """
+    logger, receiver = logging.getLogger(NOTICES), _Receiver(notice, status)
+    with _INSTALLING:
+        others = [handler for handler in logger.handlers if isinstance(handler, _Receiver)]
+        receiver.before = others[0].before if others else (logger.level, logger.propagate)
+        logger.addHandler(receiver)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    token = _RECEIVING.set(receiver)
+    try:
+        yield
+    finally:
+        _RECEIVING.reset(token)
+        with _INSTALLING:
+            logger.removeHandler(receiver)
+            if not any(isinstance(handler, _Receiver) for handler in logger.handlers):
+                logger.setLevel(receiver.before[0])
+                logger.propagate = receiver.before[1]

@@ -1,198 +1,153 @@
-"""Walk a plan on a Ray cluster: independent stages at once, the same artifacts in the same store.
+"""Run a plan on a Ray cluster: independent stages at once, the same artifacts in the same store.
 
-Lanes are Ray actors, each with a plan and a loaded student of its own, and each with the GPUs a stage needs. The driver
-hands a lane one stage at a time; what a stage has made lies in the store, which every machine of the cluster must see
-(a shared file system). A lane that dies is replaced, and its stage goes on from what it had stored.
+Workers are Ray actors, each with a plan and a loaded student of its own, and each with the GPUs a stage needs. The
+driver hands a worker one stage at a time; what a stage has made lies in the store, which every machine of the cluster
+must see (a shared file system). A worker that dies is replaced, and its stage goes on from what it had stored.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sitkit import errors
 from sitkit.capabilities import PaidEndpoint
-from sitkit.errors import ArtifactError, PluginError, SitkitError, StoreError, UsageError
-from sitkit.execution.dry_run import outdated
-from sitkit.execution.events import Event, Listener, Notice, StageFinished, StageProgress, StageStarted
-from sitkit.execution.walk import RETRY, Outcome, StageRecord, Walk
+from sitkit.errors import PluginError, SitkitError, StoreError, UsageError
+from sitkit.execution.events import Event, Listener, StageProgress, StageStarted
+from sitkit.execution.executor import Executor
+from sitkit.execution.walk import HereExecutor
 from sitkit.plan import Plan, build_plan
 from sitkit.recipe import recipe_from
 from sitkit.registry import Registry, load_plugins
-from sitkit.stages import Annotate, Budget, Node
-from sitkit.store import Artifact, Store, disk_errors
-from sitkit.types import Json, StageInfo
+from sitkit.stages import Annotate, Node
+from sitkit.store import Store, disk_errors
+from sitkit.types import Json
 
 _MOST_DEATHS = 3
 _POLL_SECONDS = 0.5
-
-
-def run_on_ray(plan: Plan, store: Store, registry: Registry, listener: Listener) -> Outcome:
-    """Run every stage that is not stored yet on the cluster of RAY_ADDRESS, or on one started here.
-
-    Raises `UsageError` if Ray is not installed, and what `sitkit.execution.walk.run_plan` raises.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError('Ray is not installed: pip install "sitkit[ray]", or leave --executor out') from error
-    store.prepare()
-    driver = _Driver(plan, store, registry, listener)
-    with disk_errors(store.workspace), _connected(ray):
-        driver.drive(ray)
-    driver.outcome.stages.sort(key=lambda record: driver.order[record.key])
-    return driver.outcome
-
-
-@contextmanager
-def _connected(ray: Any) -> Iterator[None]:
-    mine = not ray.is_initialized()
-    if mine:
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
-    try:
-        yield
-    finally:
-        if mine:
-            ray.shutdown()
+_LOOPBACK = ("127.0.0.1", "::1")
+_CONNECTING = threading.Lock()
+"""A process has one connection to Ray: a second run that would start a cluster waits until the first is done."""
 
 
 @dataclass
 class _Running:
     node: Node
-    lane: Any
+    worker: Any
 
 
-@dataclass
-class _Driver:
-    plan: Plan
-    store: Store
-    registry: Registry
-    listener: Listener
-    outcome: Outcome = field(default_factory=Outcome)
-    deaths: dict[str, int] = field(default_factory=dict)
-    waiting: list[Node] = field(default_factory=list)
-    running: dict[Any, _Running] = field(default_factory=dict)
-    idle: list[Any] = field(default_factory=list)
-    lanes: int = 0
+class RayExecutor(Executor):
+    """Keeps every worker busy with a stage whose inputs are there, until no stage is left."""
 
-    def __post_init__(self) -> None:
-        self.order = {one.key: index for index, one in enumerate(self.plan.nodes, 1)}
+    def __init__(self, plan: Plan, store: Store, registry: Registry, listener: Listener) -> None:
+        super().__init__(plan, store, registry, listener)
+        self._waiting: list[Node] = list(plan.nodes)
+        self._running: dict[Any, _Running] = {}
+        self._idle: list[Any] = []
+        self._workers = 0
+        self._deaths: dict[str, int] = {}
 
-    def drive(self, ray: Any) -> None:
-        """Keep every lane busy with a stage whose inputs are there, until no stage is left."""
-        self.waiting = list(self.plan.nodes)
-        here = Walk(
-            self.plan, self.store, self.registry, self.listener, self.outcome, Budget(self.plan.recipe.max_cost)
-        )
-        for one in [one for one in self.waiting if _belongs_here(one)]:
-            # One budget holds for all calls that cost money, and they need no machine of the cluster.
-            here.visit(one, self.order[one.key])
-            self.waiting.remove(one)
-        while self.waiting or self.running:
-            self._reuse(here)
-            self._start(ray)
-            if self.running:
-                self._collect(ray)
+    def execute(self) -> None:
+        """Run every stage on the cluster of RAY_ADDRESS, or on one started here that listens on loopback alone.
 
-    def _reuse(self, here: Walk) -> None:
-        for one in list(self.waiting):
-            if self._ready(one) and self._stored(one) is not None:
-                here.visit(one, self.order[one.key])
-                self.waiting.remove(one)
+        Raises `UsageError` if Ray is not installed or would listen on the network.
+        """
+        with _ray() as ray:
+            for node in [node for node in self._waiting if _is_asked_here(node)]:
+                # One budget holds for all calls that cost money, and they need no machine of the cluster.
+                self.visit(node)
+                self._waiting.remove(node)
+            while self._waiting or self._running:
+                self._reuse()
+                self._start(ray)
+                if self._running:
+                    self._collect(ray)
 
-    def _ready(self, one: Node) -> bool:
-        return all(source.key in self.outcome.artifacts for source in one.stage.inputs)
+    def _reuse(self) -> None:
+        for node in list(self._waiting):
+            if self._is_ready(node):
+                found = self.freshness(node)
+                if found.holds and found.artifact is not None:
+                    self.record(node, found.artifact, reused=True)
+                    self._waiting.remove(node)
 
-    def _stored(self, one: Node) -> Artifact | None:
-        try:
-            artifact = self.store.find(one.stage.name, one.key)
-        except ArtifactError:
-            return None
-        if artifact is None or artifact.info.get(RETRY) or outdated(artifact, one, self.outcome.artifacts) is not None:
-            return None
-        return artifact
+    def _is_ready(self, node: Node) -> bool:
+        return all(source.key in self.outcome.artifacts for source in node.stage.inputs)
 
     def _start(self, ray: Any) -> None:
-        for one in [one for one in self.waiting if self._ready(one)]:
-            if not self.idle:
-                if self.lanes >= _lanes(ray, self._gpus()):
+        for node in [node for node in self._waiting if self._is_ready(node)]:
+            if not self._idle:
+                if self._workers >= _most_workers(ray, self._gpus()):
                     return
-                self.idle.append(self._open(ray))
-                self.lanes += 1
-            lane = self.idle.pop()
-            self.waiting.remove(one)
-            self.listener(StageStarted(self._info(one), self.order[one.key], len(self.plan.nodes)))
-            self.running[lane.run.remote(one.key)] = _Running(one, lane)
+                self._idle.append(self._open(ray))
+                self._workers += 1
+            worker = self._idle.pop()
+            self._waiting.remove(node)
+            self.started(node)
+            self._running[worker.run.remote(node.key)] = _Running(node, worker)
 
     def _open(self, ray: Any) -> Any:
-        lane = ray.remote(num_cpus=1, num_gpus=self._gpus() if ray.cluster_resources().get("GPU") else 0)(Lane)
+        actor = ray.remote(num_cpus=1, num_gpus=self._gpus() if ray.cluster_resources().get("GPU") else 0)(Worker)
         recipe = self.plan.full_recipe().as_mapping()
-        return lane.options(max_concurrency=2).remote(recipe, str(self.store.workspace), str(Path.cwd()))
+        return actor.options(max_concurrency=2).remote(recipe, str(self.store.workspace), str(Path.cwd()))
 
     def _gpus(self) -> int:
         return max(max(one.instruct.processes, one.refine.processes) for one in self.plan.settings.values())
 
     def _collect(self, ray: Any) -> None:
-        done, _ = ray.wait(list(self.running), timeout=_POLL_SECONDS)
+        done, _ = ray.wait(list(self._running), timeout=_POLL_SECONDS)
         for job in done:
-            running = self.running.pop(job)
+            running = self._running.pop(job)
             try:
-                told = ray.get(job)
+                returned = ray.get(job)
             except ray.exceptions.RayActorError as error:
                 self._died(running.node, error)
                 continue
-            self.idle.append(running.lane)
-            self._finish(running.node, told)
-        for running in self.running.values():
+            self._idle.append(running.worker)
+            self._finish(running.node, returned)
+        for running in self._running.values():
             try:
-                done_now, total = ray.get(running.lane.progress.remote(), timeout=_POLL_SECONDS)
+                count, total = ray.get(running.worker.progress.remote(), timeout=_POLL_SECONDS)
             except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
                 continue
             if total:
-                self.listener(StageProgress(self._info(running.node), done_now, total))
+                self.progressed(running.node, count, total)
 
-    def _died(self, one: Node, error: Exception) -> None:
-        self.lanes -= 1
-        self.deaths[one.key] = self.deaths.get(one.key, 0) + 1
-        if self.deaths[one.key] >= _MOST_DEATHS:
-            raise PluginError(f"{one.title}: its worker died {_MOST_DEATHS} times; is there enough memory?") from error
-        self._tell(f"the worker of {one.title} died; the stage goes on in another one from what is stored")
-        self.waiting.insert(0, one)
+    def _died(self, node: Node, error: Exception) -> None:
+        self._workers -= 1
+        self._deaths[node.key] = self._deaths.get(node.key, 0) + 1
+        if self._deaths[node.key] >= _MOST_DEATHS:
+            raise PluginError(f"{node.title}: its worker died {_MOST_DEATHS} times; is there enough memory?") from error
+        self.tell(f"the worker of {node.title} died; the stage goes on in another one from what is stored")
+        self._waiting.insert(0, node)
 
-    def _finish(self, one: Node, told: Mapping[str, Json]) -> None:
-        for text in told["notices"]:
-            self._tell(text)
-        if told["error"] is not None:
-            raise _error(*told["error"])
-        artifact = self.store.find(one.stage.name, one.key)
+    def _finish(self, node: Node, returned: Mapping[str, Json]) -> None:
+        for text in returned["notices"]:
+            self.tell(text)
+        if returned["error"] is not None:
+            raise _error(*returned["error"])
+        artifact = self.freshness(node).artifact
         if artifact is None:
             raise StoreError(
-                f"{one.title} was run on another machine, but {self.store.workspace} does not show it:"
+                f"{node.title} was run on another machine, but {self.store.workspace} does not show it:"
                 " the workspace must lie on a file system all machines of the cluster share"
             )
-        self.outcome.artifacts[one.key] = artifact
-        info, reused = self._info(one), bool(told["reused"])
-        self.outcome.stages.append(
-            StageRecord(info.stage, info.label, info.key, artifact.seconds, reused, artifact.info)
-        )
-        self.listener(StageFinished(info, artifact.seconds, reused, artifact.info))
-
-    def _info(self, one: Node) -> StageInfo:
-        return StageInfo(one.stage.name, one.stage.label(), one.key, self.store.folder(one.stage.name, one.key))
-
-    def _tell(self, text: str) -> None:
-        self.outcome.notices.append(text)
-        self.listener(Notice(text))
+        self.record(node, artifact, reused=bool(returned["reused"]))
 
 
-class Lane:
-    """A worker with the recipe's plan and whatever its students have loaded; runs one stage at a time."""
+class Worker:
+    """A process of the cluster with the recipe's plan and whatever its students have loaded; runs a stage at a time."""
 
     def __init__(self, recipe: Json, workspace: str, folder: str) -> None:
+        # A process of its own, so nobody else's folder changes; SPECs and recipes may name files relative to it.
         os.chdir(folder)
         self._registry = load_plugins()
         self._plan = build_plan(recipe_from(recipe, "recipe"), self._registry)
@@ -201,24 +156,25 @@ class Lane:
 
     def run(self, key: str) -> dict[str, Json]:
         """Run the stage of that key and return whether it was stored already, its notices, and its error if any."""
-        outcome = Outcome()
+        executor = HereExecutor(self._plan, self._store, self._registry, self._listen)
+        outcome, error = executor.outcome, None
         try:
-            one = self._plan.by_key.get(key)
-            if one is None:
+            node = self._plan.by_key.get(key)
+            if node is None:
                 raise StoreError(
                     "this machine plans other stages: are sitkit and its plugins the same version everywhere?"
                 )
-            for source in one.stage.inputs:
+            for source in node.stage.inputs:
                 found = self._store.find(source.stage.name, source.key)
                 if found is None:
                     raise StoreError(f"{source.title} is not in {self._store.workspace}, as this machine sees it")
                 outcome.artifacts[source.key] = found
-            walk = Walk(self._plan, self._store, self._registry, self._listen, outcome, Budget())
             with disk_errors(self._store.workspace):
-                walk.visit(one, 1)
-        except SitkitError as error:
-            return {"error": [type(error).__name__, str(error)], "notices": outcome.notices, "reused": False}
-        return {"error": None, "notices": outcome.notices, "reused": outcome.stages[-1].reused}
+                executor.visit(node)
+        except SitkitError as raised:
+            error = [type(raised).__name__, str(raised)]
+        reused = bool(outcome.stages) and outcome.stages[-1].reused
+        return {"error": error, "notices": outcome.notices, "reused": reused}
 
     def progress(self) -> tuple[int, int]:
         """Return how much of the running stage is done, of how much."""
@@ -231,11 +187,11 @@ class Lane:
             self._progress = (0, 0)
 
 
-def _belongs_here(one: Node) -> bool:
-    return isinstance(one.stage, Annotate) and isinstance(one.stage.teacher.made, PaidEndpoint)
+def _is_asked_here(node: Node) -> bool:
+    return isinstance(node.stage, Annotate) and isinstance(node.stage.teacher.made, PaidEndpoint)
 
 
-def _lanes(ray: Any, gpus: int) -> int:
+def _most_workers(ray: Any, gpus: int) -> int:
     resources = ray.cluster_resources()
     if resources.get("GPU"):
         return max(1, int(resources["GPU"]) // gpus)
@@ -247,3 +203,80 @@ def _error(name: str, text: str) -> SitkitError:
     error: SitkitError = kind.__new__(kind)
     Exception.__init__(error, text)
     return error
+
+
+@contextmanager
+def _ray() -> Iterator[Any]:
+    """Yield the ray module, connected: as the process is already, to RAY_ADDRESS, or to a cluster of our own."""
+    with _CONNECTING, ExitStack() as stack:
+        named = os.environ.get("RAY_ADDRESS")
+        # Ray reads some of these while it is imported.
+        private = None if named else stack.enter_context(_private())
+        try:
+            import ray
+        except ImportError as error:
+            raise UsageError('Ray is not installed: pip install "sitkit[ray]", or leave --executor out') from error
+        if not ray.is_initialized():
+            stack.callback(ray.shutdown)
+            if private is None:
+                ray.init(address=named, log_to_driver=False, logging_level="ERROR")
+            else:
+                _start_on_loopback(ray, private)
+        yield ray
+
+
+@contextmanager
+def _private() -> Iterator[Path]:
+    """Yield a folder that only this user can read, with Ray told to listen on loopback and to ask for a token.
+
+    Ray gives its own temporary folder to everybody (0777), so it lies inside; the token's file is what lets a process
+    give orders to the cluster.
+    """
+    # Ray's sockets lie in it, and the path of a socket has at most 103 characters on macOS.
+    short = "/tmp" if Path("/tmp").is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="sitkit-ray-", dir=short))
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32), encoding="ascii")
+    wanted = {
+        # By its name for other systems, everywhere: without a cluster of several machines Ray uses loopback.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    before = {name: os.environ.get(name) for name in (*wanted, "RAY_AUTH_TOKEN")}
+    os.environ.update(wanted)
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    try:
+        yield folder
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_on_loopback(ray: Any, private: Path) -> None:
+    from ray import _raylet  # its compiled part, which mypy cannot see into
+    from ray._private import ray_constants
+
+    # Whoever imported Ray before has its choice of addresses, and a token of another cluster, in memory.
+    several, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    vars(_raylet)["AuthenticationTokenLoader"].instance().reset_cache()
+    try:
+        ray.init(
+            # Never a cluster that happens to run on this machine.
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _temp_dir=str(private / "ray"),
+        )
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = several
+    address = ray.util.get_node_ip_address()
+    if address not in _LOOPBACK:
+        raise UsageError(f"this version of Ray ({ray.__version__}) listens on {address}: set RAY_ADDRESS to a cluster")

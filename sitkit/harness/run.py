@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from sitkit.errors import PluginError
 from sitkit.types import Generation, Prompt
 
 if TYPE_CHECKING:
     from sitkit.harness.lm import Complete
+
+_ONE_AT_A_TIME = threading.Lock()
+"""lm-eval logs, draws and seeds generators for the whole process, so runs in several threads take turns at it."""
 
 
 def run_tasks(
@@ -33,14 +36,13 @@ def run_tasks(
     ``metadata`` reaches each task's dataset function; ``limit`` takes the first documents, as lm-eval's own does.
     Raises `PluginError` if a task is not found (lm-eval skips a broken YAML in silence).
     """
-    loud = sys.stderr
+    with _ONE_AT_A_TIME, _quiet() as loud, _without_env_info():
 
-    def complete_aloud(prompts: list[Prompt], generation: Generation) -> Mapping[str, str]:
-        # Progress and notices of the student belong to the user, whatever lm-eval draws around them.
-        with contextlib.redirect_stderr(loud):
-            return complete(prompts, generation)
+        def complete_aloud(prompts: list[Prompt], generation: Generation) -> Mapping[str, str]:
+            # Progress and notices of the student belong to the user, whatever lm-eval draws around them.
+            with contextlib.redirect_stderr(loud):
+                return complete(prompts, generation)
 
-    with _quiet(), _without_env_info():
         from lm_eval import simple_evaluate
         from lm_eval.tasks import TaskManager
 
@@ -64,15 +66,31 @@ def run_tasks(
     return results
 
 
+class _Muted:
+    """A stream without what this thread writes to it; other threads are heard as before."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._thread = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Pass the text on, unless it comes from the muted thread."""
+        return len(text) if threading.get_ident() == self._thread else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Iterator[TextIO]:
     # lm-eval draws its own progress bars and logs at INFO; progress is told through the student's completions.
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
+        loud = sys.stderr
+        with contextlib.redirect_stderr(cast(TextIO, _Muted(loud))):
+            yield loud
     finally:
         logger.setLevel(level)
 

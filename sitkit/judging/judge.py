@@ -12,8 +12,8 @@ from sitkit.capabilities import PaidEndpoint, PromptCompleter
 from sitkit.components import Component
 from sitkit.errors import RecipeError, TeacherError
 from sitkit.judging.answers import Item
-from sitkit.stages import Budget, TeacherSession, journal_path, read_replies
-from sitkit.store import Journal, Store, make_key
+from sitkit.stages import Budget, TeacherSession, read_replies
+from sitkit.store import Journal, Store, make_key, short
 from sitkit.types import Estimate, Generation, Progress, Prompt, Reply, Teacher
 
 
@@ -33,7 +33,7 @@ class Judge:
     @cached_property
     def journal_name(self) -> str:
         """The journal is every run's: what determines a reply is the judge and, as the row's id, the whole prompt."""
-        return f"judge-{make_key({'judge': self.part.fingerprint, 'generation': asdict(self.generation)})[:20]}"
+        return f"judge-{short(make_key({'judge': self.part.fingerprint, 'generation': asdict(self.generation)}))}"
 
     def missing(self, items: Sequence[Item]) -> list[Prompt]:
         """Return the prompts that have no reply yet, each once. Nothing is asked, written or locked."""
@@ -100,7 +100,7 @@ class Judge:
 
     @property
     def _path(self) -> Path:
-        return journal_path(self.store, self.journal_name)
+        return self.store.journal(self.journal_name)
 
     @contextmanager
     def _journal(self, waiting: Callable[[], None]) -> Iterator[Journal]:

@@ -68,8 +68,6 @@ class StoredRows:
     def material(self, stage: str, key: str) -> Json:
         """Return what determined a stage, from its manifest; None if that is gone."""
         try:
-            return json.loads((Store(self.workspace).folder(stage, key) / "manifest.json").read_bytes())[
-                "determined_by"
-            ]
+            return json.loads(Store(self.workspace).manifest(stage, key).read_bytes())["determined_by"]
         except (OSError, ValueError, KeyError):
             return None

@@ -92,7 +92,7 @@ def contradiction(results: Results, store: Store) -> str | None:
 
 def workspace_of(folder: Path) -> Path:
     """Return the workspace a run's folder lies in, whichever workspace is the default here."""
-    return folder.parents[1]
+    return Store.of_run(folder).workspace
 
 
 def again(folder: Path, more: str = "") -> str:

@@ -1,13 +1,13 @@
 """The stages of Self-refine Instruction-Tuning, one file each, from the teacher's answers to the scores."""
 
 from sitkit.stages.annotate import Annotate
-from sitkit.stages.base import Node, Stage, Work, node
+from sitkit.stages.base import Node, Stage, Work
 from sitkit.stages.evaluate import Evaluate
 from sitkit.stages.instruct import Instruct
 from sitkit.stages.pair import Pair
 from sitkit.stages.refine import Refine
 from sitkit.stages.sample import Sample
-from sitkit.stages.teacher_calls import Budget, TeacherSession, Usage, journal_path, read_replies
+from sitkit.stages.teacher_calls import Budget, TeacherSession, Usage, read_replies
 
 __all__ = [
     "Annotate",
@@ -22,7 +22,5 @@ __all__ = [
     "TeacherSession",
     "Usage",
     "Work",
-    "journal_path",
-    "node",
     "read_replies",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from sitkit import answers
 from sitkit.capabilities import BatchSubmitter
@@ -13,8 +13,8 @@ from sitkit.components import Component, QuestionSet
 from sitkit.settings import AnnotateSettings, key_material
 from sitkit.stages.base import Node, Work
 from sitkit.stages.teacher_calls import Budget, TeacherSession
-from sitkit.store import Journal, make_key
-from sitkit.store.jsonl import write_rows
+from sitkit.store import Journal, make_key, short
+from sitkit.store.jsonl import read_rows, write_rows
 from sitkit.types import (
     TRUNCATED,
     Demonstration,
@@ -30,6 +30,9 @@ from sitkit.types import (
 
 DEMONSTRATIONS = "demonstrations.jsonl"
 FAILURES = "failures.jsonl"
+
+CUT_OFF = "cut off"
+WRONG = "wrong"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,7 @@ class Annotate:
     def journal_name(self) -> str:
         """Return the name of the rows shared by all selections of these questions."""
         asked = {"answers": self._answers_material(), "questions": self.questions.fingerprint, "rows": self.version}
-        return f"annotate-{make_key(asked)[:20]}"
+        return f"annotate-{short(make_key(asked))}"
 
     def unanswered(self, answered: set[str]) -> list[Prompt]:
         """Return the prompts that have no answer yet."""
@@ -112,20 +115,20 @@ class Annotate:
         """
         questions = {question.id: question for question in self.questions.questions}
         with work.journal(self.journal_name()) as journal:
-            asking = self._asking(journal, work.budget, work.progress)
-            replies = asking.ask("answer", lambda ids: self._call(self._questions(ids)))
+            session = self._session(journal, work.budget, work.progress)
+            replies = session.ask("answer", lambda ids: self._call(self._questions(ids)))
         answered = [
             self._demonstration(question, replies[question.id])
             for question in questions.values()
             if question.id in replies and not replies[question.id].failed
         ]
-        failed = asking.failures()
+        failed = session.failures()
         write_rows(work.folder / DEMONSTRATIONS, answered)
         write_rows(
             work.folder / FAILURES,
             ({"question_id": one.id, "outcome": one.outcome, "detail": one.detail} for one in failed),
         )
-        self._tell(work, asking, len(questions) - len(answered) - len(failed), sum(row.truncated for row in answered))
+        self._tell(work, session, len(questions) - len(answered) - len(failed), sum(row.truncated for row in answered))
         return {
             "asked": len(questions),
             "answered": len(answered),
@@ -134,7 +137,7 @@ class Annotate:
             "truncated": sum(row.truncated for row in answered),
             "failed": len(failed),
             "outcomes": dict(sorted(Counter(reply.outcome for reply in replies.values()).items())),
-            "usage": asking.usage().as_json(),
+            "usage": session.usage().as_json(),
             "retry": bool(failed),
         }
 
@@ -147,9 +150,9 @@ class Annotate:
                 with self.teacher.calling("submit"):
                     return teacher.submit(self._questions(ids), self.prompting, self.generation)
 
-            self._asking(journal, budget, lambda done, total: None).hand_in(hand_in)
+            self._session(journal, budget, lambda done, total: None).hand_in(hand_in)
 
-    def _asking(self, journal: Journal, budget: Budget, progress: Progress) -> TeacherSession:
+    def _session(self, journal: Journal, budget: Budget, progress: Progress) -> TeacherSession:
         return TeacherSession(
             part=self.teacher,
             journal=journal,
@@ -180,13 +183,13 @@ class Annotate:
             truncated=reply.outcome == TRUNCATED,
         )
 
-    def _tell(self, work: Work, asking: TeacherSession, unanswered: int, truncated: int) -> None:
-        total = len(asking.ids)
+    def _tell(self, work: Work, session: TeacherSession, unanswered: int, truncated: int) -> None:
+        total = len(session.ids)
         if unanswered and self.demonstrates:
             work.notice(f"{self.label()}: {unanswered} of {total} questions were left unanswered")
-        if asking.failures():
+        if session.failures():
             work.notice(
-                f"{self.label()}: {len(asking.failures())} of {total} replies failed ({asking.reasons()}); they are"
+                f"{self.label()}: {len(session.failures())} of {total} replies failed ({session.reasons()}); they are"
                 f" listed in {work.folder / FAILURES}, and the same command tries them again"
             )
         if truncated and self.demonstrates:
@@ -194,3 +197,21 @@ class Annotate:
                 f"{self.label()}: {truncated} of {total} answers ended at annotate.max_new_tokens="
                 f"{self.settings.max_new_tokens}; they are not trained on"
             )
+
+
+def kept_demonstrations(
+    work: Work, annotated: Iterable[Node], keep: Literal["right", "all"]
+) -> tuple[list[Demonstration], Counter[str]]:
+    """Return the demonstrations kept, in order, and why the others were dropped, counted: cut off, empty or wrong."""
+    rows = [row for one in annotated for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration)]
+    kept, dropped = list[Demonstration](), Counter[str]()
+    for row in rows:
+        if row.truncated:
+            dropped[CUT_OFF] += 1
+        elif not row.completion:
+            dropped["empty"] += 1
+        elif not row.correct and keep == "right":
+            dropped[WRONG] += 1
+        else:
+            kept.append(row)
+    return kept, dropped

@@ -69,7 +69,7 @@ class Stage(Protocol):
         """Make the artifacts in ``work.folder`` and return what there is to tell (kept in the manifest as info)."""
 
 
-def label(what: str, where: str, seed: int | None) -> str:
+def stage_label(what: str, where: str, seed: int | None) -> str:
     """Return what a stage does, where in the run it stands (in brackets) and its seed; those there are."""
     words = (what, f"({where})" if where else "", "" if seed is None else f"seed {seed}")
     return " ".join(word for word in words if word)
@@ -100,8 +100,3 @@ class Node:
     def title(self) -> str:
         """The stage's name and label."""
         return f"{self.stage.name} {self.stage.label()}".strip()
-
-
-def node(stage: Stage) -> Node:
-    """Return the stage as a node of a plan."""
-    return Node(stage)

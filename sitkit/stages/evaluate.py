@@ -11,7 +11,7 @@ from sitkit import answers
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import PluginError
 from sitkit.settings import EvaluateSettings, key_material
-from sitkit.stages.base import Node, Work, label
+from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.completions import COMPLETIONS, complete_into
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Journal
@@ -50,7 +50,7 @@ class Evaluate:
     def label(self) -> str:
         """Return phase and benchmark, where in the run it stands, and the seed where something was learnt."""
         what = f"{self.phase} {self.questions.benchmark.spec}"
-        return label(what, self.where, None if self.learnt is None else self.seed)
+        return stage_label(what, self.where, None if self.learnt is None else self.seed)
 
     def material(self) -> Json:
         """Return student, questions, tasks and generation; the seed only where answers are sampled."""

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 from sitkit.components import Component
 from sitkit.errors import RecipeError
 from sitkit.settings import InstructSettings, key_material
-from sitkit.stages.base import Node, Work, label
-from sitkit.stages.demonstrations import CUT_OFF, WRONG, kept_demonstrations
+from sitkit.stages.annotate import CUT_OFF, WRONG, kept_demonstrations
+from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.training import ADAPTER, training_info
 from sitkit.types import Json, Student
 
@@ -41,7 +41,7 @@ class Instruct:
 
     def label(self) -> str:
         """Return where in the run it stands, and the seed."""
-        return label("", self.where, self.seed)
+        return stage_label("", self.where, self.seed)
 
     def material(self) -> Json:
         """Return student, settings and seed."""
@@ -75,8 +75,8 @@ class Instruct:
                 seed=self.seed,
                 progress=work.progress,
             )
-            told = training_info(work, report)
-        return {"demonstrations": len(kept), "dropped": dropped.total(), **told}
+            info = training_info(work, report)
+        return {"demonstrations": len(kept), "dropped": dropped.total(), **info}
 
 
 def _nothing_left(dropped: Counter[str]) -> str:

@@ -11,8 +11,8 @@ from sitkit import answers as reader
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import PluginError
 from sitkit.settings import PairSettings, key_material
-from sitkit.stages.base import Node, Work, label
-from sitkit.stages.demonstrations import kept_demonstrations
+from sitkit.stages.annotate import kept_demonstrations
+from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.sample import ANSWERS
 from sitkit.store.jsonl import read_rows, write_rows
 from sitkit.types import Answers, Candidate, Demonstration, Json, LeftOut, PreferencePair, Question, Strategy
@@ -49,7 +49,7 @@ class Pair:
 
     def label(self) -> str:
         """Return strategy, where in the run it stands, and seed."""
-        return label(self.strategy.spec, self.where, self.seed)
+        return stage_label(self.strategy.spec, self.where, self.seed)
 
     def material(self) -> Json:
         """Return the strategy and how answers are judged."""

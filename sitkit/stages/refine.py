@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 from sitkit.components import Component, objective
 from sitkit.errors import RecipeError
 from sitkit.settings import RefineSettings
-from sitkit.stages.base import Node, Work, label
-from sitkit.stages.objective import refine_material, resolve_objective
+from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.pair import PAIRS
-from sitkit.stages.training import ADAPTER, training_info
+from sitkit.stages.training import ADAPTER, refine_material, resolve_objective, training_info
 from sitkit.store.jsonl import read_rows
 from sitkit.types import Json, PreferencePair, Strategy, Student
 
@@ -43,7 +42,7 @@ class Refine:
 
     def label(self) -> str:
         """Return strategy, where in the run it stands, and seed."""
-        return label(self.strategy.spec, self.where, self.seed)
+        return stage_label(self.strategy.spec, self.where, self.seed)
 
     def material(self) -> Json:
         """Return the objective, the settings and the seed; student and pairs are in the inputs' keys."""
@@ -72,5 +71,5 @@ class Refine:
                 seed=self.seed,
                 progress=work.progress,
             )
-            told = training_info(work, report)
-        return {"pairs": len(pairs), **told}
+            info = training_info(work, report)
+        return {"pairs": len(pairs), **info}

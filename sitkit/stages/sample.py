@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from sitkit.components import Component, QuestionSet
 from sitkit.settings import SampleSettings, key_material
-from sitkit.stages.base import Node, Work, label
+from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.completions import complete_all
 from sitkit.stages.training import ADAPTER
 from sitkit.store.jsonl import write_rows
@@ -42,7 +42,7 @@ class Sample:
 
     def label(self) -> str:
         """Return benchmark, where in the run it stands, and seed."""
-        return label(self.questions.benchmark.spec, self.where, self.seed)
+        return stage_label(self.questions.benchmark.spec, self.where, self.seed)
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""

@@ -12,7 +12,7 @@ from typing import Any
 from sitkit.capabilities import PaidEndpoint
 from sitkit.components import Component
 from sitkit.errors import PluginError, TeacherError
-from sitkit.store import Journal, Store
+from sitkit.store import Journal
 from sitkit.types import Json, Progress, Reply, Teacher
 
 _FIELDS = ("completion", "outcome", "detail", "reasoning", "prompt_tokens", "completion_tokens")
@@ -168,11 +168,6 @@ def cost(part: Component[Any], prompt_tokens: int, completion_tokens: int) -> fl
         return None
     with part.calling("cost"):
         return part.made.cost(prompt_tokens, completion_tokens)
-
-
-def journal_path(store: Store, name: str) -> Path:
-    """Return where the rows of that name lie."""
-    return store.workspace / "journals" / f"{name}.jsonl"
 
 
 def read_replies(journal: Journal) -> dict[str, Reply]:

@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import shutil
-import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,16 @@ from sitkit.types import Json
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"
-_SHOWN = 20
+KEY_DIGITS = 20
+"""How many digits of a key (64) name a folder or a file: enough to tell keys apart, and short enough to read."""
+_LOCK_DIGITS = 32
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The error numbers of a disk, a quota or a file size limit that is used up."""
+
+
+def short(key: str) -> str:
+    """Return the digits of a key that name its folder or file."""
+    return key[:KEY_DIGITS]
 
 
 @dataclass(frozen=True)
@@ -48,14 +56,21 @@ class Store:
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
         self.root = workspace / "store"
-        self._locks = workspace / "locks"
+        self.runs = workspace / "runs"
+        self.journals = workspace / "journals"
+        self.locks = workspace / "locks"
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Store:
+        """Return the store of the workspace in which a run's folder lies."""
+        return cls(folder.parents[1])
 
     def prepare(self) -> None:
         """Make the folders. Raises `StoreError` in one line if that cannot be."""
         try:
-            for folder in (self.root, self._locks):
+            for folder in (self.root, self.locks):
                 folder.mkdir(parents=True, exist_ok=True)
-            probe = self._locks / f".probe-{os.getpid()}"
+            probe = self.locks / f".probe-{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
         except OSError as error:
@@ -65,7 +80,19 @@ class Store:
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where the artifacts of a key lie, or will lie."""
-        return self.root / stage / key[:_SHOWN]
+        return self.root / stage / short(key)
+
+    def manifest(self, stage: str, key: str) -> Path:
+        """Return where the manifest of a key lies, or will lie."""
+        return self.folder(stage, key) / MANIFEST
+
+    def journal(self, name: str) -> Path:
+        """Return where the rows of that name lie, or will lie; beside them, without the ending, what is under way."""
+        return self.journals / f"{name}.jsonl"
+
+    def run_folder(self, name: str) -> Path:
+        """Return where the results of a run lie, or will lie."""
+        return self.runs / name
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """Return a finished artifact, every file checked against its manifest, or None if there is none.
@@ -131,15 +158,19 @@ class Store:
     def discard(self, stage: str, key: str) -> None:
         """Remove everything under a key; it is renamed first, so that a half-removed folder never counts."""
         folder = self.folder(stage, key)
-        aside = folder.with_name(f".discarded-{folder.name}-{os.getpid()}-{time.monotonic_ns()}")
+        aside = folder.with_name(f".discarded-{folder.name}-{uuid.uuid4().hex}")
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             folder.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
 
+    def stage_lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+        """Hold the lock under which a stage is made, as `lock` does."""
+        return self.lock(key[:_LOCK_DIGITS], waiting)
+
     @contextlib.contextmanager
     def lock(self, name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the lock of that name; ``waiting`` is called once if another process holds it. A kill frees it."""
-        lock = FileLock(self._locks / f"{name}.lock")
+        """Hold the lock of that name; ``waiting`` is called once if somebody else has it. A kill frees it."""
+        lock = FileLock(self.locks / f"{name}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -152,8 +183,8 @@ class Store:
 
     @contextlib.contextmanager
     def lock_if_free(self, name: str) -> Iterator[bool]:
-        """Hold the lock of that name unless another process does, and tell whether it is held."""
-        lock = FileLock(self._locks / f"{name}.lock")
+        """Hold the lock of that name unless another process or thread does, and tell whether it is held."""
+        lock = FileLock(self.locks / f"{name}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -183,7 +214,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         # Half a surrogate pair has no UTF-8; in JSON what stands in for it is its escape.
         with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:

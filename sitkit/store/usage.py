@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitkit.store.artifacts import MANIFEST, Store
+from sitkit.store.artifacts import KEY_DIGITS, MANIFEST, Store
 
-_SHOWN = re.compile(r"[0-9a-f]{20}")
+_SHOWN = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
 _CLEANING = "cleaning"
 _RUNNING = "running-"
 
@@ -87,13 +87,13 @@ def in_use(store: Store, waiting: Callable[[], None] = lambda: None) -> Iterator
     finally:
         # Windows does not let go of a file that somebody looks at just now; the next clean-up takes it along.
         with contextlib.suppress(OSError):
-            (_locks(store) / f"{name}.lock").unlink()
+            (store.locks / f"{name}.lock").unlink()
 
 
 @contextlib.contextmanager
 def cleaning(store: Store) -> Iterator[bool]:
     """Keep runs from starting, and yield whether none is under way, and no other clean-up."""
-    if not _locks(store).is_dir():
+    if not store.locks.is_dir():
         yield True
         return
     with store.lock_if_free(_CLEANING) as free:
@@ -102,13 +102,9 @@ def cleaning(store: Store) -> Iterator[bool]:
 
 def lock_files(store: Store) -> list[Path]:
     """Return the files of all locks but the one held while cleaning."""
-    return sorted(path for path in _locks(store).glob("*.lock") if path.stem != _CLEANING and not path.is_symlink())
+    return sorted(path for path in store.locks.glob("*.lock") if path.stem != _CLEANING and not path.is_symlink())
 
 
 def _is_held(store: Store, path: Path) -> bool:
     with store.lock_if_free(path.stem) as free:
         return not free
-
-
-def _locks(store: Store) -> Path:
-    return store.workspace / "locks"

@@ -81,7 +81,7 @@ def plan_cleanup(wish: CleanRequest, now: float) -> Cleanup:
         unused = []
     made = [Item(one.stage if one.finished else "unfinished", one.folder, one.size, one.changed) for one in unused]
     before = now - wish.older_than
-    journals = _journals(wish.workspace) if wish.journals else []
+    journals = _journals(store) if wish.journals else []
     old, young = _by_age(journals, before)
     if not wish.runs:
         made, kept = _by_age(made, before)
@@ -130,14 +130,14 @@ def _find(name: str, runs: Sequence[RunEntry], workspace: Path) -> RunEntry:
     found = next((run for run in runs if run.name == name), None)
     if found is None:
         hint = suggestion(name, [run.name for run in runs]) if runs else "; there is none yet"
-        raise RunNotFoundError(f"no run is called {name!r} in {workspace / 'runs'}{hint}")
+        raise RunNotFoundError(f"no run is called {name!r} in {Store(workspace).runs}{hint}")
     if found.folder.is_symlink():
         raise StoreError(f"{found.folder} is a link; remove the link or what it leads to yourself")
     return found
 
 
-def _journals(workspace: Path) -> list[Item]:
-    folder = workspace / "journals"
+def _journals(store: Store) -> list[Item]:
+    folder = store.journals
     if folder.is_symlink() or not folder.is_dir():
         return []
     return [_item(ANSWERS, path) for path in sorted(folder.iterdir()) if not path.is_symlink()]

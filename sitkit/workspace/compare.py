@@ -11,6 +11,7 @@ from sitkit.report.one_arm import ARM, DEPENDS_ON
 from sitkit.report.results import load_results
 from sitkit.results.artifacts import Stored
 from sitkit.results.significance import Comparison, compare
+from sitkit.store import Store
 from sitkit.types import PHASES, PROMPTINGS, Json
 
 Values = Mapping[str, str]
@@ -28,7 +29,7 @@ class Run:
     @classmethod
     def load(cls, folder: Path) -> Run:
         """Read a run's folder, ``WORKSPACE/runs/NAME``. Raises `RunNotFoundError` if its results cannot be read."""
-        return cls(folder, load_results(folder), Stored(folder.parents[1]))
+        return cls(folder, load_results(folder), Stored(Store.of_run(folder).workspace))
 
 
 @dataclass(frozen=True)

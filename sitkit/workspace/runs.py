@@ -10,11 +10,11 @@ from pathlib import Path
 
 from sitkit.errors import RunNotFoundError
 from sitkit.report.results import RESULTS, load_results
+from sitkit.store import Store, short
 from sitkit.store.usage import Entry, measure
 from sitkit.types import PHASES, Json, Phase
 
 _KEY = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_DIGITS = 20
 
 SHOWN = ("student", "teacher", "strategy", "train_on")
 """What of its recipe a list of runs shows."""
@@ -55,7 +55,7 @@ class Holding:
 
 def list_runs(workspace: Path) -> list[RunEntry]:
     """Return the runs, the newest first, those without results last; a workspace that is not there has none."""
-    folder = workspace / "runs"
+    folder = Store(workspace).runs
     if not folder.is_dir():
         return []
     found = [_entry(one) for one in sorted(folder.iterdir()) if one.is_dir() and not one.name.startswith(".")]
@@ -71,7 +71,7 @@ def _entry(folder: Path) -> RunEntry:
         return RunEntry(folder.name, folder, frozenset(), size, None, None, f"no {RESULTS}: it was not finished")
     except OSError as error:
         return RunEntry(folder.name, folder, frozenset(), size, 0.0, None, f"{RESULTS}: {error.strerror}")
-    keys = frozenset(key.decode("ascii")[:_DIGITS] for key in _KEY.findall(content))
+    keys = frozenset(short(key.decode("ascii")) for key in _KEY.findall(content))
     try:
         results = load_results(folder)
         _ = headline(results), [results["recipe"][name] for name in SHOWN]

@@ -11,7 +11,7 @@ import pytest
 
 from sitkit.errors import ModelError, SettingError
 from sitkit.settings import RefineSettings
-from sitkit.stages.objective import resolve_objective
+from sitkit.stages.training import resolve_objective
 from sitkit.types import Objective, PreferencePair
 
 DPO = RefineSettings(max_steps=6, batch_size=8, learning_rate=2e-3, warmup=0, max_length=128, validation=0.0)

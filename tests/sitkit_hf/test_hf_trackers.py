@@ -11,7 +11,7 @@ import pytest
 
 from sitkit.errors import SettingError
 from sitkit.settings import InstructSettings, RefineSettings, key_material, resolve
-from sitkit.stages.objective import refine_material
+from sitkit.stages.training import refine_material
 from sitkit.types import Demonstration, Objective
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C that cannot get lost."""
+"""Ctrl-C that cannot get lost, on the command line, in a script or in a notebook."""
 
 from __future__ import annotations
 

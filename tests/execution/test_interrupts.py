@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from sitkit.cli.interrupts import interruptible
 from sitkit.execution.events import Event, Notice
+from sitkit.execution.interrupts import interruptible
 
 
 def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_event() -> None:

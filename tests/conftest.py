@@ -8,7 +8,7 @@ import pytest
 
 from sitkit.registry import Provider, Registry, build_registry, plugin_manager
 
-EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "src"
+EXAMPLE = Path(__file__).parent / "example_plugin" / "src"
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 from sitkit.report.results import make_results
 
 from sitkit.errors import DiskFullError, PluginError, RecipeError
-from sitkit.execution.dry_run import forecast
+from sitkit.execution.dry_run import dry_run
 from sitkit.execution.events import Event, Notice, StageFinished, StageStarted
-from sitkit.execution.walk import Outcome, run_plan
+from sitkit.execution.executor import Outcome
+from sitkit.execution.walk import run_plan
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan, count_stages
 from sitkit.recipe import Recipe, recipe_from
@@ -300,7 +301,7 @@ def test_a_damaged_artifact_is_left_alone_while_another_run_makes_it_anew(exampl
     whole = path.read_bytes()
     path.write_bytes(b"damaged")
     store = Store(tmp_path)
-    with store.lock(record.key[:32]):
+    with store.stage_lock(record.key):
         walk = threading.Thread(target=lambda: _run(example, tmp_path))
         walk.start()
         walk.join(timeout=1)
@@ -319,12 +320,26 @@ def test_a_teacher_that_is_never_right_leaves_nothing_to_train_on(example: Regis
 
 def test_a_dry_run_counts_prompts_and_knows_what_is_stored(example: Registry, tmp_path: Path) -> None:
     plan, store = build_plan(replace(RECIPE, limit=5, test_limit=3), example), Store(tmp_path)
-    prompts = forecast(plan, store).prompts
-    by_stage = {one.title: prompts[one.key] for one in plan.nodes}
-    assert sum(by_stage.values()) == 2 * 5 + 2 * 5 + 3 * 2 * 3
+    found = dry_run(plan, store)
+    assert found.prompts == sum(stage.prompts for stage in found.stages) == 2 * 5 + 2 * 5 + 3 * 2 * 3
+    assert (found.stored, found.to_run) == (0, len(plan.nodes))
+    assert [(stage.title, stage.key) for stage in found.stages] == [(node.title, node.key) for node in plan.nodes]
     assert not (tmp_path / "store").exists()
     run_plan(plan, store, example, lambda event: None)
-    assert forecast(plan, store).prompts == {}
+    found = dry_run(plan, store)
+    assert (found.stored, found.to_run, found.prompts) == (len(plan.nodes), 0, 0)
+
+
+def test_a_dry_run_says_why_what_is_stored_does_not_hold(example: Registry, tmp_path: Path) -> None:
+    plan, store = build_plan(RECIPE, example), Store(tmp_path)
+    outcome = run_plan(plan, store, example, lambda event: None)
+    record = next(record for record in outcome.stages if record.stage == "instruct")
+    weights = next(path for path in (store.folder("instruct", record.key) / "adapter").rglob("*") if path.is_file())
+    weights.write_bytes(b"garbage")
+    reasons = {stage.stage: stage.reason for stage in dry_run(plan, store).stages if not stage.stored}
+    assert str(weights) in reasons["instruct"]
+    assert reasons["sample"].startswith("instruct ")
+    assert weights.read_bytes() == b"garbage"
 
 
 def test_an_alias_is_the_benchmark_itself_and_a_shared_factory_is_not(example: Registry) -> None:

@@ -11,9 +11,10 @@ import pytest
 from sitkit.report.results import make_results
 
 from sitkit.errors import PluginError, RecipeError, TeacherError
-from sitkit.execution.dry_run import forecast
+from sitkit.execution.dry_run import dry_run
 from sitkit.execution.events import Event, StageStarted
-from sitkit.execution.walk import Outcome, run_plan
+from sitkit.execution.executor import Outcome
+from sitkit.execution.walk import run_plan
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
@@ -233,12 +234,12 @@ def test_a_teacher_that_cannot_be_asked_shows_before_another_one_is_paid(
     assert asked == []
 
 
-def test_a_forecast_knows_what_the_journal_holds_and_what_the_rest_costs(
+def test_a_dry_run_knows_what_the_journal_holds_and_what_the_rest_costs(
     moody: tuple[Registry, Moody], tmp_path: Path
 ) -> None:
     registry, teacher = moody
     _run(registry, tmp_path, replace(RECIPE, limit=4))
-    found = forecast(build_plan(RECIPE, registry), Store(tmp_path))
+    found = dry_run(build_plan(RECIPE, registry), Store(tmp_path))
     assert found.estimate == Estimate(10, 10, 10, 10 * PRICE)
     teacher.asked = []
     assert not teacher.asked

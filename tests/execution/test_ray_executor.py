@@ -1,0 +1,141 @@
+"""A plan on a local Ray of two CPUs: the same artifacts, and a worker that is killed changes nothing."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytest.importorskip("ray", reason='Ray is not installed: pip install "sitkit[ray]"')
+pytestmark = pytest.mark.slow
+
+ARGUMENTS = [
+    "run", "--train-on", "tiny_chain", "--eval-on", "tiny_chain,tiny_cups", "--limit", "24", "--test-limit", "12",
+    "--seeds", "2", "--set", "train.max_steps=6", "--set", "train.warmup=0", "--name", "one",
+]  # fmt: skip
+
+
+def _started(workspace: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sitkit", *ARGUMENTS, "--workspace", str(workspace), *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
+    )
+
+
+def _results(workspace: Path) -> Any:
+    return json.loads((workspace / "runs" / "one" / "results.json").read_text())
+
+
+def _workers(parent: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(parent).children(recursive=True):
+        try:
+            if "ray::Worker" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_ray_gives_the_same_scores_although_a_worker_is_killed(tmp_path: Path) -> None:
+    here = _started(tmp_path / "here")
+    said, _ = here.communicate(timeout=120)
+    assert here.returncode == 0, said
+
+    there = _started(tmp_path / "there", "--executor", "ray")
+    killed = False
+    while there.poll() is None and not killed:
+        busy = list((tmp_path / "there" / "store").glob("instruct/*/scratch/*"))
+        if busy and (workers := _workers(there.pid)):
+            for worker in workers:
+                worker.kill()
+            killed = True
+        time.sleep(0.05)
+    said, _ = there.communicate(timeout=120)
+    assert there.returncode == 0, said
+    assert killed
+    assert "died; the stage goes on in another one" in said
+    assert _results(tmp_path / "there")["scores"] == _results(tmp_path / "here")["scores"]
+    keys = [[stage["key"] for stage in _results(tmp_path / where)["stages"]] for where in ("here", "there")]
+    assert keys[0] == keys[1]
+
+
+def test_an_error_in_a_worker_is_the_same_line(tmp_path: Path) -> None:
+    command = _started(tmp_path, "--executor", "ray", "--teacher", "tiny,slip_rate=1")
+    said, _ = command.communicate(timeout=200)
+    assert command.returncode == 2, said
+    assert "demonstrations can be trained on" in said.splitlines()[-1]
+
+
+def _listening(parent: psutil.Process) -> tuple[set[str], set[str]]:
+    """The addresses that a process and those it started listen on, and the temporary folders they name."""
+    addresses, folders = set(), set()
+    for process in [parent, *parent.children(recursive=True)]:
+        try:
+            for found in process.net_connections(kind="inet"):
+                if found.status == psutil.CONN_LISTEN or found.type == socket.SOCK_DGRAM:
+                    addresses.add(found.laddr.ip.removeprefix("::ffff:"))
+            folders |= set(re.findall(r"(/\S*sitkit-ray-[^/\s]+)", " ".join(process.cmdline())))
+        except psutil.Error:
+            continue
+    return addresses, folders
+
+
+def test_what_is_started_listens_on_loopback_alone_and_hides_its_files(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    command = _started(tmp_path, "--executor", "ray", HOME=str(home))
+    addresses, folders, modes = set[str](), set[str](), set[int]()
+    while command.poll() is None:
+        more, named = _listening(psutil.Process(command.pid))
+        addresses |= more
+        folders |= named
+        for folder in named:
+            with contextlib.suppress(FileNotFoundError):
+                modes |= {
+                    stat.S_IMODE(Path(folder).stat().st_mode),
+                    stat.S_IMODE((Path(folder) / "token").stat().st_mode),
+                }
+        time.sleep(0.2)
+    said, _ = command.communicate()
+    assert command.returncode == 0, said
+    assert addresses == {"127.0.0.1"}
+    assert modes == {0o700, 0o600}
+    assert len(folders) == 1
+    assert not any(Path(folder).exists() for folder in folders)
+    assert not (home / ".ray").exists()
+
+
+def test_two_runs_in_one_process_each_have_their_cluster(tmp_path: Path) -> None:
+    code = f"""
+import os, threading
+from pathlib import Path
+import ray
+from sitkit.plan import build_plan
+from sitkit.recipe import Recipe
+from sitkit.registry import load_plugins
+from sitkit.store import Store
+
+registry, before, done = load_plugins(), dict(os.environ), []
+def run(name):
+    plan = build_plan(Recipe(limit=4, test_limit=2, settings={{"train": {{"max_steps": 1, "warmup": 0}}}}), registry)
+    store = Store(Path({str(tmp_path)!r}) / name)
+    done.append(len(registry.executor("ray", plan, store, lambda event: None).run().stages) == len(plan.nodes))
+threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert done == [True, True], done
+assert dict(os.environ) == before
+assert not ray.is_initialized()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
