@@ -53,11 +53,13 @@ def say_by_turns(phase: str, prompting: str, question: Question) -> tuple[str, s
 def blank_cell(**what: Any) -> Cell:
     """A cell without numbers, of "tiny" taught by "tiny" on what its phase depends on."""
     taught, refined = what["phase"] != "baseline", what["phase"] == "refine"
-    cell = dict(
-        student="tiny", teacher="tiny", strategy="dpo-cot", method="both", fraction=1.0, train_on=(), refine_on=(),
-        domain="math", transfer="trained", value=0.0, over_questions=0.0, over_seeds=None, deviation=None, n=0,
-        unread=0.0, worked=0.0, worked_accuracy=None, other_accuracy=None, seeds=(),
-    ) | what  # fmt: skip
+    cell = {
+        "student": "tiny", "teacher": "tiny", "strategy": "dpo-cot", "method": "both", "fraction": 1.0,
+        "train_on": (), "refine_on": (),
+        "domain": "math", "transfer": "trained", "value": 0.0, "over_questions": 0.0,
+        "over_seeds": None, "deviation": None, "n": 0,
+        "unread": 0.0, "worked": 0.0, "worked_accuracy": None, "other_accuracy": None, "seeds": (),
+    } | what  # fmt: skip
     cell |= {} if taught else {"teacher": "", "train_on": (), "fraction": 1.0}
     cell |= {} if refined else {"strategy": "", "method": "", "refine_on": ()}
     return Cell(**cell)  # type: ignore[arg-type]

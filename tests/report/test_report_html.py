@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from jinja2 import TemplateError
 
 from sitkit.report.page.render import data, environment, visible

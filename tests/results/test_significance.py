@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sitkit.report.page.content import difference
+from sitkit.report.page.accuracy import difference
 from sitkit.results.significance import compare, mcnemar
 
 

@@ -60,7 +60,7 @@ def bars(
     for row, name in enumerate(names):
         if name in teacher:
             axes.plot([100 * teacher[name]] * 2, [row - 0.42, row + 0.42], color=colours["other"], lw=1.4,
-                      dashes=(3, 2), label=label)  # fmt: skip
+                      dashes=(3, 2), label=label, clip_on=False)  # fmt: skip
             label = None
     axes.set_yticks(range(len(names)), [lettered(name) for name in names], color=colours["ink"])
     axes.set_ylim(len(names) - 0.5, -0.5)
