@@ -226,9 +226,10 @@ def test_nothing_reaches_out_of_a_narrow_window(browser: Page, small: Path) -> N
     browser.size(1400)
 
 
-def test_the_refined_column_is_seen_on_a_phone_without_scrolling(browser: Page, small: Path) -> None:
+def test_the_refined_column_is_seen_on_a_phone_without_scrolling(browser: Page, tmp_path: Path) -> None:
+    folder, results, stored = write_workspace(tmp_path, invented(40, "invented_tasks"), seeds=(0, 1))
     browser.size(390)
-    browser.open(small, "#results")
+    browser.open(write_page(folder, results, stored))
     right = browser.run(
         "return [...document.querySelectorAll('.headline td strong')].map(one => one.getBoundingClientRect().right)"
     )
