@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from sitkit.execution.walk import run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry, plugin_manager
-from sitkit.report.results import RESULTS, make_results
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.build import build_results
+from sitkit.results.files import write_results
 from sitkit.store import Store
 
 EXAMPLE = Path(__file__).parent / "example_plugin" / "src"
@@ -47,6 +48,5 @@ def make_run(registry: Registry, workspace: Path, name: str, **changes: Any) -> 
     outcome = run_plan(plan, Store(workspace), registry, lambda event: None)
     plan.close()
     folder = workspace / "runs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RESULTS).write_text(json.dumps(make_results(plan, outcome)), encoding="utf-8")
+    write_results(folder, build_results(plan, outcome, StoredRows(workspace)))
     return folder, sum(not record.reused for record in outcome.stages)

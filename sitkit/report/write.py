@@ -16,6 +16,7 @@ from sitkit.report.judgements import judgement_tables
 from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
 from sitkit.report.sections import report_sections
+from sitkit.report.warnings import warnings_of
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.files import RECIPE, read_results, workspace_of, write_results
@@ -50,7 +51,15 @@ def write_report(folder: Path, results: Results, registry: Registry) -> Path:
     ratings = [table for judgement in judgements for table in judgement_tables(judgement)]
     with disk_errors(folder):
         write_atomically(folder / REPORT, markdown(results, folder.name, ratings, sections, problems))
-        return write_page(folder, results, registry, judgements, sections, problems)
+        return write_page(
+            folder,
+            results,
+            StoredRows(workspace_of(folder)),
+            warnings=[*warnings_of(results), *problems],
+            ratings=ratings,
+            sections=sections,
+            registry=registry,
+        )
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:

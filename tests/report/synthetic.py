@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sitkit.components import Component, QuestionSet
 from sitkit.registry import load_plugins
+from sitkit.results.accuracy import summarised
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.build import change_between
+from sitkit.results.model import Arm, Cell, Change, Lesson, Pairs, Results, SeedScore, Stage, Usage, sealed
 from sitkit.store import Store, make_key
 from sitkit.store.jsonl import to_row
-from sitkit.types import PROMPTINGS, Answers, Demonstration, LeftOut, Prediction, PreferencePair, Question
+from sitkit.types import PHASES, PROMPTINGS, Answers, Demonstration, LeftOut, Prediction, PreferencePair, Question
 
 Say = Callable[[str, str, Question], tuple[str, str | None, bool]]
 """(phase, prompting, question) -> (completion, extracted, right)."""
@@ -45,6 +50,40 @@ def say_by_turns(phase: str, prompting: str, question: Question) -> tuple[str, s
     )
 
 
+def blank_cell(**what: Any) -> Cell:
+    """A cell without numbers, of "tiny" taught by "tiny" on what its phase depends on."""
+    taught, refined = what["phase"] != "baseline", what["phase"] == "refine"
+    cell = {
+        "student": "tiny", "teacher": "tiny", "strategy": "dpo-cot", "method": "both", "fraction": 1.0,
+        "train_on": (), "refine_on": (),
+        "domain": "math", "transfer": "trained", "value": 0.0, "over_questions": 0.0,
+        "over_seeds": None, "deviation": None, "n": 0,
+        "unread": 0.0, "worked": 0.0, "worked_accuracy": None, "other_accuracy": None, "seeds": (),
+    } | what  # fmt: skip
+    cell |= {} if taught else {"teacher": "", "train_on": (), "fraction": 1.0}
+    cell |= {} if refined else {"strategy": "", "method": "", "refine_on": ()}
+    return Cell(**cell)  # type: ignore[arg-type]
+
+
+def score(seed: int, key: str, right: int, n: int, unread: int = 0) -> SeedScore:
+    value = right / n
+    return SeedScore(
+        seed=seed, key=key, n=n, value=value, stderr=math.sqrt(value * (1 - value) / max(1, n - 1)), unread=unread,
+        worked=0, worked_correct=0, characters=0,
+    )  # fmt: skip
+
+
+def made_results(arms: Sequence[Arm], cells: Sequence[Cell], changes: Sequence[Change] = (), **more: Any) -> Results:
+    """Results of these arms and cells; ``more`` replaces what is empty else."""
+    recipe = {"data_dir": None, "limit": None, "test_limit": None, "set": {}, "seeds": [0]}
+    empty: dict[str, Any] = {
+        "built_from": "0", "recipe": recipe, "versions": {"python": "3"}, "pairs": (), "training": (),
+        "demonstrations": (), "teacher_scores": (), "usage": Usage(), "duplicates": (), "tasks": {}, "notices": (),
+        "stages": (),
+    }  # fmt: skip
+    return sealed(Results(arms=tuple(arms), cells=tuple(cells), changes=tuple(changes), **{**empty, **more}))
+
+
 def write_workspace(
     workspace: Path,
     tested: Sequence[Question],
@@ -54,65 +93,80 @@ def write_workspace(
     asked: QuestionSet | None = None,
     seeds: Sequence[int] = (0,),
     student: str = "tiny",
-) -> tuple[Path, dict[str, Any]]:
-    """Write the artifacts and results.json of a run of one arm; return its folder and the results."""
-    store = Store(workspace)
+    **more: Any,
+) -> tuple[Path, Results, StoredRows]:
+    """Write the artifacts of a run of one arm; return the run's folder, its results and the rows behind them."""
+    stages: list[Stage] = []
+    store, stored = Store(workspace), StoredRows(workspace)
     store.prepare()
-    scores: list[dict[str, Any]] = []
-    arms: list[dict[str, Any]] = []
-    stages: list[dict[str, Any]] = []
+    finish = _finisher(store, student, stages)
     benchmark = tested[0].benchmark
-
-    def finish(stage: str, what: Any, files: dict[str, Iterable[Any]], material: Any = None) -> str:
-        key = make_key([stage, what, student])
-        folder = store.folder(stage, key)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in files.items():
-            # In ASCII, which can hold any text a test comes up with.
-            lines = (json.dumps(to_row(row)) + "\n" for row in rows)
-            (folder / name).write_text("".join(lines), encoding="ascii")
-        store.finish(stage, key, material or {}, {}, 1.0, made_from={})
-        stages.append({"stage": stage, "label": str(what), "key": key, "seconds": 1.0, "reused": False})
-        return key
-
+    scores: dict[tuple[Any, Any], list[SeedScore]] = {}
     for seed in seeds:
-        base = {"student": student, "teacher": "tiny", "strategy": "dpo-cot", "train_on": [benchmark],
-                "refine_on": [benchmark], "fraction": 1.0, "seed": seed, "method": "both"}  # fmt: skip
-        for phase in ("baseline", "instruct", "refine"):
+        for phase in PHASES:
             rows = [
-                Prediction(one.id, one.benchmark, prompting, *say(phase, prompting, one))
+                Prediction(question.id, question.benchmark, prompting, *say(phase, prompting, question))
                 for prompting in PROMPTINGS
-                for one in tested
+                for question in tested
             ]
             material = {"settings": {"questions": asked.material() if asked else {}}}
             key = finish("evaluate", f"{phase} {benchmark} {seed}", {"predictions.jsonl": rows}, material)
             for prompting in PROMPTINGS:
                 own = [row for row in rows if row.prompting == prompting]
-                value = sum(row.correct for row in own) / len(own)
-                scores.append({
-                    **base, "phase": phase, "benchmark": benchmark, "domain": "math", "prompting": prompting,
-                    "metric": "accuracy", "value": value, "stderr": 0.02, "n": len(own), "transfer": "trained",
-                    "extraction_failures": sum(row.extracted is None for row in own), "worked": 0,
-                    "worked_correct": 0, "key": key,
-                })  # fmt: skip
-        arms.append({**base, **_training(trained, finish, seed)})
-    results = {
-        "recipe": {"data_dir": None, "seeds": list(seeds), "train_on": [benchmark], "refine_on": None, "limit": None,
-                   "student": student, "teacher": "tiny", "strategy": "dpo-cot", "fraction": 1.0, "test_limit": None,
-                   "set": {}},
-        "versions": {"python": "3"}, "stages": stages, "students": [], "arms": arms, "tasks": {}, "demonstrations": [],
-        "pairs": {"total": 0, "left_out_reasons": {}, "rejected_correct": 0, "by_arm": []}, "training": [],
-        "scores": scores, "notices": [],
-    }  # fmt: skip
+                unread = sum(row.extracted is None for row in own)
+                made = score(seed, key, sum(row.correct for row in own), len(own), unread)
+                scores.setdefault((phase, prompting), []).append(made)
+    tasks = (benchmark,)
+    cells = [
+        summarised(
+            blank_cell(student=student, phase=phase, prompting=prompting, benchmark=benchmark, train_on=tasks,
+                       refine_on=tasks),
+            own,
+        )
+        for (phase, prompting), own in scores.items()
+    ]  # fmt: skip
+    ends = [
+        (before, after)
+        for before, one in enumerate(cells)
+        for after, other in enumerate(cells)
+        if one.prompting == other.prompting and PHASES.index(other.phase) - PHASES.index(one.phase) == 1
+    ]
+    lessons = tuple(_lesson(trained, finish, seed) for seed in seeds)
+    arm = Arm(student=student, teacher="tiny", strategy="dpo-cot", train_on=tasks, refine_on=tasks, fraction=1.0,
+              method="both", lessons=lessons)  # fmt: skip
+    changes = [change_between(cells, before, after, stored) for before, after in ends]
+    pairs = tuple(_pairs(lesson.pair, len(trained)) for lesson in lessons if lesson.pair is not None)
+    results = made_results([arm], cells, changes, stages=tuple(stages), pairs=pairs, **more)
     folder = workspace / "runs" / "example"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
-    return folder, results
+    return folder, results, stored
 
 
-def _training(trained: Sequence[Question], finish: Callable[..., str], seed: int) -> dict[str, Any]:
+Finish = Callable[..., str]
+
+
+def _finisher(store: Store, student: str, stages: list[Stage]) -> Finish:
+    def finish(stage: str, what: str, files: Mapping[str, Iterable[Any]], material: Any = None) -> str:
+        key = make_key([stage, what, student])
+        folder = store.folder(stage, key)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rows in files.items():
+            # In ASCII, which can hold any text a test comes up with.
+            (folder / name).write_text("".join(_lines(rows)), encoding="ascii")
+        store.finish(stage, key, material or {}, {}, 1.0, made_from={})
+        stages.append(Stage(stage=stage, label=what, key=key, content="", seconds=1.0, reused=False))
+        return key
+
+    return finish
+
+
+def _lines(rows: Iterable[Any]) -> Iterator[str]:
+    return (json.dumps(to_row(row)) + "\n" for row in rows)
+
+
+def _lesson(trained: Sequence[Question], finish: Finish, seed: int) -> Lesson:
     if not trained:
-        return {"annotate": [], "instruct": None, "sample": [], "pair": None, "refine": None}
+        return Lesson(seed=seed)
     demonstrations = [
         Demonstration(one.id, one.benchmark, one.prompt("cot"), f"The teacher says {one.target}.", "tiny", correct=True)
         for one in trained
@@ -124,14 +178,18 @@ def _training(trained: Sequence[Question], finish: Callable[..., str], seed: int
         )
         for one in trained[:-1]
     ]
-    last = trained[-1]
-    return {
-        "annotate": [finish("annotate", f"a {seed}", {"demonstrations.jsonl": demonstrations})],
-        "instruct": None,
-        "sample": [finish("sample", f"s {seed}", {"answers.jsonl": answers})],
-        "pair": finish(
-            "pair", f"p {seed}",
-            {"pairs.jsonl": pairs, "left_out.jsonl": [LeftOut(last.id, last.benchmark, "same text")]},
-        ),
-        "refine": None,
-    }  # fmt: skip
+    left_out = [LeftOut(trained[-1].id, trained[-1].benchmark, "same text")]
+    return Lesson(
+        seed=seed,
+        annotate=(finish("annotate", f"a {seed}", {"demonstrations.jsonl": demonstrations}),),
+        sample=(finish("sample", f"s {seed}", {"answers.jsonl": answers}),),
+        pair=finish("pair", f"p {seed}", {"pairs.jsonl": pairs, "left_out.jsonl": left_out}),
+    )
+
+
+def _pairs(key: str, questions: int) -> Pairs:
+    return Pairs(
+        key=key, label="invented", questions=questions, direct_correct=0, cot_correct=questions, total=questions - 1,
+        chosen_from={"student": questions - 1, "teacher": 0, "target": 0}, chosen_characters=0, rejected_characters=0,
+        rejected_correct=0, left_out=1, left_out_reasons={"same text": 1},
+    )  # fmt: skip

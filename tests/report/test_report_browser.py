@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from sitkit.report.page import write_page
+from sitkit.report.tables import ReportSection, Table
+from sitkit.results.model import sealed
 from sitkit.types import Question
 from tests.report.synthetic import invented, question_set, say_by_turns, write_workspace
 
@@ -110,8 +113,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = tmp_path_factory.mktemp("small")
     asked = question_set("tiny_chain")
     trained = question_set("tiny_chain", "train").questions[:6]
-    folder, results = write_workspace(workspace, asked.questions[:40], asked=asked, trained=trained)
-    return write_page(folder, results, workspace)
+    folder, results, stored = write_workspace(workspace, asked.questions[:40], asked=asked, trained=trained)
+    return write_page(folder, results, stored)
 
 
 def test_it_loads_without_a_complaint_and_a_number_leads_to_its_answers(browser: Page, small: Path) -> None:
@@ -179,10 +182,11 @@ def test_a_text_of_a_model_stays_text(browser: Page, tmp_path: Path) -> None:
         return question.question, question.question[:9], False
 
     hostile = "</script><img src=x onerror=window.broken=5>\u202e$x$"
-    folder, results = write_workspace(tmp_path, questions, say=say, trained=questions, student=hostile)
-    results["notices"] = list(HOSTILE)
-    results["recipe"]["student"] = hostile
-    path = write_page(folder, results, tmp_path)
+    folder, results, stored = write_workspace(tmp_path, questions, say=say, trained=questions, student=hostile)
+    results.recipe["student"] = hostile
+    table = Table(HOSTILE[0], HOSTILE, (HOSTILE,), HOSTILE[1])
+    sections = [ReportSection("hostile", HOSTILE[1], (table,), HOSTILE[0])]
+    path = write_page(folder, results, stored, warnings=HOSTILE, ratings=[table], sections=sections)
     for anchor, count in (("#answers?", len(questions)), ("#answers?split=train", len(questions))):
         browser.open(path, anchor)
         assert browser.rows == count
@@ -202,7 +206,7 @@ def test_a_text_of_a_model_stays_text(browser: Page, tmp_path: Path) -> None:
         )
         assert browser.run("return document.querySelectorAll('script:not([type])').length") == 1
         assert browser.complaints() == []
-    notices = browser.run("return [...document.querySelectorAll('.remarks li')].map(one => one.textContent)")
+    notices = browser.run("return [...document.querySelectorAll('.warnings li')].map(one => one.textContent)")
     assert HOSTILE[0] in notices
     assert "‹U+D800› alone ‹U+DC00›" in notices
 
@@ -222,13 +226,49 @@ def test_nothing_reaches_out_of_a_narrow_window(browser: Page, small: Path) -> N
     browser.size(1400)
 
 
+def test_the_refined_column_is_seen_on_a_phone_without_scrolling(browser: Page, tmp_path: Path) -> None:
+    folder, results, stored = write_workspace(tmp_path, invented(40, "invented_tasks"), seeds=(0, 1))
+    browser.size(390)
+    browser.open(write_page(folder, results, stored))
+    right = browser.run(
+        "return [...document.querySelectorAll('.headline td strong')].map(one => one.getBoundingClientRect().right)"
+    )
+    assert right
+    assert max(right) <= 390
+    browser.size(1400)
+
+
+def test_a_link_leads_to_its_question_after_the_page_was_written_anew(browser: Page, tmp_path: Path) -> None:
+    questions = invented(120)
+    folder, results, stored = write_workspace(tmp_path / "before", questions)
+    browser.open(write_page(folder, results, stored))
+    browser.click(".pager button:last-child")
+    browser.click(".list > li:nth-child(30) button.row")
+    browser.wait("return document.querySelector('.question a') !== null")
+    link = str(browser.run("return document.querySelector('.question a').getAttribute('href')"))
+    assert "invented%2F79" in link
+    # Another order, more seeds and another arm before it.
+    folder, results, stored = write_workspace(tmp_path / "after", questions[::-1], seeds=(3, 0))
+    other = replace(results.arms[0], fraction=0.5)
+    path = write_page(folder, sealed(replace(results, arms=(other, *results.arms))), stored)
+    browser.open(path, link)
+    browser.wait("return document.querySelector('.question dd') !== null")
+    assert "invented/79" in str(browser.run("return document.querySelector('.question').textContent"))
+    assert browser.run("return document.querySelector('.tools select').selectedOptions[0].textContent").endswith(
+        "seed 0"
+    )
+    assert "does not have" not in browser.status
+    browser.open(path, "#answers?arm=00000000&benchmark=invented")
+    assert "does not have" in browser.status
+
+
 def test_ten_thousand_questions_are_shown_a_page_at_a_time(browser: Page, tmp_path: Path) -> None:
     def say(phase: str, prompting: str, question: Question) -> tuple[str, str | None, bool]:
         text, read, right = say_by_turns(phase, prompting, question)
         return f"{'A step of reasoning that takes its time. ' * 6}{text}", read, right
 
-    folder, results = write_workspace(tmp_path, invented(10_000), say=say)
-    path = write_page(folder, results, tmp_path)
+    folder, results, stored = write_workspace(tmp_path, invented(10_000), say=say)
+    path = write_page(folder, results, stored)
     assert path.stat().st_size < 3_000_000
     browser.driver.get(path.as_uri())
     # Whether the answers are unpacked yet depends on how near the window's end is, what is drawn of them does not.

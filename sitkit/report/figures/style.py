@@ -1,7 +1,8 @@
-"""How every figure looks: its size, and colours as names that a page resolves for light and dark.
+"""How every figure looks: its size, its palette, and how it is written as SVG.
 
-A figure is drawn in placeholder colours, each of which is replaced by ``var(--name, light)`` in the SVG. So one drawing
-serves both schemes: within the page, whose style sheet defines the names, and as a file, which brings them along.
+For the page a figure is drawn in placeholder colours, each of which is replaced by ``var(--name, light)`` in the SVG.
+So one drawing serves light and dark: within the page, whose style sheet defines the names, and as a file, which brings
+them along.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import io
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sitkit.store import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WIDTH = 4.6
 """Inches of a panel: at 72 points an inch, what a narrow phone shows at its natural size."""
@@ -28,50 +35,46 @@ COLOURS: Mapping[str, tuple[str, str]] = {
 }
 """Name -> its colour in light and in dark. `page/page.css` has the same."""
 
-_PLACEHOLDER = {name: f"#0000{index:02x}" for index, name in enumerate(COLOURS, 1)}
+Palette = Mapping[str, str]
+"""Name of `COLOURS` -> what matplotlib draws with."""
+
+LIGHT: Palette = {name: light for name, (light, _) in COLOURS.items()}
+"""The palette of figures that are shown as they are, in a notebook or on paper."""
+
+THEMED: Palette = {name: f"#0000{index:02x}" for index, name in enumerate(COLOURS, 1)} | {"paper": "none"}
+"""The palette of figures for `svg`: placeholders, on the ground of whatever page they stand on."""
 
 
-def colour(name: str) -> str:
-    """Return what to draw with, to be replaced when the figure is written."""
-    return _PLACEHOLDER[name]
-
-
-def figure(height: float, width: float = WIDTH) -> tuple[Any, Any]:
+def figure(height: float, colours: Palette, width: float = WIDTH) -> tuple[Figure, Any]:
     """Return a figure of that many inches and its axes, without a frame and without any global state."""
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(width, height), layout="constrained")
-    made.patch.set_alpha(0)
-    return made, plain(made.add_subplot())
-
-
-def plain(axes: Any) -> Any:
-    """Take the frame off axes and give them the house's colours."""
+    made = Figure(figsize=(width, height), layout="constrained", facecolor=colours["paper"])
+    axes = made.add_subplot()
     axes.patch.set_alpha(0)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(colour("line"))
-    axes.tick_params(colors=colour("soft"), labelsize=9, length=0, pad=4)
-    axes.xaxis.label.set_color(colour("soft"))
-    axes.yaxis.label.set_color(colour("soft"))
-    axes.xaxis.label.set_size(9)
-    axes.yaxis.label.set_size(9)
-    return axes
+        axes.spines[side].set_color(colours["line"])
+    axes.tick_params(colors=colours["soft"], labelsize=9, length=0, pad=4)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set_color(colours["soft"])
+        axis.label.set_fontsize(9)
+    return made, axes
 
 
-def title(axes: Any, text: str) -> None:
-    """Write a panel's title above it."""
-    axes.set_title(text, loc="left", fontsize=10, color=colour("ink"), pad=8)
-
-
-def legend(axes: Any, columns: int = 2) -> None:
+def legend(axes: Any, colours: Palette, columns: int = 2) -> None:
     """Draw the legend above the axes, without a box."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False, fontsize=8.5, handlelength=1.2,
-        columnspacing=1.4, handletextpad=0.5, borderaxespad=0.3, labelcolor=colour("soft"),
+        columnspacing=1.4, handletextpad=0.5, borderaxespad=0.3, labelcolor=colours["soft"],
     )  # fmt: skip
+
+
+def title(axes: Any, text: str, colours: Palette, pad: float = 8) -> None:
+    """Write a panel's title, ``pad`` points above it."""
+    axes.set_title(lettered(text), loc="left", fontsize=10, color=colours["ink"], pad=pad)
 
 
 def end_of_axis(shares: Iterable[float]) -> float:
@@ -85,8 +88,11 @@ def lettered(text: str) -> str:
     return shown.replace("$", r"\$")
 
 
-def svg(made: Any, name: str) -> str:
-    """Return the figure as SVG, the same text for the same figure; ``name`` makes its ids its own within a page."""
+def svg(made: Figure, name: str) -> str:
+    """Return a figure drawn with `THEMED` as SVG, the same text for the same figure.
+
+    ``name`` makes its ids its own within a page.
+    """
     import matplotlib
 
     buffer = io.StringIO()
@@ -106,8 +112,9 @@ def standalone(drawn: str) -> str:
 
 def _themed(drawn: str, name: str) -> str:
     drawn = drawn[drawn.index("<svg") :]
-    for known, placeholder in _PLACEHOLDER.items():
-        drawn = drawn.replace(placeholder, f"var(--{known},{COLOURS[known][0]})")
+    for known, placeholder in THEMED.items():
+        if placeholder != "none":
+            drawn = drawn.replace(placeholder, f"var(--{known},{LIGHT[known]})")
     drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, flags=re.DOTALL)
     # Its rule for every element would hold for the whole page; what it says is inherited from the root as well.
     drawn = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>\s*", "", drawn, flags=re.DOTALL)
@@ -117,3 +124,13 @@ def _themed(drawn: str, name: str) -> str:
     drawn = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', drawn)
     drawn = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", drawn)
     return re.sub(r"\s*\n\s*", "\n", drawn).strip()
+
+
+def write_figures(drawn: Mapping[str, str], folder: Path) -> None:
+    """Write every figure, by name, as a file of its own, and remove those of an earlier page that are no more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in drawn.items():
+        write_atomically(folder / f"{name}.svg", standalone(picture))
+    for old in folder.glob("*.svg"):
+        if old.stem not in drawn:
+            old.unlink()

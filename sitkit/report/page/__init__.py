@@ -4,43 +4,85 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from sitkit.registry import Registry
-from sitkit.report.judgements import load_judgements
+from sitkit.report.tables import ReportSection, Table
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.model import Results, digest_of
 from sitkit.store import canonical, write_atomically
-from sitkit.types import Json
 
 PAGE = "report.html"
+FIGURES = "figures"
 
 _HEAD = 4096
 
 
-def write_page(run_folder: Path, results: Json, workspace: Path, registry: Registry | None = None) -> Path:
+def write_page(
+    folder: Path,
+    results: Results,
+    stored: StoredRows,
+    *,
+    warnings: Sequence[str] = (),
+    ratings: Sequence[Table] = (),
+    sections: Sequence[ReportSection] = (),
+    registry: Registry | None = None,
+) -> Path:
     """Write the page of a run and its figures, and return its path; nothing is done where both are up to date.
 
-    Whether a stage was run or reused does not make a page out of date: one of a run that had nothing to do stays as
+    ``warnings`` is what a reader must be told first, ``ratings`` are judges' tables, ``sections`` come from plugins.
+    Whether a stage was run or reused does not make a page out of date: that of a run that had nothing to do stays as
     it is. ``registry`` gives the texts of test questions; without one the installed plugins are asked. Raises OSError
     if the folder cannot be written.
     """
-    path = run_folder / PAGE
-    judgements = load_judgements(run_folder)
-    digest = page_digest(results, run_folder.name, judgements)
-    if not _is_written(path, digest):
-        from sitkit.report.page.compose import compose
+    path = folder / PAGE
+    digest = page_digest(folder.name, results, warnings, ratings, sections)
+    if _is_written(path, digest):
+        return path
+    # Imported here, so that a run that has nothing to do needs neither templates nor matplotlib.
+    from sitkit.report.figures import drawings
+    from sitkit.report.figures.style import THEMED, svg, write_figures
+    from sitkit.report.page.answers import chunks, pack
+    from sitkit.report.page.content import facts, page_sections
+    from sitkit.report.page.render import render
+    from sitkit.results.questions import TestQuestions
 
-        page, shelf = compose(run_folder.name, digest, results, judgements, workspace, registry)
-        shelf.write(run_folder / "figures")
-        write_atomically(path, page)
+    questions = TestQuestions(results, stored, registry)
+    packed = pack(chunks(results, stored, questions))
+    drawn = [(drawing, svg(drawing.paint(THEMED), drawing.name)) for drawing in drawings(results, stored)]
+    missing = {f"questions of {benchmark}": why for benchmark, why in questions.missing.items()} | stored.unread
+    content = page_sections(
+        results, warnings=warnings, drawn=drawn, packed=packed, missing=missing, ratings=ratings, added=sections
+    )
+    page = render(folder.name, digest, facts(results), content)
+    write_figures({drawing.name: picture for drawing, picture in drawn}, folder / FIGURES)
+    write_atomically(path, page)
     return path
 
 
-def page_digest(results: Json, name: str, judgements: Sequence[Json] = ()) -> str:
-    """Return what determines a page: the results, the judges' ratings, and the code that makes pages."""
-    plain = {**results, "stages": [{**one, "reused": None} for one in results["stages"]]}
-    digest = hashlib.sha256(canonical([name, plain, list(judgements)]))
+def page_digest(
+    name: str,
+    results: Results,
+    warnings: Sequence[str] = (),
+    ratings: Sequence[Table] = (),
+    sections: Sequence[ReportSection] = (),
+) -> str:
+    """Return what determines a page: all that is told, and the code that makes pages."""
+    plain = digest_of(replace(results, stages=tuple(replace(stage, reused=False) for stage in results.stages)))
+    digest = hashlib.sha256(
+        canonical(
+            [
+                name,
+                plain,
+                list(warnings),
+                [asdict(table) for table in ratings],
+                [asdict(section) for section in sections],
+            ]
+        )
+    )
     for source in _sources(files("sitkit.report")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
@@ -48,10 +90,10 @@ def page_digest(results: Json, name: str, judgements: Sequence[Json] = ()) -> st
 
 def _sources(folder: Traversable) -> list[Traversable]:
     found = []
-    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             found += _sources(entry)
-        elif entry.name.endswith((".py", ".js", ".css", ".json")):
+        elif entry.name.endswith((".py", ".js", ".css", ".html")):
             found.append(entry)
     return found
 

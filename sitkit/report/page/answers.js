@@ -101,7 +101,7 @@ function insideTest(row, view) {
     return make('div', {class: phase},
       make('h3', {}, capital(NOUNS[phase]), own ? verdict(own, NOUNS[phase]) : null),
       own ? textBlock(own.text, view.term) : make('p', {class: 'where'}, 'not asked'),
-      beside ? make('h4', {}, other === 'direct' ? 'without the trigger' : 'with the trigger', verdict(beside, NOUNS[phase])) : null,
+      beside ? make('h4', {}, other === 'direct' ? 'direct' : 'CoT', verdict(beside, NOUNS[phase])) : null,
       beside ? textBlock(beside.text, view.term, true) : null,
       where(found.file, view));
   });
@@ -112,13 +112,13 @@ function insideTrain(row, view) {
   const {teacher, student, pair} = row, blocks = [];
   if (teacher) {
     blocks.push(make('div', {class: 'teacher'},
-      make('h3', {}, 'Teacher’s demonstration', judged(teacher.right, '', 'demonstration'), ...badges(pair, 'teacher')),
+      make('h3', {}, `Teacher’s demonstration${view.teacher ? ` (${visible(view.teacher)})` : ''}`, judged(teacher.right, '', 'demonstration'), ...badges(pair, 'teacher')),
       textBlock(teacher.text, view.term),
       teacher.thought ? make('details', {}, make('summary', {}, 'what it thought'), textBlock(teacher.thought, view.term, true)) : null,
-      teacher.truncated ? make('p', {class: 'where'}, 'It ended at the length limit and is not trained on.') : null,
+      teacher.truncated ? make('p', {class: 'where'}, 'It was cut off at the length limit and is not trained on.') : null,
       where(teacher.file, view)));
   }
-  if (student) for (const [source, title] of [['cot', 'Student, with the trigger'], ['direct', 'Student, without']]) {
+  if (student) for (const [source, title] of [['cot', 'Student, CoT'], ['direct', 'Student, direct']]) {
     blocks.push(make('div', {class: 'student'}, make('h3', {}, title, ...badges(pair, source)),
       textBlock(student[source], view.term), where(student.file, view)));
   }
@@ -145,7 +145,7 @@ function questionBlock(row, view) {
     : make('p', {class: 'note'}, 'The question’s text is not at hand.');
   const facts = make('dl', {}, ...(row.target ? [make('dt', {}, 'target'), make('dd', {}, ...textNodes(row.target, view.term))] : []),
     make('dt', {}, 'id'), make('dd', {}, visible(row.id)),
-    make('dd', {}, make('a', {href: view.link(row)}, 'link to it')));
+    make('dd', {}, make('a', {href: view.link(row)}, 'link to this question')));
   return make('div', {class: 'question'}, body, facts);
 }
 

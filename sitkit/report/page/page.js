@@ -39,7 +39,7 @@ function start(index) {
   list.addEventListener('keydown', moveFocus);
 
   function set(changes) {
-    Object.assign(state, {page: 0, open: ''}, changes);
+    Object.assign(state, {page: 0, open: '', elsewhere: false}, changes);
     remember();
     return show();
   }
@@ -93,12 +93,12 @@ function start(index) {
 
   function view() {
     return {split: state.split, prompting: state.prompting, phases: phasesShown(), compare: state.compare.split(' '),
-      term: state.search.trim().toLowerCase(), files: {...index.leftOut, ...index.files}, link};
+      term: state.search.trim().toLowerCase(), teacher: arm().teacher, files: {...index.leftOut, ...index.files}, link};
   }
 
   function link(row) {
-    const {arm, split, prompting} = state;
-    return `#answers?${new URLSearchParams({arm: index.arms[arm].arm, seed: index.arms[arm].seed, split, prompting, benchmark: row.benchmark, open: row.id})}`;
+    const {split, prompting, compare} = state;
+    return `#answers?${new URLSearchParams({arm: arm().arm, seed: arm().seed, split, prompting, ...(split === 'test' && {compare}), benchmark: row.benchmark, question: row.id})}`;
   }
 
   async function matching(all, mine) {
@@ -133,6 +133,7 @@ function start(index) {
     status.textContent = shown.length ? `${shown.length.toLocaleString('en')} of ${rows.length.toLocaleString('en')} questions`
       : rows.length ? 'No question fits.' : 'There are no answers of this kind here.';
     if (missing) status.textContent += ` ${missing}`;
+    if (state.elsewhere) status.textContent += ' The link is to a student that this report does not have.';
     range.textContent = shown.length > PAGE ? `${from + 1}–${from + some.length}` : '';
     back.disabled = state.page === 0;
     next.disabled = from + PAGE >= shown.length;
@@ -190,13 +191,22 @@ function start(index) {
     const [anchor, query] = location.hash.split('?');
     if (anchor !== '#answers' || query === undefined) return false;
     const asked = new URLSearchParams(query);
-    const at = index.arms.findIndex(one => String(one.arm) === (asked.get('arm') ?? '0') && (!asked.has('seed') || String(one.seed) === asked.get('seed')));
-    Object.assign(state, {arm: Math.max(at, 0), split: asked.get('split') === 'train' ? 'train' : 'test', page: 0,
+    Object.assign(state, {arm: armOf(asked), split: asked.get('split') === 'train' ? 'train' : 'test', page: 0,
       benchmark: asked.get('benchmark') ?? '', prompting: asked.get('prompting') === 'direct' ? 'direct' : 'cot',
       compare: asked.get('compare') ?? comparedTo(asked.get('phase')), change: asked.get('change') ?? '',
-      search: asked.get('search') ?? '', open: asked.get('open') ?? ''});
+      search: asked.get('search') ?? '', open: asked.get('question') ?? ''});
     show().then(() => { if (!shown.some(row => row.id === state.open)) document.getElementById('answers').scrollIntoView({behavior: 'instant'}); });
     return true;
+  }
+
+  // A link names an arm by what was done to the student; one that the report no longer has leads to the nearest, and it says so.
+  function armOf(asked) {
+    const [arm, seed, benchmark] = ['arm', 'seed', 'benchmark'].map(name => asked.get(name));
+    const places = [...index.arms.keys()], same = at => arm === null || index.arms[at].arm === arm;
+    const wanted = at => same(at) && (seed === null || String(index.arms[at].seed) === seed);
+    const exact = arm === null && seed === null ? index.start : places.find(wanted);
+    state.elsewhere = exact === undefined;
+    return exact ?? places.find(same) ?? places.find(at => index.arms[at].test[benchmark]) ?? index.start;
   }
 
   function comparedTo(phase) {
@@ -227,7 +237,8 @@ function filtersOf(now) {
   return [every, ...Object.entries(ORIGINS).map(([from, name]) => [`from ${from}`, `chosen: ${name}`, row => row.pair?.from === from]),
     ['rejected right', 'rejected although right', row => row.pair?.rejectedRight === true],
     ['left out', 'left out', row => row.leftOut !== undefined],
-    ['taught wrong', 'demonstration wrong', row => row.teacher?.right === false]];
+    ['taught wrong', 'demonstration wrong', row => row.teacher?.right === false],
+    ['cut off', 'demonstration cut off', row => row.teacher?.truncated === true]];
 }
 
 function select(pairs, changed) {
