@@ -6,7 +6,7 @@ import io
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -49,7 +49,9 @@ class Program(click.Group):
         click.version_option(sitkit.__version__, message="sitkit %(version)s")(self)
         self.registry = registry
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = "sitkit", **extra: Any) -> Any:
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = "sitkit", **extra: Any
+    ) -> NoReturn:
         """Run the program and exit; the same as click's own, but for how errors are told."""
         context: list[click.Context] = []
         extra["standalone_mode"] = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -17,12 +17,12 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 
 
-def together(*options: Decorator) -> Callable[[FunctionT], FunctionT]:
+def together(*options: Decorator) -> Decorator:
     """Return a decorator that adds all of these options, in this order."""
 
-    def add(function: FunctionT) -> FunctionT:
+    def add(function: Any) -> Any:
         for option in reversed(options):
-            function = cast(FunctionT, option(function))
+            function = option(function)
         return function
 
     return add
@@ -31,7 +31,6 @@ def together(*options: Decorator) -> Callable[[FunctionT], FunctionT]:
 def workspace_option(function: FunctionT) -> FunctionT:
     """Add ``--workspace``."""
     from sitkit.api import WORKSPACE
-    from sitkit.store import Store
 
     return click.option(
         "--workspace",

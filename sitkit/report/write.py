@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from sitkit.errors import RunNotFoundError
-from sitkit.execution.walk import Outcome
+from sitkit.execution.executor import Outcome
 from sitkit.plan import Plan
 from sitkit.recipe import SCHEMA, Recipe, recipe_schema, recipe_yaml
 from sitkit.registry import Registry

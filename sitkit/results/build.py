@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sitkit.components import Component
-from sitkit.execution.walk import Outcome
+from sitkit.execution.executor import Outcome
 from sitkit.plan import ArmPlan, CellPlan, Plan
 from sitkit.results.accuracy import half_interval, style_and_skill, summarised
 from sitkit.results.artifacts import StoredRows

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from sitkit.errors import ArtifactError, RunNotFoundError, SitkitError, StoreError
-from sitkit.execution.dry_run import outdated
-from sitkit.execution.walk import Outcome, StageRecord
+from sitkit.execution.executor import Outcome, StageRecord
+from sitkit.execution.freshness import freshness
 from sitkit.plan import Plan, build_plan
 from sitkit.recipe import load_recipe, recipe_from
 from sitkit.registry import Registry, load_plugins
@@ -106,8 +106,8 @@ def again(folder: Path, more: str = "") -> str:
 def _stored_outcome(plan: Plan, store: Store) -> Outcome | None:
     outcome = Outcome()
     for node in plan.nodes:
-        artifact = store.find(node.stage.name, node.key)
-        if artifact is None or outdated(artifact, node, outcome.artifacts) is not None:
+        artifact = freshness(node, store, outcome.artifacts).artifact
+        if artifact is None:
             return None
         outcome.artifacts[node.key] = artifact
         label = node.stage.label()

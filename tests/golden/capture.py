@@ -1,6 +1,7 @@
 """What a run says, as plain numbers, whatever the shape of its files: ``python -m tests.golden.capture`` writes them.
 
-The files beside this one were captured before results became typed. They change only where a decision says so.
+The files beside this one were captured before results became typed. They change only where a decision says so: what they say is put
+into the shape below by tests/golden/test_golden.py where its own was another.
 """
 
 from __future__ import annotations
@@ -25,29 +26,38 @@ COMMANDS: Mapping[str, list[str]] = {
                     "--fraction", "1", *COMMON],
 }  # fmt: skip
 
-SCORE = (
-    "student", "teacher", "strategy", "phase", "train_on", "refine_on", "benchmark", "domain", "prompting", "value",
-    "stderr", "n", "extraction_failures", "transfer", "worked", "worked_correct", "characters", "seed", "fraction",
-    "method", "key",
-)  # fmt: skip
-ARM = ("student", "teacher", "strategy", "train_on", "refine_on", "fraction", "seed", "method", "annotate",
-       "instruct", "sample", "pair", "refine")  # fmt: skip
-
 
 def captured(folder: Path) -> dict[str, Any]:
     """Return scores, arms, stages, pairs, the teacher's accuracy, and the numbers of report.md and report.html."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    pairs = results["pairs"]
     return {
-        "scores": [[row[name] for name in SCORE] for row in results["scores"]],
-        "arms": [[row[name] for name in ARM] for row in results["arms"]],
+        "scores": sorted(
+            [*(cell[name] for name in CELL), *(score[name] for name in SCORE), cell["transfer"]]
+            for cell in results["cells"]
+            for score in cell["seeds"]
+        ),
+        "arms": sorted(
+            [*(arm[name] for name in ARM), *(lesson[name] for name in LESSON)]
+            for arm in results["arms"]
+            for lesson in arm["lessons"]
+        ),
         "stages": [[row["stage"], row["label"], row["key"]] for row in results["stages"]],
-        "pairs": [{name: row[name] for name in sorted(row) if isinstance(row[name], int)} for row in pairs["by_arm"]],
+        "pairs": [{**{name: row[name] for name in PAIRS}, **row["chosen_from"]} for row in results["pairs"]],
         "teachers": [[row["teacher"], row["benchmark"], row["split"], row["prompting"], row["value"], row["n"]]
-                     for row in results["teacher_accuracy"]],
+                     for row in results["teacher_scores"]],
         "tables": tables((folder / "report.md").read_text(encoding="utf-8")),
         "page": page((folder / "report.html").read_text(encoding="utf-8")),
     }  # fmt: skip
+
+
+CELL = ("student", "phase", "benchmark", "domain", "prompting")
+SCORE = ("seed", "value", "stderr", "n", "unread", "worked", "worked_correct", "characters", "key")
+ARM = ("student", "teacher", "strategy", "train_on", "refine_on", "fraction", "method")
+LESSON = ("seed", "annotate", "instruct", "sample", "pair", "refine")
+PAIRS = (
+    "chosen_characters", "cot_correct", "direct_correct", "left_out", "questions", "rejected_characters",
+    "rejected_correct", "total",
+)  # fmt: skip
 
 
 _NUMBER = re.compile(r"(?<![\w.-])[-+]?\d+(?:\.\d+)?(?![\w-])")
@@ -80,15 +90,17 @@ def page(text: str) -> dict[str, list[list[str]]]:
 
 def run_all(workspace: Path) -> dict[str, dict[str, Any]]:
     """Run every command in one workspace and return what each says."""
-    from sitkit.cli.main import Commands
+    from sitkit.cli.main import Program
     from tests.golden.dice import registry
 
     found = {}
     for name, command in COMMANDS.items():
         arguments = [*command, "--name", name, "--workspace", str(workspace), "--quiet"]
-        group = Commands(registry())
-        with group.make_context("sitkit", arguments) as context:
-            group.invoke(context)
+        try:
+            Program(registry()).main(arguments)
+        except SystemExit as stop:
+            if stop.code:
+                raise
         found[name] = captured(workspace / "runs" / name)
     return found
 
