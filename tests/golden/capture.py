@@ -1,7 +1,7 @@
 """What a run says, as plain numbers, whatever the shape of its files: ``python -m tests.golden.capture`` writes them.
 
-The files beside this one were captured before results became typed. They change only where a decision says so: what they say is put
-into the shape below by tests/golden/test_golden.py where its own was another.
+The files beside this one were captured before results became typed, and put into the shape below. They change only
+where a decision says so.
 """
 
 from __future__ import annotations
