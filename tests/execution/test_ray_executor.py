@@ -24,11 +24,9 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
-def _started(workspace: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+def _started(workspace: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "sitkit", *ARGUMENTS, "--workspace", str(workspace), *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def _results(workspace: Path) -> Any:
@@ -90,10 +88,45 @@ def _listening(parent: psutil.Process) -> tuple[set[str], set[str]]:
     return addresses, folders
 
 
+RUN = """
+import os, sys, threading
+from pathlib import Path
+from sitkit.plan import build_plan
+from sitkit.recipe import Recipe
+from sitkit.registry import load_plugins
+from sitkit.store import Store
+
+registry, done = load_plugins(), []
+before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+
+def run(workspace):
+    recipe = Recipe(
+        train_on=("tiny_chain",), eval_on=("tiny_chain",), limit=4, test_limit=2,
+        settings={"train": {"max_steps": 1, "warmup": 0}},
+    )
+    plan = build_plan(recipe, registry)
+    outcome = registry.executor("ray", plan, Store(Path(workspace)), lambda event: None).run()
+    done.append([record.key for record in outcome.stages] == [node.key for node in plan.nodes])
+
+threads = [threading.Thread(target=run, args=(workspace,)) for workspace in sys.argv[1:]]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert done == [True] * len(threads), done
+assert {name: value for name, value in os.environ.items() if name.startswith("RAY_")} == before
+import ray
+assert not ray.is_initialized()
+"""
+
+
 def test_what_is_started_listens_on_loopback_alone_and_hides_its_files(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    command = _started(tmp_path, "--executor", "ray", HOME=str(home))
+    command = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(tmp_path / "w")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "HOME": str(home)},
+    )  # fmt: skip
     addresses, folders, modes = set[str](), set[str](), set[int]()
     while command.poll() is None:
         more, named = _listening(psutil.Process(command.pid))
@@ -101,10 +134,7 @@ def test_what_is_started_listens_on_loopback_alone_and_hides_its_files(tmp_path:
         folders |= named
         for folder in named:
             with contextlib.suppress(FileNotFoundError):
-                modes |= {
-                    stat.S_IMODE(Path(folder).stat().st_mode),
-                    stat.S_IMODE((Path(folder) / "token").stat().st_mode),
-                }
+                modes |= {stat.S_IMODE(path.stat().st_mode) for path in (Path(folder), Path(folder, "token"))}
         time.sleep(0.2)
     said, _ = command.communicate()
     assert command.returncode == 0, said
@@ -116,26 +146,6 @@ def test_what_is_started_listens_on_loopback_alone_and_hides_its_files(tmp_path:
 
 
 def test_two_runs_in_one_process_each_have_their_cluster(tmp_path: Path) -> None:
-    code = f"""
-import os, threading
-from pathlib import Path
-import ray
-from sitkit.plan import build_plan
-from sitkit.recipe import Recipe
-from sitkit.registry import load_plugins
-from sitkit.store import Store
-
-registry, before, done = load_plugins(), dict(os.environ), []
-def run(name):
-    plan = build_plan(Recipe(limit=4, test_limit=2, settings={{"train": {{"max_steps": 1, "warmup": 0}}}}), registry)
-    store = Store(Path({str(tmp_path)!r}) / name)
-    done.append(len(registry.executor("ray", plan, store, lambda event: None).run().stages) == len(plan.nodes))
-threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert done == [True, True], done
-assert dict(os.environ) == before
-assert not ray.is_initialized()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-c", RUN, str(tmp_path / "a"), str(tmp_path / "b")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sitkit.report.results import make_results
 
 from sitkit.errors import PluginError, RecipeError, TeacherError
 from sitkit.execution.dry_run import dry_run
@@ -19,6 +18,9 @@ from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.build import build_results
+from sitkit.results.model import Results, Usage
 from sitkit.store import Store
 from sitkit.store.jsonl import read_rows
 from sitkit.types import Demonstration, Estimate, Generation, Json, Prompt, Question, Reply
@@ -97,6 +99,11 @@ def _run(registry: Registry, workspace: Path, recipe: Recipe = RECIPE) -> tuple[
     return run_plan(build_plan(recipe, registry), Store(workspace), registry, events.append), events
 
 
+def _results(registry: Registry, outcome: Outcome, recipe: Recipe) -> Results:
+    workspace = next(iter(outcome.artifacts.values())).folder.parents[2]
+    return build_results(build_plan(recipe, registry), outcome, StoredRows(workspace))
+
+
 def _few(**settings: Any) -> Recipe:
     return replace(RECIPE, settings={"annotate": {"max_failures": 0.2, **settings}})
 
@@ -124,11 +131,11 @@ def test_failed_replies_are_listed_and_only_they_are_asked_again(moody: tuple[Re
     assert "baseline letters" in [record.label for record in second.stages if record.reused]
 
     calm, _ = _run(registry, tmp_path / "calm", _few())
-    scores = [json.dumps(make_results(build_plan(_few(), registry), outcome)["scores"]) for outcome in (second, calm)]
+    scores = [_results(registry, outcome, _few()).cells for outcome in (second, calm)]
     assert scores[0] == scores[1]
     # A failed attempt was paid for too.
-    usage = make_results(build_plan(_few(), registry), second)["usage"]
-    assert usage == {"prompt_tokens": 16, "completion_tokens": 14, "cost": 8.0}
+    usage = _results(registry, second, _few()).usage
+    assert usage == Usage(prompt_tokens=16, completion_tokens=14, cost=8.0)
 
 
 def test_failures_that_stay_leave_everything_as_it_was(moody: tuple[Registry, Moody], tmp_path: Path) -> None:
@@ -276,10 +283,8 @@ def test_a_free_teacher_is_scored_without_the_trigger_too_and_a_paid_one_only_wh
     assert asked(replace(plain, eval_teacher=True)) == everything
     assert asked(replace(free, eval_teacher=False)) == ["letters by speller"]
     outcome, _ = _run(registry, tmp_path, replace(plain, eval_teacher=True, test_limit=3))
-    rows = make_results(build_plan(replace(plain, eval_teacher=True, test_limit=3), registry), outcome)[
-        "teacher_accuracy"
-    ]
-    assert [(row["split"], row["prompting"], row["n"]) for row in rows] == [
+    rows = _results(registry, outcome, replace(plain, eval_teacher=True, test_limit=3)).teacher_scores
+    assert [(row.split, row.prompting, row.n) for row in rows] == [
         ("train", "cot", 14), ("train", "direct", 14), ("test", "direct", 3), ("test", "cot", 3)
     ]  # fmt: skip
 

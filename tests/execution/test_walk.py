@@ -3,13 +3,12 @@
 import errno
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from sitkit.report.results import make_results
 
 from sitkit.errors import DiskFullError, PluginError, RecipeError
 from sitkit.execution.dry_run import dry_run
@@ -20,6 +19,9 @@ from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan, count_stages
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Provider, Registry, build_registry
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.build import build_results
+from sitkit.results.model import Results
 from sitkit.store import Store
 from sitkit.types import Objective, StageInfo
 
@@ -32,7 +34,12 @@ def _run(registry: Registry, workspace: Path, recipe: Recipe = RECIPE) -> tuple[
 
 
 def _scores(registry: Registry, outcome: Outcome, recipe: Recipe = RECIPE) -> str:
-    return json.dumps(make_results(build_plan(recipe, registry), outcome)["scores"])
+    return json.dumps([asdict(cell) for cell in _results(registry, outcome, recipe).cells])
+
+
+def _results(registry: Registry, outcome: Outcome, recipe: Recipe = RECIPE) -> Results:
+    workspace = next(iter(outcome.artifacts.values())).folder.parents[2]
+    return build_results(build_plan(recipe, registry), outcome, StoredRows(workspace))
 
 
 def test_a_second_walk_reuses_every_stage_and_scores_are_the_same(example: Registry, tmp_path: Path) -> None:
@@ -238,7 +245,7 @@ def test_what_a_stage_had_to_tell_is_told_again_when_it_is_reused(
     first, _ = _run(example, tmp_path)
     second, _ = _run(example, tmp_path)
     for outcome in (first, second):
-        notices = make_results(build_plan(RECIPE, example), outcome)["notices"]
+        notices = _results(example, outcome).notices
         assert any("3 of 14 questions were left unanswered" in text for text in notices)
 
 
