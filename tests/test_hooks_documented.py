@@ -106,7 +106,7 @@ def test_the_examples_work_together(site: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads((tmp_path / "runs" / "try" / "results.json").read_text(encoding="utf-8"))
     # The student learns to say "even", when asked to think: right for 5 of 10 numbers, and never right otherwise.
-    assert {(row["phase"], row["prompting"]): row["value"] for row in found["scores"]} == {
+    assert {(row["phase"], row["prompting"]): row["value"] for row in found["cells"]} == {
         ("baseline", "direct"): 0.0,
         ("baseline", "cot"): 0.0,
         ("instruct", "direct"): 0.0,
@@ -114,7 +114,8 @@ def test_the_examples_work_together(site: Path, tmp_path: Path) -> None:
         ("refine", "direct"): 0.0,
         ("refine", "cot"): 0.5,
     }
-    assert (found["pairs"]["total"], found["pairs"]["chosen_from_student"], found["pairs"]["left_out"]) == (5, 5, 5)
+    (pairs,) = found["pairs"]
+    assert (pairs["total"], pairs["chosen_from"]["student"], pairs["left_out"]) == (5, 5, 5)
     report = (tmp_path / "runs" / "try" / "report.md").read_text(encoding="utf-8")
     lengths = report.partition("## Lengths")[2]
     assert "Mean characters of an answer, first seed." in lengths

@@ -62,7 +62,7 @@ def test_ray_gives_the_same_scores_although_a_worker_is_killed(tmp_path: Path) -
     assert there.returncode == 0, said
     assert killed
     assert "died; the stage goes on in another one" in said
-    assert _results(tmp_path / "there")["scores"] == _results(tmp_path / "here")["scores"]
+    assert _results(tmp_path / "there")["cells"] == _results(tmp_path / "here")["cells"]
     keys = [[stage["key"] for stage in _results(tmp_path / where)["stages"]] for where in ("here", "there")]
     assert keys[0] == keys[1]
 
