@@ -101,7 +101,7 @@ def run_plan(
     plan: Plan, workspace: Path, name: str | None, executor: str, listener: Listener, registry: Registry
 ) -> RunResults:
     """Run a plan and write its report: what `run` does once the recipe is planned. Raises as `run` does."""
-    from sitkit.report.write import write_run
+    from sitkit.report.write import begin_run, write_run
     from sitkit.store.usage import in_use
 
     folder = run_folder(plan, workspace, name)
@@ -109,6 +109,7 @@ def run_plan(
     made = registry.executor(executor, plan, store, listener)
     with in_use(store):
         _around("sitkit_before_run", registry, recipe=plan.full_recipe(), folder=folder)
+        begin_run(folder, plan)
         outcome = made.run()
         results = write_run(folder, plan, outcome, registry)
     _around("sitkit_after_run", registry, results=results, folder=folder)

@@ -6,6 +6,7 @@ sitkit asks with ``isinstance`` whether a part offers it: a part has the methods
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -120,6 +121,30 @@ class ScoredTogether(Protocol):
 
     def scored_with(self) -> Sequence[str]:
         """Return the names of all of them, its own included, in the order of the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """How an exported student is loaded, for its model card.
+
+    ``base`` is the base model's id on the hub (None: it has none) and ``revision`` the one it was taken at. With
+    ``chat`` prompts go through the tokenizer's chat template, after the message ``system`` if there is one.
+    ``model_args`` are what ``lm_eval --model_args`` takes beside the model's place.
+    """
+
+    base: str | None = None
+    revision: str | None = None
+    chat: bool = False
+    system: str | None = None
+    model_args: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class CardFacts(Protocol):
+    """A student that knows what the model card of its exports has to say."""
+
+    def card_facts(self, folder: Path) -> ModelFacts:
+        """Return how the export in ``folder`` is loaded."""
 
 
 def plain_identity(question: Question) -> Identity:

@@ -10,11 +10,11 @@ from typing import Any
 
 from sitkit.execution.walk import run_plan
 from sitkit.plan import build_plan
-from sitkit.recipe import Recipe
+from sitkit.recipe import Recipe, recipe_yaml
 from sitkit.registry import Provider, Registry, build_registry, plugin_manager
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
-from sitkit.results.files import write_results
+from sitkit.results.files import RECIPE, write_results
 from sitkit.store import Store
 
 EXAMPLE = Path(__file__).parent / "example_plugin" / "src"
@@ -43,10 +43,11 @@ def example_registry() -> Iterator[Registry]:
 
 
 def make_run(registry: Registry, workspace: Path, name: str, **changes: Any) -> tuple[Path, int]:
-    """Run a recipe; return the run's folder, which holds its results alone, and how many stages were made anew."""
+    """Run a recipe; return the run's folder, with its results and recipe alone, and how many stages were made anew."""
     plan = build_plan(Recipe(**{**PARTS, **changes}), registry)
     outcome = run_plan(plan, Store(workspace), registry, lambda event: None)
     plan.close()
     folder = workspace / "runs" / name
     write_results(folder, build_results(plan, outcome, StoredRows(workspace)))
+    (folder / RECIPE).write_text(recipe_yaml(plan.full_recipe()), encoding="utf-8")
     return folder, sum(not record.reused for record in outcome.stages)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sitkit.capabilities import ModelFacts
 from sitkit.errors import SettingError
 from sitkit.plugin_support import end_tokens
 from sitkit.settings import InstructSettings, RefineSettings, Settings, TrainSettings
@@ -40,9 +42,8 @@ class HfStudent:
         return recommended(self.options)
 
     def check(self, settings: Settings, objective: Objective) -> None:
-        """Raise `SettingError` for an unknown loss, schedule or tracker, and for steps that never end."""
+        """Raise `SettingError` for an unknown loss or schedule, and for steps that never end."""
         from sitkit_hf.refine import check_losses
-        from sitkit_hf.trackers import check_trackers
         from sitkit_hf.training import check_processes, check_scheduler
 
         stages: tuple[tuple[str, TrainSettings], ...] = (("instruct", settings.instruct), ("refine", settings.refine))
@@ -50,7 +51,6 @@ class HfStudent:
             check_scheduler(stage, train)
         for stage, train in stages:
             check_processes(stage, train)
-            check_trackers(stage, train)
         check_losses(objective)
         if not settings.refine.epochs and not settings.refine.max_steps:
             raise SettingError("refine.epochs and refine.max_steps are both 0: one must say when to stop")
@@ -139,7 +139,19 @@ class HfStudent:
     def load(self, adapter: Path | None) -> tuple[Any, Any]:
         """Return the full-precision model with the adapter merged in, and its tokenizer."""
         models = Models(self.options)
-        return models.generator(adapter), models.tokenizer
+        return models.generator(adapter), models.tokenizer()
+
+    def card_facts(self, folder: Path) -> ModelFacts:
+        """Return the base's hub id and how prompts reach the model: through the chat template of the export."""
+        template = _chat_template(folder)
+        chat = self.options.chat_template != "off" and bool(template)
+        return ModelFacts(
+            base=self.options.model if self.options.folder is None else None,
+            revision=self.options.revision,
+            chat=chat,
+            system=self.options.system,
+            model_args={"enable_thinking": "False"} if chat and "enable_thinking" in template else {},
+        )
 
     def _launch(self, job: TrainingJob, progress: Progress) -> TrainingReport:
         from sitkit_hf.processes import launch
@@ -151,3 +163,10 @@ class HfStudent:
     def close(self) -> None:
         """Free what was loaded."""
         self.models.close()
+
+
+def _chat_template(folder: Path) -> str:
+    template, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if template.is_file():
+        return template.read_text(encoding="utf-8")
+    return str(json.loads(config.read_text(encoding="utf-8")).get("chat_template", "")) if config.is_file() else ""

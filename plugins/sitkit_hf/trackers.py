@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sitkit.errors import SettingError, suggestion
 from sitkit.settings import TrainSettings
 
-_MODULES = {
-    "clearml": ("clearml",),
-    "comet_ml": ("comet_ml",),
-    "dvclive": ("dvclive",),
-    "mlflow": ("mlflow",),
-    "neptune": ("neptune",),
-    "swanlab": ("swanlab",),
-    "tensorboard": ("tensorboard", "tensorboardX"),
-    "trackio": ("trackio",),
-    "wandb": ("wandb",),
-}
-"""transformers' names of trackers, and the modules of which each needs one."""
-
 PROJECT = "sitkit"
+
+TENSORBOARD_FOLDER = "SITKIT_TENSORBOARD"
+"""The environment variable by which a run says where its curves grow, in TensorBoard's event files."""
 
 
 def trackers(report_to: str) -> list[str]:
     """Return the names in a comma-separated list; none for "none"."""
     names = [name.strip() for name in report_to.split(",")]
     return [] if names == ["none"] else names
-
-
-def check_trackers(stage: str, settings: TrainSettings) -> None:
-    """Raise `SettingError` for a tracker that is not known or not installed. Imports none of them."""
-    for name in trackers(settings.report_to):
-        where = f"{stage}.report_to={settings.report_to}"
-        if name not in _MODULES:
-            raise SettingError(f"{where}: no tracker is called {name!r}{suggestion(name, (*_MODULES, 'none'))}")
-        if not any(find_spec(module) for module in _MODULES[name]):
-            raise SettingError(f"{where}: {name} is not installed here; run: pip install {_MODULES[name][0]}")
 
 
 def tracking(stage: str, settings: TrainSettings, out: Path) -> dict[str, Any]:
@@ -56,22 +36,31 @@ def tracking(stage: str, settings: TrainSettings, out: Path) -> dict[str, Any]:
     return arguments | ({"trackio_static_space_id": False} if "trackio" in names else {})
 
 
-def keep_files(trainer: Any) -> None:
-    """Have tensorboard write under TENSORBOARD_LOGGING_DIR, else ./runs, in a folder of the run's name.
+@contextlib.contextmanager
+def reporting(trainer: Any, settings: TrainSettings) -> Iterator[None]:
+    """Let a training report: the environment is as it was afterwards, and what a tracker began is ended.
 
-    transformers would otherwise write beside the checkpoints, which are removed in the end.
+    TensorBoard's files go to TENSORBOARD_LOGGING_DIR, or to the run's folder, else to ./runs, in a folder of the
+    training's name: transformers would write beside the checkpoints, which are removed in the end.
     """
     from transformers.integrations import TensorBoardCallback
 
+    parent = os.environ.get("TENSORBOARD_LOGGING_DIR") or os.environ.get(TENSORBOARD_FOLDER) or "runs"
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback):
-            folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR") or "runs").expanduser()
-            callback.logging_dir = str(folder / trainer.args.run_name)
+            callback.logging_dir = str(Path(parent).expanduser() / trainer.args.run_name)
+    if "wandb" not in trackers(settings.report_to):
+        yield
+        return
+    import wandb
 
-
-def finish(settings: TrainSettings) -> None:
-    """End what a tracker would otherwise go on with in the next training of this process."""
-    if "wandb" in trackers(settings.report_to):
-        import wandb
-
+    # transformers takes the project of wandb from nowhere else.
+    named = "WANDB_PROJECT" in os.environ
+    os.environ.setdefault("WANDB_PROJECT", PROJECT)
+    try:
+        yield
+    finally:
+        if not named:
+            os.environ.pop("WANDB_PROJECT", None)
+        # It would go on with the same run in the next training of this process.
         wandb.finish()

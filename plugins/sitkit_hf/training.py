@@ -15,7 +15,7 @@ from sitkit_hf import checkpoints
 from sitkit_hf.checkpoints import disk_errors
 from sitkit_hf.loading import Models
 from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory
-from sitkit_hf.trackers import finish, keep_files, tracking
+from sitkit_hf.trackers import reporting, tracking
 
 T = TypeVar("T")
 
@@ -192,7 +192,6 @@ def train(
     trainer.args.max_steps = total
     trainer.args.logging_steps = max(1, total // 500)
     trainer.remove_callback(PrinterCallback)
-    keep_files(trainer)
     trainer.add_callback(
         training_callback(
             job.stage,
@@ -203,11 +202,9 @@ def train(
         )
     )
     checkpoint = checkpoints.newest(job.scratch, job.settings.processes)
-    try:
+    with reporting(trainer, job.settings):
         if checkpoint is None or not _is_last(trainer, checkpoint, total):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finally:
-        finish(job.settings)
 
 
 def _is_last(trainer: Any, checkpoint: Path, total: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import sitkit
+from sitkit.capabilities import CardFacts, ModelFacts
 from sitkit.settings import InstructSettings, RefineSettings, Settings
 from sitkit.types import (
     Demonstration,
@@ -108,6 +109,10 @@ class VllmStudent:
         """Write what ``hf`` writes."""
         self.engine.close()
         self.hf.export(adapter, out, merge=merge)
+
+    def card_facts(self, folder: Path) -> ModelFacts:
+        """Return what ``hf`` says of what it wrote."""
+        return self.hf.card_facts(folder) if isinstance(self.hf, CardFacts) else ModelFacts()
 
     def close(self) -> None:
         """Free what was loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import Counter
@@ -30,12 +31,22 @@ if TYPE_CHECKING:
     help="What no run refers to goes if it has not changed for so long: an interrupted run goes on from it.",
 )
 @click.option(
-    "--journals", is_flag=True, help="Remove the teachers' answers as well, as old; they may have cost money."
+    "--journals", is_flag=True, help="Also remove teachers' answers older than that; they may have cost money."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 @workspace_option
 @debug_option
-def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, journals: bool, workspace: Path) -> None:
-    """Remove each RUN and the stages that no other run refers to; without RUN, whatever no run refers to.
+def clean(
+    runs: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    older_than: float,
+    journals: bool,
+    as_json: bool,
+    workspace: Path,
+) -> None:
+    """Remove each RUN (its whole name) and the stages that no other run refers to; without RUN, whatever no run refers
+    to.
 
     The teachers' answers stay in journals/, unless --journals. Nothing is removed while a run is under way in the
     workspace, and links are not followed.
@@ -45,8 +56,13 @@ def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, jo
     from sitkit.store.usage import cleaning
     from sitkit.workspace.cleanup import DAY, CleanRequest, busy, carry_out, plan_cleanup
 
-    wish, now = CleanRequest(workspace, runs, journals, older_than * DAY), time.time()
-    found = plan_cleanup(wish, now)
+    request, now = CleanRequest(workspace, runs, journals, older_than * DAY), time.time()
+    found = plan_cleanup(request, now)
+    if as_json:
+        if not (yes or dry_run):
+            raise UsageError("--json needs --yes or --dry-run: clean asks before it removes anything")
+        _print_json(found if dry_run or not found.items else carry_out(request, found, now), removed=not dry_run)
+        return
     _show(found, older_than)
     if not found.items:
         click.echo("nothing to remove")
@@ -59,8 +75,17 @@ def clean(runs: tuple[str, ...], dry_run: bool, yes: bool, older_than: float, jo
         if not sys.stdin.isatty():
             raise UsageError("clean asks before it removes anything, and there is no terminal to ask on: say --yes")
         click.confirm("Remove this?", abort=True)
-    removed = carry_out(wish, found, now)
+    removed = carry_out(request, found, now)
     click.echo(f"removed {size_text(removed.size)}")
+
+
+def _print_json(found: Cleanup, *, removed: bool) -> None:
+    items, young = (
+        [{"kind": item.kind, "path": str(item.path), "size": item.size} for item in part]
+        for part in (found.items, found.young)
+    )
+    plain = {"removed": removed, "size": found.size, "items": items, "young": young, "notes": list(found.notes)}
+    click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
 
 
 def _show(found: Cleanup, older_than: float) -> None:
@@ -79,8 +104,8 @@ def _show(found: Cleanup, older_than: float) -> None:
     if found.young:
         size = size_text(sum(item.size for item in found.young))
         click.echo(
-            f"note: {len(found.young)} more ({size}) changed within {older_than:g} days and stay: an interrupted run"
-            " goes on from them (--older-than 0 takes them too)"
+            f"note: {len(found.young):,} more ({size}) changed in the last {older_than:g} days and stay: an interrupted"
+            " run goes on from there (--older-than 0 also removes these)"
         )
     for text in found.notes:
         click.echo(f"note: {text}")

@@ -13,7 +13,7 @@ from sitkit.cli.options import debug_option, workspace_option
 from sitkit.types import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sitkit.store.usage import Entry
     from sitkit.workspace.runs import Holding, RunEntry
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def runs(as_json: bool, workspace: Path) -> None:
     """List the runs of a workspace, the newest first: what each is, how it ended, what it takes on disk.
 
-    The accuracy is the mean with the trigger over all benchmarks, seeds and arms, per phase. Artifacts lie in the
-    store once, however many runs refer to them: "shared" is the part of a run's size that others need as well.
+    A run's number names it in other commands. The accuracy is the mean with CoT over all benchmarks and arms, per
+    phase. Artifacts lie in the store once, however many runs refer to them: "shared" is the part of a run's size that
+    others need as well.
     """
     from sitkit.store import Store
     from sitkit.store.usage import entries, measure
@@ -35,21 +36,32 @@ def runs(as_json: bool, workspace: Path) -> None:
 
     store = Store(workspace)
     found, stored = list_runs(workspace), entries(store)
-    taken = holdings(found, stored)
-    unused = orphans(found, stored)
+    taken, unused = holdings(found, stored), orphans(found, stored)
     journals = measure(store.journals)[0]
     if as_json:
-        listed = [_plain(run, taken[run.name]) for run in found]
-        sizes = {"store": sum(one.size for one in stored), "unused": sum(one.size for one in unused)}
-        click.echo(json.dumps({"runs": listed, **sizes, "journals": journals}, indent=1, ensure_ascii=False))
+        plain = {
+            "runs": [_plain(number, run, taken[run.name]) for number, run in enumerate(found, 1)],
+            "store": sum(entry.size for entry in stored),
+            "unused": sum(entry.size for entry in unused),
+            "journals": journals,
+            "unreadable": [entry.problem for entry in stored if entry.problem],
+        }
+        click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
         return
-    _show(found, taken, stored, unused, journals, workspace)
+    _show(found, taken, workspace)
+    if found or stored:
+        click.echo(_sizes(found, stored, unused, journals))
+    for run in found:
+        if run.problem:
+            click.echo(f"{'note' if run.finished is None else 'broken'}: {run.name}: {run.problem}", err=True)
+    for entry in stored:
+        if entry.problem:
+            click.echo(f"note: {entry.problem}", err=True)
 
 
-def _plain(run: RunEntry, holding: Holding) -> Json:
-    from sitkit.workspace.runs import SHOWN, headline, several
-
+def _plain(number: int, run: RunEntry, holding: Holding) -> Json:
     plain: dict[str, Json] = {
+        "number": number,
         "name": run.name,
         "finished": None if run.finished is None else datetime.fromtimestamp(run.finished, UTC).isoformat(),
         "problem": run.problem or None,
@@ -57,55 +69,51 @@ def _plain(run: RunEntry, holding: Holding) -> Json:
         "shared": holding.shared,
         "stages": holding.stages,
         "missing": holding.missing,
+        **run.shown,
     }
-    if run.results:
-        plain |= {name: several(run.results["recipe"][name]) for name in SHOWN}
-        plain["accuracy"] = headline(run.results)
-    return plain
+    return plain | ({"accuracy": run.results.mean_accuracy} if run.results else {})
 
 
-def _show(
-    found: Sequence[RunEntry],
-    taken: dict[str, Holding],
-    stored: Sequence[Entry],
-    unused: Sequence[Entry],
-    journals: int,
-    workspace: Path,
-) -> None:
+def _show(found: Sequence[RunEntry], taken: Mapping[str, Holding], workspace: Path) -> None:
     from sitkit.cli.show import console, show_table, size_text, time_text
     from sitkit.report.tables import Table
-    from sitkit.workspace.runs import SHOWN, headline, several
 
-    rows = []
-    for run in found:
-        if run.results:
-            recipe, holding = run.results["recipe"], taken[run.name]
-            what = tuple(", ".join(several(recipe[name])) for name in SHOWN)
-            accuracy = " → ".join(f"{100 * value:.1f}" for value in headline(run.results).values())
-            missing = f" ({holding.missing} missing)" if holding.missing else ""
-            amounts = (f"{holding.stages}{missing}", size_text(holding.size), size_text(holding.shared))
-            rows.append((run.name, time_text(run.finished or 0.0), *what, accuracy, *amounts))
-    headings = (
-        "run",
-        "finished",
-        "student",
-        "teacher",
-        "strategy",
-        "trained on",
-        "accuracy",
-        "stages",
-        "size",
-        "shared",
-    )
-    note = (
-        f"{len(rows)} runs; the store takes {size_text(sum(one.size for one in stored))}, of it"
-        f" {size_text(sum(one.size for one in unused))} in {len(unused)} stages that no run refers to"
-        f" (sitkit clean); the teachers' answers {size_text(journals)}."
-    )
-    if rows:
-        show_table(console(), Table(f"Runs in {workspace}", headings, tuple(rows), note))
-    else:
+    if not any(run.finished is not None for run in found):
         click.echo(f"no finished run in {workspace}")
-    for run in found:
-        if run.problem:
-            click.echo(f"broken: {run.name}: {run.problem}", err=True)
+    if not found:
+        return
+    rows = []
+    for number, run in enumerate(found, 1):
+        holding = taken[run.name]
+        ended = "not finished" if run.finished is None else "broken" if run.problem else time_text(run.finished)
+        accuracy = run.results.mean_accuracy.values() if run.results else ()
+        missing = f" ({holding.missing} missing)" if holding.missing and run.results else ""
+        rows.append(
+            (
+                str(number),
+                run.name,
+                ended,
+                *(", ".join(values) for values in run.shown.values()),
+                " → ".join(f"{100 * value:.1f}" for value in accuracy),
+                f"{holding.stages}{missing}",
+                size_text(holding.size),
+                size_text(holding.shared),
+            )
+        )
+    headings = ("", "run", "finished", "student", "teacher", "strategy", "trained on", "accuracy", "stages", "size",
+                "shared")  # fmt: skip
+    show_table(console(), Table(f"Runs in {workspace}", headings, tuple(rows)))
+
+
+def _sizes(found: Sequence[RunEntry], stored: Sequence[Entry], unused: Sequence[Entry], journals: int) -> str:
+    from sitkit.cli.show import count_text, size_text
+
+    parts = [f"{count_text(len(found), 'run')}, {size_text(sum(entry.size for entry in stored))}"]
+    if journals:
+        parts.append(f"teachers' answers {size_text(journals)}")
+    if unused:
+        size = size_text(sum(entry.size for entry in unused))
+        parts.append(f"{size} in {count_text(len(unused), 'stage')} that no run refers to (sitkit clean)")
+    else:
+        parts.append("nothing to clean")
+    return "; ".join(parts)

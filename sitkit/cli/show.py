@@ -17,12 +17,14 @@ from sitkit.report.warnings import warnings_of
 from sitkit.results.model import Results
 from sitkit.types import Estimate
 
-_PLAIN_WIDTH = 160
+_PLAIN_WIDTH = 10_000
 _NUMERIC = re.compile(r"[-+]?[0-9]|-?$")
 
 
 def console() -> Console:
-    """Return a console for standard output: as wide as the terminal, or wide enough for the tables without one."""
+    """Return a console for standard output: as wide as the terminal; without one as wide as any row, since what is
+    read by a program must not be cut.
+    """
     found = Console(highlight=False)
     return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
@@ -66,6 +68,11 @@ def size_text(count: int) -> str:
 def time_text(seconds: float) -> str:
     """Return a moment (seconds since the epoch) in local time, to the minute."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return a number of things: ``1 run``, ``1,200 runs``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def show_dry_run(found: DryRun) -> None:

@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from sitkit.publish.redact import Private, hub_id
-from sitkit.publish.snippets import LoadedBy, loading
-from sitkit.report.one_arm import Arm, narrowed
-from sitkit.report.summary import CellSummary, summarise
-from sitkit.report.warnings import remarks
-from sitkit.results.artifacts import Stored
-from sitkit.spec import parse_spec
-from sitkit.types import COT_TRIGGER, PHASES, PROMPTINGS, Json
+from sitkit.capabilities import ModelFacts
+from sitkit.publish.redact import Redactor
+from sitkit.publish.snippets import Snippets
+from sitkit.report.warnings import warnings_of
+from sitkit.results.arms import Chosen
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.model import Cell, Results
+from sitkit.types import COT_TRIGGER, PHASES, PROMPTINGS, Json, Phase
 
 README = "README.md"
 
-_PAPER = "https://arxiv.org/abs/2405.00402"
+_TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _LONGEST_ANSWER = 512
+_NAMES = {"cot": "CoT", "direct": "direct"}
+_UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A student that was written to ``folder``: which arm and phase of a run; ``title`` is what it is called.
+    """A student that was written to ``folder``: which one and which phase of a run; ``title`` is what it is called.
 
-    ``results`` are the run's, whole; ``stored`` reads what lies behind them.
+    ``results`` are the run's, whole; ``stored`` reads what lies behind them; ``facts`` are the student's own.
     """
 
     title: str
     folder: Path
-    phase: str
-    arm: Arm
-    results: Json
-    stored: Stored
+    phase: Phase
+    chosen: Chosen
+    results: Results
+    stored: StoredRows
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
 
 def model_card(exported: Exported) -> str:
@@ -46,49 +50,46 @@ def model_card(exported: Exported) -> str:
     from huggingface_hub import ModelCard
 
     card = _Card(exported)
-    content = f"---\n{card.metadata().to_yaml()}\n---\n\n" + "\n".join(card.lines()) + "\n"
-    # Read back by the hub's own class, so that a card it does not take shows here.
-    return str(ModelCard(content))
+    # The hub's class reads the text back, so that a card it does not take shows here.
+    return str(ModelCard.from_template(card.metadata(), template_path=str(_TEMPLATE), **card.context()))
 
 
 class _Card:
     def __init__(self, exported: Exported) -> None:
-        self.exported, self.arm = exported, exported.arm
-        self.results = narrowed(exported.results, exported.arm)
-        self.recipe: Mapping[str, Json] = self.results["recipe"]
-        data_dir = self.recipe.get("data_dir")
+        self.exported, self.arm, self.lesson = exported, exported.chosen.arm, exported.chosen.lesson
+        self.phase, self.facts = exported.phase, exported.facts
+        self.results = exported.results.narrowed(self.arm, self.lesson.seed)
+        self.adapter = (exported.folder / "adapter_config.json").is_file()
+        self.loads = self.adapter or (exported.folder / "config.json").is_file()
+        data_dir = self.results.recipe.get("data_dir")
         folders = [Path.home(), Path.cwd(), exported.stored.workspace, exported.folder.parent]
-        self.private = Private([*folders, *([Path(data_dir)] if data_dir else [])])
-        self.cells = summarise(self.results["scores"])
-        spec = parse_spec(str(self.arm["student"]))
-        self.base, self.options = hub_id(spec.argument), spec.options
-        self.kind = _kind(exported.folder)
+        self.redactor = Redactor([*folders, *([Path(data_dir)] if data_dir else [])])
 
     def metadata(self) -> Json:
         """The metadata in the hub's classes; scores are those of this phase alone."""
         from huggingface_hub import EvalResult, ModelCardData
 
-        rows = [row for row in self.results["scores"] if row["phase"] == self.exported.phase]
         results = [
             EvalResult(
                 task_type="text-generation",
-                task_name=f"zero-shot question answering ({row['domain']})",
-                dataset_type=str(row["benchmark"]),
-                dataset_name=str(row["benchmark"]),
+                task_name=f"zero-shot question answering ({cell.domain})",
+                dataset_type=cell.benchmark,
+                dataset_name=cell.benchmark,
                 dataset_split="test",
                 metric_type="accuracy",
-                metric_name=f"accuracy ({'with' if row['prompting'] == 'cot' else 'without'} the trigger)",
-                metric_value=float(row["value"]),
-                metric_args={"prompting": row["prompting"], "stderr": float(row["stderr"]), "n": int(row["n"])},
+                metric_name=f"accuracy ({_NAMES[cell.prompting]})",
+                metric_value=cell.value,
+                metric_args={"prompting": cell.prompting, "stderr": cell.over_questions, "n": cell.n},
             )
-            for row in rows
+            for cell in self.results.cells
+            if cell.phase == self.phase
         ]
-        relation = {"adapter": "adapter", "model": "finetune"}.get(self.kind)
+        relation = {"base_model_relation": "adapter" if self.adapter else "finetune"}
         return ModelCardData(
-            base_model=self.base,
-            **({"base_model_relation": relation} if self.base and relation else {}),
-            library_name={"adapter": "peft", "model": "transformers"}.get(self.kind),
-            pipeline_tag="text-generation" if self.kind else None,
+            base_model=self.facts.base,
+            **(relation if self.facts.base and self.loads else {}),
+            library_name=("peft" if self.adapter else "transformers") if self.loads else None,
+            pipeline_tag="text-generation" if self.loads else None,
             tags=["sitkit", "self-refine-instruction-tuning", *self._methods()],
             metrics=["accuracy"] if results else None,
             model_name=self.exported.title,
@@ -96,196 +97,139 @@ class _Card:
         )
 
     def _methods(self) -> list[str]:
-        found = ["lora"] if self.kind == "adapter" else []
-        if self.arm["train_on"]:
+        found = ["lora"] if self.adapter else []
+        if self.arm.train_on:
             found.append("sft")
-        if self.exported.phase == "refine" and "sigmoid" in self._objective().get("loss", ()):
+        if self.phase == "refine" and "sigmoid" in self._objective.get("loss", ()):
             found.append("dpo")
         return found
 
-    def lines(self) -> Iterator[str]:
-        """The text."""
-        yield from (f"# {_escape(self.exported.title)}", "", *self._what(), "")
-        yield from ("## How it was trained", "", *self._training(), "")
-        yield from ("## Scores", "", *self._scores(), "")
-        yield from ("## Limits", "", *self._limits(), "")
-        yield from self._loading()
-        yield from ("## Repeat it", "", *self._repeat())
+    def context(self) -> dict[str, Json]:
+        """What the template needs, every text of others made plain."""
+        pairs = self.results.pairs_of(self.lesson)
+        return {
+            "title": _escape(self.exported.title),
+            "adapter": self.adapter,
+            "facts": self.facts,
+            "revision": self._text(self.facts.revision),
+            "phase": self.phase,
+            "arm": self.arm,
+            "student": self._spec(self.arm.student),
+            "teacher": self._spec(self.arm.teacher),
+            "strategy": self._spec(self.arm.strategy),
+            "seed": self.lesson.seed,
+            "quoted": lambda names: ", ".join(f"`{name}`" for name in names),
+            "versions": {"sitkit": "", "lm_eval": "", **self.results.versions},
+            "demonstrations": [
+                {"label": self._text(given.label), "asked": given.asked, "answered": given.answered,
+                 "right": given.right}
+                for given in self.results.demonstrations
+            ],
+            "instruct": self._training("instruct"),
+            "refine": self._training("refine"),
+            "pairs": pairs or {"total": _UNKNOWN, "chosen_from": {}},
+            "questions": self._questions(),
+            "trigger": COT_TRIGGER,
+            "scores": self._scores(),
+            "warnings": [self._text(text) for text in warnings_of(self.results)],
+            "load": self._snippets(),
+            "recipe": self._recipe(),
+            "all_versions": ", ".join(
+                f"{name} {version}" for name, version in self.redactor.value(dict(self.results.versions)).items()
+            ),
+        }  # fmt: skip
 
-    def _what(self) -> Iterator[str]:
-        what = "A LoRA adapter for " if self.kind == "adapter" else ""
-        base = f"[{self.base}](https://huggingface.co/{self.base})" if self.base else f"`{self._spec('student')}`"
-        revision = self.options.get("revision")
-        base += f" (revision {self._text(revision)})" if revision else ""
-        untaught = "" if self.arm["train_on"] else ", without instruction-tuning before"
-        done = "instruction-tuned" if self.exported.phase == "instruct" else f"self-refined{untaught}"
-        yield (
-            f"{what}{base}, {done} by [Self-refine Instruction-Tuning]({_PAPER}) with"
-            f" sitkit {self.results['versions'].get('sitkit', '')}, to answer questions step by step."
-        )
-        if not self.base:
-            yield (
-                "The base model has no hub id"
-                + (
-                    ": `adapter_config.json` names the folder it was loaded from; put the base's own place into"
-                    " `base_model_name_or_path` before you pass the adapter on."
-                    if self.kind == "adapter"
-                    else "."
-                )
-            )
-
-    def _training(self) -> Iterator[str]:
-        teacher = self._spec("teacher")
-        for one in self.results["demonstrations"]:
-            yield (
-                f"- Demonstrations, {self._text(one['label'])}: {one['asked']} questions asked, {one['answered']}"
-                f" answered, {one['right']} right."
-            )
-        if self.arm["train_on"]:
-            used = self._trained("instruct")
-            yield (
-                f"- Instruction-tuning on `{teacher}`'s answers to {_names(self.arm['train_on'])}:"
-                f" {used.get('demonstrations', '?')} demonstrations, {used.get('steps', '?')} steps,"
-                f" {self._settings('instruct')}."
-            )
-        if self.exported.phase == "refine":
-            pairs, used, objective = self.results["pairs"], self._trained("refine"), self._objective()
-            loss = "+".join(objective.get("loss", ())) or "unknown"
-            yield (
-                f"- Refinement on {_names(self.arm['refine_on'])} by the strategy `{self._spec('strategy')}`:"
-                f" {pairs['total']} preference pairs (chosen: the student's own answer in"
-                f" {pairs.get('chosen_from_student', 0)}, the teacher's in {pairs.get('chosen_from_teacher', 0)},"
-                f" the target in {pairs.get('chosen_from_target', 0)}), loss {loss}, beta {objective.get('beta', '?')},"
-                f" {used.get('steps', '?')} steps, {self._settings('refine')}."
-            )
-        fraction = f"{100 * self.arm['fraction']:g}% of the training questions" if self.arm["fraction"] < 1 else ""
-        limit = f"the first {self.recipe['limit']} training questions" if self.recipe["limit"] else ""
-        kept = " of ".join(one for one in (fraction, limit) if one) or "all training questions"
-        yield f"- Seed {self.arm['seed']}; {kept} of each benchmark."
-
-    def _settings(self, stage: str) -> str:
-        found = self._material(stage).get("settings", {})
+    def _training(self, phase: Phase) -> dict[str, Json]:
+        told = self.results.training_of(self.lesson, phase)
+        settings = self._material(phase).get("settings", {})
         shown = ("learning_rate", "scheduler", "batch_size", "lora_r", "lora_alpha")
-        return ", ".join(f"{name} {found[name]}" for name in shown if name in found) or "settings unknown"
+        return {
+            "examples": told.examples if told else _UNKNOWN,
+            "steps": told.steps if told else _UNKNOWN,
+            "settings": ", ".join(f"{name} {settings[name]}" for name in shown if name in settings)
+            or "settings unknown",
+            "loss": "+".join(self._objective.get("loss", ())) or "unknown",
+            "beta": self._objective.get("beta", _UNKNOWN),
+        }
 
+    @cached_property
     def _objective(self) -> Mapping[str, Json]:
         found: Mapping[str, Json] = self._material("refine").get("objective", {})
         return found
 
-    def _material(self, stage: str) -> Mapping[str, Json]:
-        key = self.arm.get(stage)
-        material = self.exported.stored.material(stage, key) if key else None
-        found: Mapping[str, Json] = (material or {}).get("settings", {})
-        return found
+    def _material(self, phase: Phase) -> Mapping[str, Json]:
+        key = self.lesson.instruct if phase == "instruct" else self.lesson.refine
+        return {} if key is None else _settings(self.exported.stored, phase, key)
 
-    def _trained(self, stage: str) -> Mapping[str, Json]:
-        key = self.arm[stage]
-        return next((one for one in self.results["training"] if one["key"] == key), {})
+    def _questions(self) -> str:
+        fraction = f"{100 * self.arm.fraction:g}% of the training questions" if self.arm.fraction < 1 else ""
+        limit = self.results.recipe["limit"]
+        parts = [fraction, f"the first {limit} training questions" if limit else ""]
+        return " of ".join(part for part in parts if part) or "all training questions"
 
-    def _scores(self) -> Iterator[str]:
-        names = list(dict.fromkeys(cell.benchmark for cell in self.cells))
-        cells = {(cell.phase, cell.prompting, cell.benchmark): cell for cell in self.cells}
-        first = {cell.benchmark: cell for cell in self.cells}
-        yield (
-            "Accuracy in percent ± standard error over the n test questions, zero-shot, through lm-eval"
-            f" {self.results['versions'].get('lm_eval', '')}. cot: with the trigger “{COT_TRIGGER}”, direct: without."
-            f" **Bold**: this {'adapter' if self.kind == 'adapter' else 'model'}; the phases before it beside."
-        )
-        yield ""
-        yield _row(["phase", "prompting", *(f"{name} ({first[name].transfer}, n={first[name].n})" for name in names)])
-        yield "|" + "---|" * (2 + len(names))
-        for phase in PHASES[: PHASES.index(_phase(self.exported.phase)) + 1]:
+    def _scores(self) -> list[str]:
+        names = self.results.benchmarks
+        cells = {(cell.phase, cell.prompting, cell.benchmark): cell for cell in self.results.cells}
+        first = {cell.benchmark: cell for cell in reversed(self.results.cells)}
+        headings = [f"{name} ({first[name].transfer}, n={first[name].n})" for name in names]
+        lines = [_row(["phase", "prompting", *headings]), "|" + "---|" * (2 + len(names))]
+        for phase in PHASES[: PHASES.index(self.phase) + 1]:
             for prompting in PROMPTINGS:
                 row = [cells.get((phase, prompting, name)) for name in names]
                 if any(row):
-                    yield _row([phase, prompting, *(_accuracy(cell, self.exported.phase) for cell in row)])
+                    lines.append(_row([phase, prompting, *(self._accuracy(cell) for cell in row)]))
+        return lines
 
-    def _limits(self) -> Iterator[str]:
-        for text in remarks(self.results, self.exported.stored):
-            yield f"- {self._text(text)}"
-        yield (
-            "- Scored on the benchmarks above and nothing else, with their own prompts: no statement about other tasks,"
-            " languages, conversation or safety follows. Reasoning that reads well may be wrong."
-        )
-        yield (
-            "- One arm and one seed of a run: the standard error is over questions, not over trainings."
-            " The teacher's mistakes and habits are learnt with its answers."
-        )
-        yield (
-            "- No licence is stated here: those of the base model, of the teacher's answers and of the benchmarks'"
-            " questions apply."
-        )
+    def _accuracy(self, cell: Cell | None) -> str:
+        if cell is None:
+            return ""
+        text = f"{100 * cell.value:.1f} ± {100 * cell.over_questions:.1f}"
+        return f"**{text}**" if cell.phase == self.phase else text
 
-    def _loading(self) -> Iterator[str]:
-        benchmark = next(iter(self.results["tasks"]), None)
-        if not self.kind or benchmark is None:
-            return
-        row = next((one for one in self.results["scores"] if one["benchmark"] == benchmark), None)
-        settings = self._evaluated(row["key"]) if row else {}
-        metadata = {"seed": self.arm["seed"]} | ({"data_dir": "DATA_DIR"} if self.recipe["data_dir"] else {})
-        limit = self.recipe["test_limit"]
-        how = LoadedBy(
+    def _snippets(self) -> Snippets | None:
+        benchmark = next(iter(self.results.tasks), None)
+        if not self.loads or benchmark is None:
+            return None
+        recipe = self.results.recipe
+        scored = next((cell for cell in self.results.cells if cell.benchmark == benchmark), None)
+        settings = _settings(self.exported.stored, "evaluate", scored.keys[0]).get("settings", {}) if scored else {}
+        metadata = {"seed": self.lesson.seed} | ({"data_dir": "DATA_DIR"} if recipe["data_dir"] else {})
+        limit = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
+        return Snippets(
             name=self.exported.title,
             folder=self.exported.folder,
-            adapter=self.kind == "adapter",
-            base=self.base,
-            options=self.options,
-            task=self.results["tasks"][benchmark]["cot"],
+            adapter=self.adapter,
+            facts=self.facts,
+            task=self.results.tasks[benchmark]["cot"],
             benchmark=benchmark,
             length=int(settings.get("max_new_tokens", _LONGEST_ANSWER)),
-            evaluation=f"--metadata '{json.dumps(metadata)}'" + (f" --limit {limit}" if limit else ""),
+            evaluation=f"--metadata '{json.dumps(metadata)}'{limit}",
         )
-        yield from loading(how)
 
-    def _evaluated(self, key: str) -> Mapping[str, Json]:
-        material = self.exported.stored.material("evaluate", key)
-        found: Mapping[str, Json] = (material or {}).get("settings", {}).get("settings", {})
-        return found
-
-    def _repeat(self) -> Iterator[str]:
+    def _recipe(self) -> str:
         import yaml
 
         recipe = {
-            name: self._spec_value(value) if name in ("student", "teacher", "strategy") else self.private.value(value)
-            for name, value in self.recipe.items()
+            name: self._specs(value) if name in ("student", "teacher", "strategy") else self.redactor.value(value)
+            for name, value in self.results.recipe.items()
         }
         if recipe.get("data_dir"):
             recipe["data_dir"] = "DATA_DIR"
-        yield from ("`sitkit run --config recipe.yaml` with", "", "```yaml")
-        yield yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True).rstrip()
-        yield from ("```", "")
-        versions = self.private.value(self.results["versions"])
-        yield "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+        return str(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)).rstrip()
 
-    def _spec(self, name: str) -> str:
-        return str(self._spec_value(self.arm[name])).replace("`", "'")
+    def _specs(self, value: Json) -> Json:
+        return self.redactor.spec(value) if isinstance(value, str) else [self.redactor.spec(spec) for spec in value]
 
-    def _spec_value(self, value: Json) -> Json:
-        return self.private.spec(value) if isinstance(value, str) else [self.private.spec(one) for one in value]
+    def _spec(self, text: str) -> str:
+        return self.redactor.spec(text).replace("`", "'")
 
-    def _text(self, text: str) -> str:
-        return _escape(self.private.text(str(text)))
+    def _text(self, text: object) -> str:
+        return _escape(self.redactor.text(str(text)))
 
 
-def _kind(folder: Path) -> str:
-    if (folder / "adapter_config.json").is_file():
-        return "adapter"
-    return "model" if (folder / "config.json").is_file() else ""
-
-
-def _phase(text: str) -> str:
-    return text if text in PHASES else PHASES[-1]
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _accuracy(cell: CellSummary | None, phase: str) -> str:
-    if cell is None:
-        return ""
-    text = f"{100 * cell.value:.1f} ± {100 * cell.stderr:.1f}"
-    return f"**{text}**" if cell.phase == phase else text
+def _settings(stored: StoredRows, stage: str, key: str) -> Mapping[str, Json]:
+    found: Mapping[str, Json] = (stored.material(stage, key) or {}).get("settings", {})
+    return found
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ _ROOTED = re.compile(rf"(?<![\w:/.])(?:~|\.{{1,2}}|[A-Za-z]:|file:/)?[/\\](?:{_P
 _ANYWHERE = "…"
 
 
-class Private:
+class Redactor:
     """Takes local paths out of texts: known folders wherever they stand, and whatever else looks like a rooted path."""
 
     def __init__(self, folders: Iterable[Path]) -> None:

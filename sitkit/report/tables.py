@@ -61,7 +61,7 @@ def accuracy_table(results: Results) -> Table:
         for prompting in PROMPTINGS
     )
     headings = tuple(f"{name} ({last[name].transfer}, n={last[name].n})" for name in results.benchmarks)
-    return Table("Accuracy", ("phase", "prompting", *headings), rows, f"{_errors(results.cells)}.")
+    return Table("Accuracy", ("phase", "prompting", *headings), rows, f"{error_note(results.cells)}.")
 
 
 def arms_table(results: Results) -> Table:
@@ -79,7 +79,7 @@ def arms_table(results: Results) -> Table:
         values = (accuracy(line.get(name)) + _mark(line.get(name)) for name in results.benchmarks)
         rows.append((*(_said(first, name) for name in varying), _done(first), first.prompting, *values))
     headings = (*varying, "phase", "prompting", *results.benchmarks)
-    note = f"{_errors(results.cells)}; * a task trained or refined on."
+    note = f"{error_note(results.cells)}; * a task trained or refined on."
     return Table("Accuracy", headings, tuple(rows), note)
 
 
@@ -115,7 +115,7 @@ def _mark(cell: Cell | None) -> str:
     return " *" if cell is not None and cell.phase != "baseline" and cell.transfer == "trained" else ""
 
 
-def _errors(cells: Sequence[Cell]) -> str:
+def error_note(cells: Sequence[Cell]) -> str:
     """What the errors of accuracies are over, by name."""
     note = "Accuracy in percent ± standard error over questions"
     seeds = max((len(cell.seeds) for cell in cells), default=1)

@@ -19,12 +19,23 @@ from sitkit.report.sections import report_sections
 from sitkit.report.warnings import warnings_of
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
-from sitkit.results.files import RECIPE, read_results, workspace_of, write_results
+from sitkit.results.files import RECIPE, RESULTS, read_results, workspace_of, write_results
 from sitkit.results.judgements import load_judgements
 from sitkit.results.model import Results
 from sitkit.store import disk_errors, write_atomically
 
 REPORT = "report.md"
+
+
+def begin_run(folder: Path, plan: Plan) -> None:
+    """Write recipe.yaml of a run that starts, so that it is known and can go on if it is interrupted.
+
+    What a finished run has written stays until this one is done. Raises `StoreError` if the folder cannot be written.
+    """
+    if not (folder / RESULTS).exists():
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / RECIPE, recipe_yaml(plan.full_recipe()))
 
 
 def write_run(folder: Path, plan: Plan, outcome: Outcome, registry: Registry) -> Results:

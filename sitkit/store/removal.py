@@ -10,6 +10,8 @@ from pathlib import Path
 from sitkit.errors import StoreError
 
 _TRASH = ".trash-"
+EXPORT = ".export-"
+"""What starts the name of a folder in a workspace in which an export is made ready."""
 
 
 class Trash:
@@ -43,8 +45,9 @@ class Trash:
 
 
 def leftovers(workspace: Path) -> list[Path]:
-    """Return what an interrupted clean-up has left behind."""
-    return sorted(path for path in workspace.glob(f"{_TRASH}*") if path.is_dir() and not path.is_symlink())
+    """Return what an interrupted clean-up or export has left behind."""
+    found = [path for prefix in (_TRASH, EXPORT) for path in workspace.glob(f"{prefix}*")]
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 
 def remove(folder: Path) -> None:

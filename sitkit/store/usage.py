@@ -23,7 +23,8 @@ class Entry:
     """A folder of the store: ``name`` holds the first 20 digits of its key, ``size`` is in bytes.
 
     ``changed`` is when its newest file was last written (seconds since the epoch); ``finished``: its manifest is
-    there, otherwise it is what an interrupted stage goes on from.
+    there, otherwise it is what an interrupted stage goes on from. ``problem`` says why it cannot be read; where that is
+    the folder of a whole stage, ``name`` is empty.
     """
 
     stage: str
@@ -32,18 +33,39 @@ class Entry:
     size: int
     changed: float
     finished: bool
+    problem: str = ""
 
 
 def entries(store: Store) -> list[Entry]:
-    """Return what the store holds, in a fixed order; links are left out: what they point to is not the store's."""
+    """Return what the store holds, in a fixed order; links are left out: what they point to is not the store's.
+
+    A folder that cannot be read is an entry with a ``problem``, and hides no other.
+    """
     found = []
     for stage in _folders(store.root):
-        for folder in _folders(stage):
-            if _SHOWN.fullmatch(folder.name):
+        try:
+            folders = [folder for folder in _folders(stage) if _SHOWN.fullmatch(folder.name)]
+        except OSError as error:
+            found.append(_unreadable(stage.name, "", stage, error))
+            continue
+        for folder in folders:
+            try:
+                # What `measure` passes over, this names.
+                os.scandir(folder).close()
                 size, changed = measure(folder)
                 finished = (folder / MANIFEST).is_file()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                found.append(_unreadable(stage.name, folder.name, folder, error))
+            else:
                 found.append(Entry(stage.name, folder.name, folder, size, changed, finished))
     return found
+
+
+def _unreadable(stage: str, name: str, folder: Path, error: OSError) -> Entry:
+    problem = f"{folder} cannot be read ({error.strerror})"
+    return Entry(stage, name, folder, 0, 0.0, finished=False, problem=problem)
 
 
 def measure(path: Path) -> tuple[int, float]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sitkit.errors import RunNotFoundError, StoreError, suggestion
+from sitkit.errors import RunNotFoundError, StoreError, UsageError, suggestion
 from sitkit.store import Store
 from sitkit.store.removal import Trash, leftovers, remove
 from sitkit.store.usage import cleaning, entries, lock_files, measure
@@ -58,18 +60,23 @@ class CleanRequest:
     journals: bool = False
     older_than: float = 7 * DAY
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.older_than):
+            raise UsageError(f"an age in days must be a number, got {self.older_than}")
 
-def plan_cleanup(wish: CleanRequest, now: float) -> Cleanup:
+
+def plan_cleanup(request: CleanRequest, now: float) -> Cleanup:
     """Return what can be removed. Raises `RunNotFoundError` for an unknown run and `StoreError` for one that is a link.
 
     A run's artifacts are those whose keys its results name; what another run names stays.
     """
-    store, runs = Store(wish.workspace), list_runs(wish.workspace)
-    chosen = [_find(name, runs, wish.workspace) for name in dict.fromkeys(wish.runs)]
+    store, runs = Store(request.workspace), list_runs(request.workspace)
+    chosen = [_find(name, runs, request.workspace) for name in dict.fromkeys(request.runs)]
     others = [run for run in runs if run not in chosen]
     stored, notes = entries(store), list[str]()
+    notes += [f"{entry.problem}; it stays" for entry in stored if entry.problem]
     unused = orphans(others, stored)
-    if wish.runs:
+    if request.runs:
         own = frozenset[str]().union(*(run.keys for run in chosen))
         unused = [one for one in unused if one.name in own]
     unclear = [run.name for run in others if run.unclear]
@@ -80,31 +87,32 @@ def plan_cleanup(wish: CleanRequest, now: float) -> Cleanup:
         )
         unused = []
     made = [Item(one.stage if one.finished else "unfinished", one.folder, one.size, one.changed) for one in unused]
-    before = now - wish.older_than
-    journals = _journals(store) if wish.journals else []
+    before = now - request.older_than
+    journals = _journals(store) if request.journals else []
     old, young = _by_age(journals, before)
-    if not wish.runs:
+    if not request.runs:
         made, kept = _by_age(made, before)
         young = [*kept, *young]
-        old += [_item(LEFT_OVER, path) for path in (*leftovers(wish.workspace), *_discarded(store))]
+        old += [_item(LEFT_OVER, path) for path in (*leftovers(request.workspace), *_discarded(store))]
     items = [*(Item("run", run.folder, run.size, run.finished or 0.0) for run in chosen), *made, *old]
     return Cleanup(tuple(items), tuple(young), tuple(notes))
 
 
-def carry_out(wish: CleanRequest, shown: Cleanup, now: float) -> Cleanup:
+def carry_out(request: CleanRequest, shown: Cleanup, now: float) -> Cleanup:
     """Remove what was shown and still can be removed, and return it.
 
     Raises `StoreError`, having removed nothing, while a run is under way: what it has reused or made so far is named
     nowhere yet.
     """
-    store = Store(wish.workspace)
+    store = Store(request.workspace)
     with cleaning(store) as alone:
         if not alone:
-            raise StoreError(busy(wish.workspace))
+            raise StoreError(busy(request.workspace))
         seen = {item.path for item in shown.items}
-        plan = plan_cleanup(wish, now)
+        plan = plan_cleanup(request, now)
         removed = tuple(item for item in plan.items if item.path in seen)
-        trash = Trash(wish.workspace)
+        _check_writable(request.workspace, removed)
+        trash = Trash(request.workspace)
         try:
             for item in removed:
                 if item.kind == LEFT_OVER:
@@ -113,7 +121,7 @@ def carry_out(wish: CleanRequest, shown: Cleanup, now: float) -> Cleanup:
                     trash.put(item.path)
         finally:
             trash.empty()
-        if not wish.runs:
+        if not request.runs:
             _remove_locks(store)
     return Cleanup(removed, plan.young, plan.notes)
 
@@ -124,6 +132,13 @@ def busy(workspace: Path) -> str:
         f"a run is under way in {workspace} (or another clean-up), and which stages it needs is not written down"
         " yet: nothing is removed; try again when it is done"
     )
+
+
+def _check_writable(workspace: Path, items: Iterable[Item]) -> None:
+    """Raise `StoreError` where some of it could not be removed, before a run is gone and its stages stay."""
+    for folder in dict.fromkeys((workspace, *(item.path.parent for item in items))):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(f"{folder} cannot be written, so nothing is removed")
 
 
 def _find(name: str, runs: Sequence[RunEntry], workspace: Path) -> RunEntry:

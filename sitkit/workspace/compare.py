@@ -6,15 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sitkit.report.cells import Row, ScoredCell, collect
-from sitkit.report.one_arm import ARM, DEPENDS_ON
-from sitkit.report.results import load_results
-from sitkit.results.artifacts import Stored
-from sitkit.results.significance import Comparison, compare
-from sitkit.store import Store
-from sitkit.types import PHASES, PROMPTINGS, Json
+from sitkit.registry import Registry
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.files import load_results, workspace_of
+from sitkit.results.model import Cell, PairedTest, Results
+from sitkit.results.significance import compare
+from sitkit.types import PHASES, PROMPTINGS, Json, Phase
 
-Values = Mapping[str, str]
+_ARM = ("student", "teacher", "strategy", "fraction", "train_on", "refine_on", "method")
+_DEPENDS_ON: Mapping[Phase, tuple[str, ...]] = {
+    "baseline": ("student",),
+    "instruct": ("student", "teacher", "fraction", "train_on"),
+    "refine": _ARM,
+}
+"""What of an arm a phase depends on: a baseline has no teacher, an instructed student nothing it was refined on."""
+
 _Place = tuple[tuple[str, ...], str, str, str]
 
 
@@ -23,13 +29,13 @@ class Run:
     """A run as it is compared: its folder, its results, and how to read what it stored."""
 
     folder: Path
-    results: Json
-    stored: Stored
+    results: Results
+    stored: StoredRows
 
     @classmethod
-    def load(cls, folder: Path) -> Run:
+    def load(cls, folder: Path, registry: Registry | None = None) -> Run:
         """Read a run's folder, ``WORKSPACE/runs/NAME``. Raises `RunNotFoundError` if its results cannot be read."""
-        return cls(folder, load_results(folder), Stored(Store.of_run(folder).workspace))
+        return cls(folder, load_results(folder, registry), StoredRows(workspace_of(folder)))
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,16 @@ class Difference:
 class ComparedCell:
     """One cell of both runs. ``arm`` names what tells it from the cells of other arms, in the order of `Compared.arm`.
 
-    ``paired`` is the second minus the first over the questions both answered, None where predictions are gone;
-    ``same``: both runs share the very stage.
+    ``difference`` is the second minus the first: over the questions both answered where there is a ``paired`` test,
+    else between the accuracies. ``paired`` is None where predictions are gone, and where both runs share the very
+    stages (``same``).
     """
 
     arm: tuple[str, ...]
-    first: ScoredCell
-    second: ScoredCell
-    paired: Comparison | None
+    first: Cell
+    second: Cell
+    difference: float
+    paired: PairedTest | None
     same: bool
 
 
@@ -78,16 +86,16 @@ def compare_runs(first: Run, second: Run) -> Compared:
     Cells are matched by phase, prompting and benchmark, and by whatever tells arms apart within one of the runs; what
     is one thing in each run, such as the strategy, may differ between them: that is what is compared.
     """
-    arm = tuple(name for name in ARM if any(_varies(name, run.results["scores"]) for run in (first, second)))
-    one, other = _places(first.results["scores"], arm), _places(second.results["scores"], arm)
-    cells = [_cell(place, (first, one[place]), (second, other[place])) for place in one if place in other]
+    arm = tuple(name for name in _ARM if any(_varies(name, run.results.cells) for run in (first, second)))
+    ours, theirs = ({_place(cell, arm): cell for cell in run.results.cells} for run in (first, second))
+    cells = [_compared(place[0], (first, ours[place]), (second, theirs[place])) for place in ours if place in theirs]
     return Compared(
-        recipe=differences(first.results["recipe"], second.results["recipe"]),
-        versions=differences(first.results["versions"], second.results["versions"]),
+        recipe=differences(first.results.recipe, second.results.recipe),
+        versions=differences(first.results.versions, second.results.versions),
         arm=arm,
         cells=tuple(sorted(cells, key=_order)),
-        only_first=len(one.keys() - other.keys()),
-        only_second=len(other.keys() - one.keys()),
+        only_first=len(ours.keys() - theirs.keys()),
+        only_second=len(theirs.keys() - ours.keys()),
         unread=tuple(
             f"{run.stored.workspace / path}: {reason}"
             for run in (first, second)
@@ -98,11 +106,11 @@ def compare_runs(first: Run, second: Run) -> Compared:
 
 def differences(first: Json, second: Json) -> tuple[Difference, ...]:
     """Return what two mappings do not agree on; inner ones are named with dots: ``set.refine.beta``."""
-    one, other = _flat(first), _flat(second)
+    ours, theirs = _flat(first), _flat(second)
     return tuple(
-        Difference(name, one.get(name, "-"), other.get(name, "-"))
-        for name in dict.fromkeys((*one, *other))
-        if one.get(name) != other.get(name)
+        Difference(name, ours.get(name, "-"), theirs.get(name, "-"))
+        for name in dict.fromkeys((*ours, *theirs))
+        if ours.get(name) != theirs.get(name)
     )
 
 
@@ -117,56 +125,43 @@ def _flat(value: Json, name: str = "") -> dict[str, str]:
 
 def _text(value: Json) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(str(one) for one in value)
+        return ", ".join(str(item) for item in value)
     return "none" if value is None else str(value)
 
 
-def _values(row: Row) -> Values:
-    # What a phase does not depend on says nothing of its cells: a baseline has no teacher.
-    return {name: _text(row.get(name, "")) for name in DEPENDS_ON[str(row["phase"])]}
+def _values(cell: Cell) -> dict[str, str]:
+    return {name: _text(getattr(cell, name)) for name in _DEPENDS_ON[cell.phase]}
 
 
-def _varies(name: str, rows: Sequence[Row]) -> bool:
-    return len({values[name] for values in map(_values, rows) if name in values}) > 1
+def _varies(name: str, cells: Sequence[Cell]) -> bool:
+    return len({values[name] for values in map(_values, cells) if name in values}) > 1
 
 
-def _places(rows: Sequence[Row], arm: Sequence[str]) -> dict[_Place, list[Row]]:
-    found: dict[_Place, list[Row]] = {}
-    for row in rows:
-        values = _values(row)
-        place = (
-            tuple(values.get(name, "") for name in arm),
-            str(row["phase"]), str(row["prompting"]), str(row["benchmark"]),
+def _place(cell: Cell, arm: Sequence[str]) -> _Place:
+    values = _values(cell)
+    return tuple(values.get(name, "") for name in arm), cell.phase, cell.prompting, cell.benchmark
+
+
+def _compared(arm: tuple[str, ...], first: tuple[Run, Cell], second: tuple[Run, Cell]) -> ComparedCell:
+    (run, cell), (other_run, other) = first, second
+    same = cell.keys == other.keys
+    paired = None
+    if not same:
+        prompting = cell.prompting
+        pairs = _paired_seeds(cell, other)
+        paired = compare(
+            [(run.stored.correct(a, prompting), other_run.stored.correct(b, prompting)) for a, b in pairs]
         )  # fmt: skip
-        found.setdefault(place, []).append(row)
-    return found
+    difference = other.value - cell.value if paired is None else paired.difference
+    return ComparedCell(arm, cell, other, difference, paired, same)
 
 
-def _cell(place: _Place, first: tuple[Run, Sequence[Row]], second: tuple[Run, Sequence[Row]]) -> ComparedCell:
-    (one, one_rows), (other, other_rows) = first, second
-    pairs = _paired_rows(one_rows, other_rows)
-    prompting = place[2]
-    seeds = [
-        (one.stored.correct(before).get(prompting, {}), other.stored.correct(after).get(prompting, {}))
-        for before, after in pairs
-    ]
-    return ComparedCell(
-        arm=place[0],
-        first=collect(one_rows)[0],
-        second=collect(other_rows)[0],
-        paired=compare(seeds) if seeds else None,
-        same=bool(pairs) and all(before == after for before, after in pairs),
-    )
-
-
-def _paired_rows(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[str, str]]:
+def _paired_seeds(first: Cell, second: Cell) -> list[tuple[str, str]]:
     """The keys of the stages to pair: those of the seeds both have, or in their order where they share none."""
-    one = {int(row["seed"]): str(row["key"]) for row in first if row.get("key")}
-    other = {int(row["seed"]): str(row["key"]) for row in second if row.get("key")}
-    shared = [seed for seed in one if seed in other]
-    if shared:
-        return [(one[seed], other[seed]) for seed in shared]
-    return list(zip(one.values(), other.values(), strict=False))
+    ours = {score.seed: score.key for score in first.seeds}
+    theirs = {score.seed: score.key for score in second.seeds}
+    shared = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+    return shared or list(zip(ours.values(), theirs.values(), strict=False))
 
 
 def _order(cell: ComparedCell) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,58 +11,106 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sitkit.capabilities import CardFacts, ModelFacts
 from sitkit.publish.card import Exported, model_card
-from sitkit.publish.redact import Private, hub_id
+from sitkit.publish.redact import Redactor, hub_id
 from sitkit.recipe import recipe_from
-from sitkit.results.artifacts import Stored
+from sitkit.results.accuracy import summarised
+from sitkit.results.arms import choose
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.model import (
+    Arm,
+    Cell,
+    Demonstrations,
+    Lesson,
+    Pairs,
+    Results,
+    SeedScore,
+    Training,
+    Usage,
+)
+from sitkit.spec import parse_spec
 from sitkit.store import Store, make_key
+from sitkit.types import PROMPTINGS, Phase, Prompting
 
-INSTRUCT, REFINE, PAIR, SCORE = (make_key(name) for name in "irps")
+ANNOTATE, INSTRUCT, REFINE, PAIR, SCORE = (make_key(name) for name in "airps")
 HUB = "hf:some-org/some-model,quantize=nf4"
 
 
-def _results(student: str = HUB, teacher: str = "gold", **more: Any) -> dict[str, Any]:
-    arm = {
-        "student": student, "teacher": teacher, "strategy": "dpo-cot", "train_on": ["b"], "refine_on": ["b"],
-        "fraction": 0.5, "seed": 3, "method": "both", "annotate": [], "instruct": INSTRUCT, "pair": PAIR,
-        "refine": REFINE,
-    }  # fmt: skip
-    known = {name: arm[name] for name in ("student", "teacher", "strategy", "train_on", "refine_on", "fraction")}
-    scores = [
-        {
-            **known, "method": "both", "seed": 3, "phase": phase, "prompting": prompting, "benchmark": "b",
-            "domain": "math", "metric": "accuracy", "value": value + (prompting == "cot") / 8, "stderr": 0.05,
-            "n": 100, "extraction_failures": 0, "transfer": "trained", "worked": 0, "worked_correct": 0, "key": SCORE,
-        }
-        for phase, value in (("baseline", 0.25), ("instruct", 0.5), ("refine", 0.75))
-        for prompting in ("direct", "cot")
-    ]  # fmt: skip
-    recipe = {**known, "eval_on": ["b"], "cross": False, "methods": ["both"], "limit": None, "test_limit": 7,
-              "seeds": [3], "data_dir": None, "drop_duplicates": False, "set": {}}  # fmt: skip
-    counts = {"total": 9, "chosen_from_student": 4, "chosen_from_teacher": 5, "chosen_from_target": 0}
-    pairs = {**counts, "rejected_correct": 0, "left_out": 0, "left_out_reasons": {}}
-    return {
-        "recipe": {**recipe, **more.pop("recipe", {})}, "arms": [arm], "scores": scores, "stages": [],
-        "students": [], "tasks": {"b": {"direct": "task_b_direct", "cot": "task_b_cot"}},
-        "pairs": {**pairs, "by_arm": [{"key": PAIR, **pairs}]}, "demonstrations": [],
-        "training": [{"stage": "instruct", "key": INSTRUCT, "label": "", "demonstrations": 12, "steps": 34,
-                      "metrics": {}, "warnings": more.pop("warnings", [])}],
-        "versions": {"sitkit": "0.1.0", "lm_eval": "0.4.13"}, "notices": [], **more,
-    }  # fmt: skip
+ARM = Arm(
+    student=HUB, teacher="gold", strategy="dpo-cot", train_on=("b",), refine_on=("b",), fraction=0.5, method="both",
+    lessons=(Lesson(seed=3, annotate=(ANNOTATE,), instruct=INSTRUCT, pair=PAIR, refine=REFINE),),
+)  # fmt: skip
 
 
-def _exported(tmp_path: Path, results: dict[str, Any], *, kind: str = "adapter", **more: Any) -> Exported:
+def _cell(arm: Arm, phase: Phase, prompting: Prompting, value: float) -> Cell:
+    taught, refined = phase != "baseline", phase == "refine"
+    blank = Cell(
+        student=arm.student, teacher=arm.teacher if taught else "", strategy=arm.strategy if refined else "",
+        method=arm.method if refined else "", fraction=arm.fraction if taught else 1.0, phase=phase,
+        train_on=arm.train_on if taught else (), refine_on=arm.refine_on if refined else (), benchmark="b",
+        domain="math", transfer="trained", prompting=prompting, value=0.0, over_questions=0.0, over_seeds=None,
+        deviation=None, n=0, unread=0.0, worked=0.0, worked_accuracy=None, other_accuracy=None, seeds=(),
+    )  # fmt: skip
+    score = SeedScore(
+        seed=3, key=SCORE, n=100, value=value, stderr=0.05, unread=0, worked=0, worked_correct=0, characters=0
+    )  # fmt: skip
+    return summarised(blank, [score])
+
+
+def _results(arm: Arm = ARM, *, label: str = "b by gold", **recipe: Any) -> Results:
+    values: dict[Phase, float] = {"baseline": 0.25, "instruct": 0.5, "refine": 0.75}
+    plain = {
+        "student": arm.student, "teacher": arm.teacher, "strategy": arm.strategy, "train_on": list(arm.train_on),
+        "refine_on": ["b"], "fraction": arm.fraction, "eval_on": ["b"], "cross": False, "methods": ["both"],
+        "limit": None, "test_limit": 7, "seeds": [3], "data_dir": None, "drop_duplicates": False, "set": {},
+    }  # fmt: skip
+    return Results(
+        built_from="",
+        recipe={**plain, **recipe},
+        versions={"sitkit": "0.1.0", "lm_eval": "0.4.13"},
+        arms=(arm,),
+        cells=tuple(
+            _cell(arm, phase, prompting, value + (prompting == "cot") / 8)
+            for phase, value in values.items()
+            for prompting in PROMPTINGS
+            if arm.train_on or phase != "instruct"
+        ),
+        changes=(),
+        pairs=(
+            Pairs(key=PAIR, label="", questions=9, direct_correct=4, cot_correct=5, total=9,
+                  chosen_from={"student": 4, "teacher": 5, "target": 0}, chosen_characters=9, rejected_characters=9,
+                  rejected_correct=0, left_out=0, left_out_reasons={}),
+        ),
+        training=(
+            Training(stage="instruct", label="", key=INSTRUCT, examples=12, dropped=0, steps=34, metrics={}),
+        ),
+        demonstrations=(
+            Demonstrations(label=label, key=ANNOTATE, asked=9, answered=8, right=7, unanswered=0, truncated=0,
+                           failed=0),
+        ),
+        teacher_scores=(),
+        usage=Usage(),
+        duplicates=(),
+        tasks={"b": {"direct": "task_b_direct", "cot": "task_b_cot"}},
+        notices=(),
+        stages=(),
+    )  # fmt: skip
+
+
+def _exported(tmp_path: Path, results: Results, *, kind: str = "adapter", **more: Any) -> Exported:
     folder = tmp_path / "out"
     folder.mkdir(exist_ok=True)
     if kind == "adapter":
         (folder / "adapter_config.json").write_text('{"r": 20}')
     elif kind == "model":
         (folder / "config.json").write_text("{}")
-    rest = {"phase": "refine", "title": "my student", **more}
-    return Exported(folder=folder, arm=results["arms"][0], results=results, stored=Stored(tmp_path / "w"), **rest)
+    rest = {"phase": "refine", "title": "my student", "facts": ModelFacts(base="some-org/some-model"), **more}
+    chosen = choose(results, rest["phase"], {}, "run")
+    return Exported(folder=folder, chosen=chosen, results=results, stored=StoredRows(tmp_path / "w"), **rest)
 
 
-def _card(tmp_path: Path, results: dict[str, Any], **more: Any) -> Any:
+def _card(tmp_path: Path, results: Results, **more: Any) -> Any:
     """The card as the hub's class reads it from a file."""
     from huggingface_hub import ModelCard
 
@@ -78,7 +127,7 @@ def test_an_adapters_metadata_reads_back(tmp_path: Path) -> None:
     assert "license" not in found
     assert {"sitkit", "lora", "sft"} <= set(found["tags"])
     values = {(one.metric_name, one.metric_value, one.metric_args["stderr"]) for one in card.data.eval_results}
-    assert values == {("accuracy (without the trigger)", 0.75, 0.05), ("accuracy (with the trigger)", 0.875, 0.05)}
+    assert values == {("accuracy (direct)", 0.75, 0.05), ("accuracy (CoT)", 0.875, 0.05)}
     assert {(one.dataset_type, one.dataset_split, one.verified) for one in card.data.eval_results} == {
         ("b", "test", None)
     }
@@ -115,12 +164,8 @@ def test_the_phase_that_was_exported_is_the_last_one_shown(tmp_path: Path) -> No
 
 
 def test_a_student_that_was_refined_untaught_says_so(tmp_path: Path) -> None:
-    results = _results()
-    results["arms"][0] |= {"train_on": [], "instruct": None, "method": "refine"}
-    results["scores"] = [
-        {**row, "train_on": [], "method": "refine"} for row in results["scores"] if row["phase"] != "instruct"
-    ]
-    card = _card(tmp_path, results)
+    lesson = Lesson(seed=3, annotate=(ANNOTATE,), pair=PAIR, refine=REFINE)
+    card = _card(tmp_path, _results(replace(ARM, train_on=(), method="refine", lessons=(lesson,))))
     assert "without instruction-tuning before" in card.text
     assert "Instruction-tuning on" not in card.text
     assert "sft" not in card.data.tags
@@ -144,7 +189,7 @@ def test_settings_are_those_that_determined_the_stages(tmp_path: Path) -> None:
 
 
 def test_the_recipe_repeats_this_arm(tmp_path: Path) -> None:
-    results = _results(recipe={"train_on": ["a", "b"], "refine_on": ["b", "c"], "cross": True, "seeds": [3, 4, 5]})
+    results = _results(train_on=["a", "b"], refine_on=["b", "c"], cross=True, seeds=[3, 4, 5])
     text = _card(tmp_path, results).text
     (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     recipe = recipe_from(yaml.safe_load(block), "card")
@@ -154,7 +199,7 @@ def test_the_recipe_repeats_this_arm(tmp_path: Path) -> None:
 
 
 def test_hostile_texts_stay_text(tmp_path: Path) -> None:
-    results = _results(warnings=["<script>|x|\n---\nlicense: mit"])
+    results = _results(label="<script>|x|\n---\nlicense: mit")
     card = _card(tmp_path, results, title="---\n# <b>")
     assert "<script>" not in card.text
     assert card.data.get("license") is None
@@ -165,14 +210,17 @@ def test_no_path_of_this_machine_is_in_it(tmp_path: Path) -> None:
     model, data = home / "models" / "llama", home / "data"
     for folder in (model, data, tmp_path / "w"):
         folder.mkdir(parents=True)
+    arm = replace(
+        ARM, student=f"hf:{model}", teacher=f"file:{home}/demos.jsonl,base_url=http://secret.host:8000/v1"
+    )  # fmt: skip
     results = _results(
-        f"hf:{model}",
-        f"file:{home}/demos.jsonl,base_url=http://secret.host:8000/v1",
-        recipe={"data_dir": str(data), "set": {"annotate": {"x": f"{tmp_path}/w/store"}}},
-        warnings=[f"listed in {tmp_path}/w/store/x.jsonl", "see /etc/hosts and ~/notes and C:\\Users\\me\\x.txt"],
+        arm,
+        label=f"listed in {tmp_path}/w/store/x.jsonl, see /etc/hosts and ~/notes and C:\\Users\\me\\x.txt",
+        data_dir=str(data),
+        set={"annotate": {"x": f"{tmp_path}/w/store"}},
     )
     for kind in ("adapter", "model"):
-        card = _card(tmp_path, results, kind=kind)
+        card = _card(tmp_path, results, kind=kind, facts=ModelFacts())
         for part in (str(tmp_path), "home of someone", "/etc", "~/", "C:\\", "Users", "secret.host", str(Path.home())):
             assert part not in str(card)
         assert card.data.base_model is None
@@ -188,7 +236,7 @@ PART = st.text(st.characters(whitelist_categories=("L", "N"), max_codepoint=0x17
 def test_a_rooted_path_is_cut_down_to_its_last_part(parts: list[str], root: str) -> None:
     separator = "\\" if "\\" in root else "/"
     path = root + separator.join(parts)
-    assert Private([]).text(f"see {path}, please") == f"see {parts[-1]}, please"
+    assert Redactor([]).text(f"see {path}, please") == f"see {parts[-1]}, please"
 
 
 WORD = st.text(st.characters(whitelist_categories=("L",)), min_size=6)
@@ -198,19 +246,19 @@ WORD = st.text(st.characters(whitelist_categories=("L",)), min_size=6)
 def test_a_known_folder_is_gone_whatever_its_name_holds(parts: list[tuple[str, str, str]], between: str) -> None:
     # A blank or a bracket in a name ends what looks like a path, and the folder is known all the same.
     folder = Path("/rooted", *(between.join(part) for part in parts))
-    text = Private([folder]).text(f"see {folder}/file in it")
+    text = Redactor([folder]).text(f"see {folder}/file in it")
     assert text == "see file in it"
 
 
 def test_a_folder_whose_name_starts_like_a_known_one_is_cut_too() -> None:
-    assert Private([Path("/root")]).text("in /root-of-it/a/b and /root and /root/c") == "in b and … and c"
+    assert Redactor([Path("/root")]).text("in /root-of-it/a/b and /root and /root/c") == "in b and … and c"
 
 
 @pytest.mark.parametrize(
     "text", ["tiny_chain/cot -3.3", "4/5 right", "https://arxiv.org/abs/2405.00402", "a 1.5e-4 / 2", "and/or", "n/a"]
 )
 def test_what_is_no_path_stays(text: str) -> None:
-    assert Private([]).text(text) == text
+    assert Redactor([]).text(text) == text
 
 
 def test_a_hub_id_is_one_unless_it_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,13 +270,34 @@ def test_a_hub_id_is_one_unless_it_lies_here(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_card_of_a_chat_model_goes_through_its_template(tmp_path: Path) -> None:
-    results = _results(HUB + ",system=Be brief.")
-    exported = _exported(tmp_path, results)
-    (exported.folder / "chat_template.jinja").write_text("{{ messages }} {% if enable_thinking %}{% endif %}")
-    text = model_card(exported)
+    facts = ModelFacts(
+        base="o/m", revision="v1", chat=True, system="Be brief.", model_args={"enable_thinking": "False"}
+    )
+    text = _card(tmp_path, _results(), facts=facts).text
     assert "--apply_chat_template --system_instruction 'Be brief.'" in text
-    assert "enable_thinking=False --apply" in text.replace("'", "")
+    assert "--model_args 'pretrained=o/m,revision=v1,peft=./my student,enable_thinking=False' --apply" in text
     assert "apply_chat_template(" in text
-    results = _results(HUB + ",chat_template=off")
-    (exported.folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "x"}))
-    assert "apply_chat_template" not in model_card(_exported(tmp_path, results))
+    assert "(revision v1)" in text
+    assert "one user message of the chat template" in text
+    assert "apply_chat_template" not in _card(tmp_path, _results()).text
+
+
+def test_hf_tells_what_a_card_needs(tmp_path: Path) -> None:
+    from sitkit.registry import load_plugins
+
+    registry = load_plugins()
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }} {% if enable_thinking %}{% endif %}")
+    for name, more in (("hf", ""), ("vllm", ",max_num_seqs=2")):
+        student = registry.student(parse_spec(f"{name}:o/m,revision=v1,system=Be brief.{more}"))
+        assert isinstance(student, CardFacts)
+        assert student.card_facts(tmp_path) == ModelFacts(
+            base="o/m", revision="v1", chat=True, system="Be brief.", model_args={"enable_thinking": "False"}
+        )
+    student = registry.student(parse_spec("hf:o/m,chat_template=off"))
+    (tmp_path / "chat_template.jinja").unlink()
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "x"}))
+    assert isinstance(student, CardFacts)
+    assert student.card_facts(tmp_path) == ModelFacts(base="o/m")
+    local = registry.student(parse_spec("tiny"))
+    assert isinstance(local, CardFacts)
+    assert local.card_facts(tmp_path) == ModelFacts(chat=True)

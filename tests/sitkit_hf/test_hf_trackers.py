@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sitkit.errors import SettingError
-from sitkit.settings import InstructSettings, RefineSettings, key_material, resolve
+from sitkit.settings import InstructSettings, RefineSettings, key_material
 from sitkit.stages.training import refine_material
 from sitkit.types import Demonstration, Objective
+from sitkit_hf.trackers import reporting
 
 
 @pytest.mark.slow
@@ -46,24 +50,46 @@ def test_tensorboard_gets_the_curve_and_the_weights_are_the_same(
     assert read_adapter(folder / "adapter") == read_adapter(start)
 
 
+def test_a_training_leaves_the_environment_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, seen = list[str](), list[str]()
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(finish=lambda: ended.append("wandb")))
+    trainer = SimpleNamespace(callback_handler=SimpleNamespace(callbacks=[]))
+    settings = InstructSettings(report_to="wandb")
+    for own in (None, "mine"):
+        monkeypatch.delenv("WANDB_PROJECT", raising=False)
+        if own:
+            monkeypatch.setenv("WANDB_PROJECT", own)
+        before = dict(os.environ)
+        with contextlib.suppress(RuntimeError), reporting(trainer, settings):
+            seen.append(os.environ["WANDB_PROJECT"])
+            raise RuntimeError
+        assert dict(os.environ) == before
+    assert (seen, ended) == (["sitkit", "mine"], ["wandb", "wandb"])
+
+
 @pytest.mark.parametrize(
-    ("report_to", "said"),
+    ("environment", "place"),
     [
-        ("tensorbord", "instruct.report_to=tensorbord: no tracker is called 'tensorbord'; did you mean 'tensorboard'"),
-        ("tensorboard,nothing", "no tracker is called 'nothing'"),
-        ("all", "no tracker is called 'all'"),
-        ("", "no tracker is called ''"),
-        ("neptune", "neptune is not installed here; run: pip install neptune"),
+        ({"SITKIT_TENSORBOARD": "run/tensorboard"}, "run/tensorboard"),
+        ({"SITKIT_TENSORBOARD": "run/tensorboard", "TENSORBOARD_LOGGING_DIR": "own"}, "own"),
+        ({}, "runs"),
     ],
 )
-def test_a_tracker_that_is_not_there_is_one_line(student: Any, report_to: str, said: str) -> None:
-    with pytest.raises(SettingError, match=said):
-        student.check(resolve({"train": {"report_to": report_to}}), Objective())
+def test_the_files_of_tensorboard_go_to_the_run_or_where_the_user_says(
+    environment: dict[str, str], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.integrations import TensorBoardCallback
 
-
-def test_known_trackers_pass(student: Any) -> None:
-    for report_to in ("none", "tensorboard", " tensorboard "):
-        student.check(resolve({"train": {"report_to": report_to}}), Objective())
+    for name in ("SITKIT_TENSORBOARD", "TENSORBOARD_LOGGING_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    callback = TensorBoardCallback()
+    trainer = SimpleNamespace(
+        callback_handler=SimpleNamespace(callbacks=[callback]), args=SimpleNamespace(run_name="instruct-0")
+    )
+    with reporting(trainer, InstructSettings(report_to="tensorboard")):
+        assert Path(callback.logging_dir) == Path(place) / "instruct-0"
 
 
 def test_trackers_are_no_part_of_the_keys() -> None:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sitkit.errors import PluginError, SettingError
-from sitkit_trackers import TENSORBOARD, check_trackers, log_run
+from sitkit.recipe import Recipe
+from sitkit.results.files import read_results
+from sitkit.results.model import Results
+from sitkit.store import Store
+from sitkit_trackers import (
+    LIVE_FOLDER,
+    TENSORBOARD,
+    check_trackers,
+    reported,
+    sitkit_after_run,
+    sitkit_before_run,
+)
+from sitkit_trackers.loggers import log_run
 from tests.example_runs import example_registry, make_run
 
 
@@ -26,12 +40,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return workspace
 
 
-def _log(workspace: Path, name: str) -> tuple[Any, dict[str, Any]]:
+def _log(workspace: Path, name: str) -> tuple[Any, Results]:
     from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 
     folder = workspace / "runs" / name
-    results = json.loads((folder / "results.json").read_text())
-    log_run(["tensorboard"], folder, results, workspace)
+    results = read_results(folder)
+    log_run(["tensorboard"], folder, results)
     found = EventMultiplexer()
     found.AddRunsFromDirectory(str(folder / TENSORBOARD))
     found.Reload()
@@ -45,10 +59,11 @@ def _scalars(found: Any, group: str, name: str) -> list[tuple[int, float]]:
 def test_scores_stand_at_their_phases_and_pairs_are_counted(made: Path) -> None:
     found, results = _log(made, "one")
     for prompting in ("direct", "cot"):
-        values = {row["phase"]: row["value"] for row in results["scores"] if row["prompting"] == prompting}
+        values = {cell.phase: cell.value for cell in results.cells if cell.prompting == prompting}
         points = _scalars(found, "scores", f"accuracy/letters/{prompting}")
         assert points == [(0, values["baseline"]), (1, values["instruct"]), (2, values["refine"])]
-    assert _scalars(found, "scores", "pairs/total") == [(0, results["pairs"]["total"])]
+    assert _scalars(found, "scores", "pairs/total") == [(0, results.pairs[0].total)]
+    assert _scalars(found, "scores", "pairs/chosen_from_student") == [(0, results.pairs[0].chosen_from["student"])]
     (text,) = found.Tensors("scores", "recipe")
     assert "speller,slips=5" in text.tensor_proto.string_val[0].decode()
 
@@ -58,23 +73,26 @@ def test_training_curves_are_those_of_the_store(made: Path, tmp_path: Path) -> N
     # The example's student has no curve of its own; this is the form in which a trainer's is stored.
     rows = [{"step": step, "loss": 1 / step, "rewards/margins": step / 8} for step in (1.0, 5.0, 9.0)]
     rows.append({"step": 9.0, "eval_loss": 0.25})
-    for one in json.loads((workspace / "runs" / "one" / "results.json").read_text())["training"]:
-        log = workspace / "store" / one["stage"] / one["key"][:20] / "log.jsonl"
+    for training in read_results(workspace / "runs" / "one").training:
+        log = Store(workspace).folder(training.stage, training.key) / "log.jsonl"
         log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found, results = _log(workspace, "one")
-    for one in results["training"]:
-        group = "-".join([one["stage"], *one["label"].split()])
+    for training in results.training:
+        group = "-".join([training.stage, *training.label.split()])
         for name in ("loss", "rewards/margins", "eval_loss"):
             assert _scalars(found, group, f"train/{name}") == [(row["step"], row[name]) for row in rows if name in row]
-    assert {one["stage"] for one in results["training"]} == {"instruct", "refine"}
+    assert {training.stage for training in results.training} == {"instruct", "refine"}
 
 
 def test_each_arm_has_a_curve_of_its_own_that_starts_at_its_baseline(made: Path) -> None:
     found, results = _log(made, "two")
     for seed in (0, 1):
         values = [
-            row["value"] for row in results["scores"] if row["prompting"] == "cot" and row["seed"] == seed
-        ]  # fmt: skip
+            score.value
+            for cell in results.cells
+            for score in cell.seeds
+            if (cell.prompting, score.seed) == ("cot", seed)
+        ]
         assert _scalars(found, f"scores-{seed}", "accuracy/letters/cot") == list(enumerate(values))
 
 
@@ -102,16 +120,54 @@ def test_an_unknown_tracker_is_one_clear_line(name: str, said: str) -> None:
         check_trackers(["tensorboard", name])
 
 
+def _recipe(**train: str) -> Recipe:
+    return Recipe(settings={"train": train})
+
+
 def test_a_tracker_that_is_not_installed_is_named_before_anything_is_written(
-    made: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SettingError, match="wandb is not installed: pip install wandb"):
-        log_run(["wandb"], made / "runs" / "none", {}, made)
-    assert not (made / "runs" / "none").exists()
+    with pytest.raises(SettingError, match="wandb is not installed; run: pip install wandb"):
+        sitkit_before_run(_recipe(report_to="wandb"), tmp_path / "runs" / "none")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_checking_imports_no_tracker() -> None:
+def test_a_recipe_names_trackers_for_both_trainings_or_for_one() -> None:
+    assert reported({}) == []
+    assert reported({"train": {"report_to": "none"}}) == []
+    assert reported({"train": {"report_to": " tensorboard, wandb"}}) == ["tensorboard", "wandb"]
+    assert reported({"instruct": {"report_to": "wandb"}, "refine": {"report_to": "wandb,trackio"}}) == [
+        "wandb",
+        "trackio",
+    ]
+
+
+def test_two_runs_in_one_process_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(LIVE_FOLDER, raising=False)
+    before = dict(os.environ)
+    sitkit_before_run(_recipe(report_to="tensorboard"), tmp_path / "runs" / "failed")
+    assert os.environ[LIVE_FOLDER] == str(tmp_path / "runs" / "failed" / TENSORBOARD)
+    # The first run failed, so that nobody was told of its end.
+    sitkit_before_run(_recipe(report_to="tensorboard"), tmp_path / "runs" / "next")
+    assert os.environ[LIVE_FOLDER] == str(tmp_path / "runs" / "next" / TENSORBOARD)
+    sitkit_before_run(_recipe(), tmp_path / "runs" / "silent")
+    assert dict(os.environ) == before
+
+
+def test_a_run_is_logged_to_what_its_recipe_names_and_to_nothing_else(made: Path, tmp_path: Path) -> None:
+    workspace = Path(shutil.copytree(made, tmp_path / "w"))
+    folder = workspace / "runs" / "one"
+    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+    results = read_results(folder)
+    sitkit_after_run(results, folder)
+    assert not (folder / TENSORBOARD).exists()
+    named = replace(results, recipe={**results.recipe, "set": {"train": {"report_to": "tensorboard"}}})
+    sitkit_after_run(named, folder)
+    assert list((folder / TENSORBOARD).rglob("events*"))
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
     code = (
         "import sys\nfrom sitkit_trackers import check_trackers\ncheck_trackers(['tensorboard'])\n"
         "found = [name for name in ('tensorboard', 'torch', 'numpy') if name in sys.modules]\n"
@@ -129,6 +185,6 @@ def test_a_tracker_that_fails_does_not_look_like_a_lost_run(made: Path, monkeypa
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "trackio", Offline)
-    results = json.loads((made / "runs" / "one" / "results.json").read_text())
+    folder = made / "runs" / "one"
     with pytest.raises(PluginError, match="trackio failed with RuntimeError: no network; the run itself is complete"):
-        log_run(["trackio"], made / "runs" / "one", results, made)
+        log_run(["trackio"], folder, read_results(folder))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 
 from sitkit.cli.main import run
 from sitkit.errors import StoreError
+from sitkit.results.files import write_results
+from sitkit.results.model import Results, Stage, Usage, sealed
 from sitkit.store import Store, make_key
 from sitkit.store.removal import Trash
 from sitkit.store.usage import cleaning, in_use
@@ -110,7 +113,7 @@ def test_what_no_run_refers_to_goes_only_when_it_is_old(workspace: Path, capsys:
     assert _clean(workspace, "--yes") == 0
     said = capsys.readouterr().out
     assert "2 more" in said
-    assert "changed within 7 days and stay" in said
+    assert "changed in the last 7 days and stay" in said
     assert _files(workspace) == before
     assert _clean(workspace, "--older-than", "0", "--yes") == 0
     assert _kept(workspace)["refine"] == 1
@@ -241,11 +244,11 @@ def test_two_runs_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
 
 def test_what_became_needed_after_it_was_shown_stays(workspace: Path) -> None:
     shutil.move(workspace / "runs" / "second", workspace / "aside")
-    wish = CleanRequest(workspace, older_than=0)
-    shown = plan_cleanup(wish, time.time() + 1)
+    request = CleanRequest(workspace, older_than=0)
+    shown = plan_cleanup(request, time.time() + 1)
     assert shown.items
     shutil.move(workspace / "aside", workspace / "runs" / "second")
-    assert carry_out(wish, shown, time.time() + 1).items == ()
+    assert carry_out(request, shown, time.time() + 1).items == ()
     assert _made_anew(workspace) == {"first": 0, "second": 0}
 
 
@@ -342,6 +345,42 @@ def test_what_an_interrupted_clean_up_left_is_taken_along(workspace: Path) -> No
     assert not aside.exists()
 
 
+def test_a_store_that_cannot_be_written_costs_no_run(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, access = workspace / "store" / "refine", os.access
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != closed and access(path, mode))
+    before = _files(workspace)
+    assert _clean(workspace, "second", "--yes") == 2
+    assert f"{closed} cannot be written, so nothing is removed" in capsys.readouterr().err
+    assert _files(workspace) == before
+
+
+@pytest.mark.parametrize("days", ["nan", "inf", "-1"])
+def test_an_age_that_is_no_number_of_days_is_refused(
+    workspace: Path, days: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = _files(workspace)
+    assert _clean(workspace, "--older-than", days, "--yes") == 2
+    assert days in capsys.readouterr().err
+    assert _files(workspace) == before
+
+
+def test_as_json_it_says_what_went(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _clean(workspace, "second", "--json") == 2
+    assert "--yes or --dry-run" in capsys.readouterr().err
+    assert _clean(workspace, "second", "--json", "--dry-run") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert not shown["removed"]
+    assert (workspace / "runs" / "second").exists()
+    assert _clean(workspace, "second", "--json", "--yes") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["removed"]
+    assert found["items"] == shown["items"]
+    assert {item["kind"] for item in found["items"]} == {"run", "refine", "evaluate"}
+    assert not (workspace / "runs" / "second").exists()
+
+
 def test_locks_that_nobody_holds_go_too(workspace: Path) -> None:
     shutil.rmtree(workspace / "runs" / "second")
     assert _clean(workspace, "--older-than", "0", "--yes") == 0
@@ -349,6 +388,11 @@ def test_locks_that_nobody_holds_go_too(workspace: Path) -> None:
     assert _made_anew(workspace)["first"] == 0
 
 
+STAGE = Stage(stage="pair", label="", key="", content="", seconds=0.0, reused=False)
+EMPTY = Results(
+    built_from="", recipe={}, versions={}, arms=(), cells=(), changes=(), pairs=(), training=(), demonstrations=(),
+    teacher_scores=(), usage=Usage(), duplicates=(), tasks={}, notices=(), stages=(),
+)  # fmt: skip
 KEYS = [make_key(number) for number in range(6)]
 
 
@@ -358,27 +402,23 @@ def test_after_any_clean_up_every_other_run_has_all_it_names(
     tmp_path_factory: pytest.TempPathFactory, runs: list[set[str]], chosen: set[int]
 ) -> None:
     workspace = tmp_path_factory.mktemp("any")
-    store = Store(workspace)
+    store, contents = Store(workspace), dict[str, str]()
     for key in KEYS:
         folder = store.folder("pair", key)
         folder.mkdir(parents=True)
         (folder / "rows").write_text(key)
-        store.finish("pair", key, {}, {}, 0, {})
+        contents[key] = store.finish("pair", key, {}, {}, 0, {}).content
     for index, keys in enumerate(runs):
         folder = workspace / "runs" / f"r{index}"
-        folder.mkdir(parents=True)
-        content = {"scores": [{"phase": "refine", "prompting": "direct", "key": key} for key in keys]}
-        lists = {name: [] for name in ("stages", "students", "demonstrations", "training", "arms")}
-        recipe = {"student": "s", "teacher": "t", "strategy": "x", "train_on": ["b"]}
-        plain = {**content, **lists, "recipe": recipe, "pairs": {}, "versions": {}, "tasks": {}}
-        (folder / "results.json").write_text(json.dumps(plain))
+        named = [replace(STAGE, key=key, content=contents[key]) for key in sorted(keys)]
+        write_results(folder, sealed(replace(EMPTY, stages=tuple(named))))
     names = tuple(f"r{index}" for index in sorted(chosen) if index < len(runs))
-    for wish in (
+    for request in (
         CleanRequest(workspace, names) if names else CleanRequest(workspace),
         CleanRequest(workspace, older_than=-60),
     ):
-        shown = plan_cleanup(wish, time.time())
-        carry_out(wish, shown, time.time())
+        shown = plan_cleanup(request, time.time())
+        carry_out(request, shown, time.time())
         left = {key for key in KEYS if store.find("pair", key) is not None}
         needed = set().union(*(keys for index, keys in enumerate(runs) if f"r{index}" not in names), set())
         assert needed <= left

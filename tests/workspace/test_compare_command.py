@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.cli.main import run
+from sitkit.report.markdown import markdown
+from sitkit.results.files import read_results
 from sitkit.store import Store
 from sitkit.workspace.compare import differences
 from tests.example_runs import example_registry, make_run
@@ -47,8 +50,8 @@ def _compared(workspace: Path, capsys: pytest.CaptureFixture[str], one: str, oth
 
 def _correct(workspace: Path, name: str, phase: str, prompting: str, seed: int = 0) -> dict[str, bool]:
     """Who answered what right, read from the files by hand."""
-    rows = json.loads((workspace / "runs" / name / "results.json").read_text())["scores"]
-    (key,) = {row["key"] for row in rows if row["phase"] == phase and row["seed"] == seed}
+    cells = read_results(workspace / "runs" / name).cells
+    (key,) = {score.key for cell in cells if cell.phase == phase for score in cell.seeds if score.seed == seed}
     lines = (Store(workspace).folder("evaluate", key) / "predictions.jsonl").read_text().splitlines()
     return {
         row["question_id"]: row["correct"] for row in map(json.loads, lines) if row["prompting"] == prompting
@@ -124,11 +127,39 @@ def test_the_same_stage_is_said_to_be_the_same(workspace: Path, capsys: pytest.C
     assert again["recipe"] == []
 
 
+def test_what_is_the_same_is_a_line_and_no_table(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", "whole", "whole", "--workspace", str(workspace)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == [
+        "the same in both: recipe and versions",
+        "the same stages in both: 6 of 6 scores (baseline, instruct, refine)",
+    ]
+    assert run(["compare", "whole", "less", "--workspace", str(workspace)]) == 0
+    said = capsys.readouterr().out
+    assert "the same in both: versions" in said
+    assert "the same stages in both: 2 of 6 scores (baseline)" in said
+
+
+@pytest.mark.parametrize(("one", "other"), [("whole", "seeds"), ("seeds", "late")])
+def test_compare_prints_the_figures_of_the_report(
+    workspace: Path, one: str, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: dict[str, list[str]] = {}
+    for name in (one, other):
+        report = markdown(read_results(workspace / "runs" / name), name)
+        rows = [line.strip("| ").split(" | ") for line in report.splitlines() if line.startswith("| ")]
+        shown[name] = [row[2] for row in rows if row[0] in ("instruct", "refine") and row[1] in ("direct", "cot")]
+    assert any("(" in figure for figure in shown[other]), "two seeds have a deviation to show"
+    assert run(["compare", one, other, "--workspace", str(workspace)]) == 0
+    found = re.findall(r"[\d.]+ ± [\d.]+(?: \([\d.]+\))?", capsys.readouterr().out)
+    assert (found[0::2], found[1::2]) == (shown[one], shown[other])
+
+
 def test_seeds_are_paired_with_their_own_or_in_their_order(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for one, other, tests in (("whole", "seeds", 1), ("whole", "late", 1), ("seeds", "late", 1), ("seeds", "later", 2)):
         cell = _cell(_compared(workspace, capsys, one, other), "refine", "cot")
         assert len(cell["paired"]["p"]) == tests
-        assert (cell["paired"]["n"], cell["second"]["seeds"]) == (14, 2)
+        assert (cell["paired"]["n"], len(cell["second"]["seeds"])) == (14, 2)
 
 
 def test_arms_are_matched_by_what_tells_them_apart(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,8 +176,8 @@ def test_arms_are_matched_by_what_tells_them_apart(workspace: Path, capsys: pyte
 def test_without_predictions_the_accuracies_stay_and_the_file_is_named(
     workspace: Path, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = json.loads((workspace / "runs" / "less" / "results.json").read_text())["scores"]
-    key = next(row["key"] for row in rows if row["phase"] == "refine")
+    cells = read_results(workspace / "runs" / "less").cells
+    key = next(cell.keys[0] for cell in cells if cell.phase == "refine")
     path = Store(workspace).folder("evaluate", key) / "predictions.jsonl"
     path.unlink()
     if damage == "garbled":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 from sitkit.cli.main import run
+from sitkit.errors import RunNotFoundError
+from sitkit.results.files import read_results
+from sitkit.workspace.runs import find_run
 from tests.example_runs import example_registry, make_run
 
 
@@ -49,12 +53,12 @@ def test_runs_are_listed_the_newest_first_with_what_they_are(
     assert (second["name"], first["name"]) == ("second", "first")
     assert first["finished"].startswith("2023-11-14T22:13:20")
     assert (first["student"], first["teacher"]) == (["counter"], ["speller,slips=5"])
-    scores = json.loads((workspace / "runs/first/results.json").read_text())["scores"]
-    by_phase = {row["phase"]: row["value"] for row in scores if row["prompting"] == "cot"}
+    results = read_results(workspace / "runs" / "first")
+    by_phase = {cell.phase: cell.value for cell in results.cells if cell.prompting == "cot"}
     assert first["accuracy"] == by_phase
     assert first["accuracy"]["refine"] > first["accuracy"]["baseline"]
-    stages = json.loads((workspace / "runs/first/results.json").read_text())["stages"]
-    assert first["stages"] == len(stages)
+    assert first["stages"] == len(results.stages)
+    assert (second["number"], first["number"]) == (1, 2)
 
 
 def test_sizes_add_up_and_what_is_shared_is_said(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,15 +86,13 @@ def test_what_no_run_refers_to_is_counted(workspace: Path, capsys: pytest.Captur
     ("content", "why"),
     [
         (None, "not finished"),
-        (b"", "cannot be read"),
-        (b"{", "cannot be read"),
-        (b"[]", "cannot be read"),
-        (b'{"scores": 1}', "cannot be read"),
-        (b"\xff\xfe", "cannot be read"),
-        (b'{"scores": [{}], "stages": [], "students": [], "demonstrations": [], "training": [], "recipe": {},'
-         b' "pairs": {}, "versions": {}, "arms": [], "tasks": {}}', "run the recipe again"),
+        (b"", "cannot be used"),
+        (b"{", "cannot be used"),
+        (b"[]", "cannot be used"),
+        (b'{"schema": 0}', "another version of sitkit wrote it"),
+        (b"\xff\xfe", "cannot be used"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_run_is_named_and_hides_no_other(
     workspace: Path, content: bytes | None, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,8 +104,93 @@ def test_a_broken_run_is_named_and_hides_no_other(
     assert why in problems["second"]
     assert run(["runs", "--workspace", str(workspace)]) == 0
     said = capsys.readouterr()
-    assert "broken: second: " in said.err
+    assert f"{'note' if content is None else 'broken'}: second: " in said.err
     assert "first" in said.out
+    assert "makes it again" in said.err
+
+
+def test_a_run_that_was_interrupted_is_listed_with_what_it_is(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / "runs" / "first" / "results.json").unlink()
+    listed, _ = _listed(workspace, capsys)
+    second, first = listed["runs"]
+    assert (first["name"], first["finished"], first["student"]) == ("first", None, ["counter"])
+    assert "sitkit run --config" in first["problem"]
+    assert "accuracy" not in first
+    assert second["problem"] is None
+
+
+def test_a_stage_that_cannot_be_read_hides_no_other(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = next((workspace / "store" / "refine").iterdir()), workspace / "store" / "pair"
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        # The superuser, who may run these tests, can read everything.
+        if Path(path) in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    monkeypatch.setattr("os.listdir", lambda path=".": [entry.name for entry in refuse(path)])
+    listed, _ = _listed(workspace, capsys)
+    assert [text.split(" cannot be read")[0] for text in listed["unreadable"]] == [str(closed[1]), str(closed[0])]
+    assert len(listed["runs"]) == 2
+    assert run(["runs", "--workspace", str(workspace)]) == 0
+    assert f"note: {closed[0]} cannot be read (Permission denied)" in capsys.readouterr().err
+    assert run(["clean", "--dry-run", "--workspace", str(workspace)]) == 0
+    said = capsys.readouterr().out
+    assert f"note: {closed[0]} cannot be read (Permission denied); it stays" in said
+    assert "nothing to remove" in said
+
+
+def test_the_last_line_says_what_there_is_to_clean(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs", "--workspace", str(workspace)]) == 0
+    assert re.fullmatch(r"2 runs, .*; nothing to clean", capsys.readouterr().out.splitlines()[-1])
+    shutil.rmtree(workspace / "runs" / "second")
+    assert run(["runs", "--workspace", str(workspace)]) == 0
+    assert "in 2 stages that no run refers to (sitkit clean)" in capsys.readouterr().out
+
+
+def test_a_long_name_is_not_cut_where_there_is_no_terminal(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "n" * 120
+    (workspace / "runs" / "second").rename(workspace / "runs" / name)
+    assert run(["runs", "--workspace", str(workspace)]) == 0
+    assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("said", ["second", "last", "1", "sec", "runs/second"])
+def test_a_run_is_found_by_what_names_it(workspace: Path, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    assert find_run(said, workspace) == workspace / "runs" / "second"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("3", "no run is called '3'"),
+        ("0", "no run is called"),
+        ("", "no run is called"),
+        ("frist", "did you mean 'first'"),
+        ("f", "'f' may be first, fourth; say which"),
+        ("fourth", "the run fourth is not finished"),
+    ],
+)
+def test_what_names_no_run_or_several_is_one_line(workspace: Path, said: str, why: str) -> None:
+    (workspace / "runs" / "fourth").mkdir()
+    shutil.rmtree(workspace / "runs" / "second")
+    with pytest.raises(RunNotFoundError) as raised:
+        find_run(said, workspace)
+    assert why in str(raised.value)
+
+
+def test_a_whole_name_comes_before_a_number_and_the_first_letters(workspace: Path) -> None:
+    (workspace / "runs" / "first").rename(workspace / "runs" / "1")
+    shutil.copytree(workspace / "runs" / "second", workspace / "runs" / "secondly")
+    assert find_run("1", workspace).name == "1"
+    assert find_run("second", workspace).name == "second"
 
 
 def test_a_stage_that_is_gone_is_counted_as_missing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
