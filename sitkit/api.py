@@ -339,7 +339,7 @@ class RunResults:
         """
         from sitkit.publish.export import stored_student
 
-        with stored_student(self.folder, self.data, phase, self._registry, which) as (student, adapter):
+        with stored_student(self.folder, self.data, phase, self._registry, which) as (student, adapter, _):
             if not isinstance(student.made, LoadableStudent):
                 raise RecipeError(f"{student}: its plugin does not hand out the model; use export()")
             with student.calling("load"):

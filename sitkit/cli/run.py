@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitkit.cli.options import ComponentName, PluginDefault, debug_option, names_of, together, workspace_option
+from sitkit.cli.options import (
+    ComponentName,
+    Decorator,
+    PluginDefault,
+    debug_option,
+    names_of,
+    together,
+    workspace_option,
+)
 from sitkit.errors import SettingError
 from sitkit.registry import Registry
 from sitkit.types import Json
@@ -20,7 +28,7 @@ BENCHMARKS = "B[,B]"
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
 
 
-def _benchmarks(flag: str, help_text: str, *, metavar: str = BENCHMARKS, default: bool = False) -> Any:
+def _benchmarks(flag: str, help_text: str, *, metavar: str = BENCHMARKS, default: bool = False) -> Decorator:
     kind = PluginDefault if default else click.Option
     return click.option(flag, metavar=metavar, cls=kind, shell_complete=names_of("benchmark"), help=help_text)
 

@@ -46,30 +46,42 @@ def export(
     `RunNotFoundError` where the student is not stored, and what the student raises.
     """
     results = load_results(results_folder, registry)
-    chosen = choose(results, phase, _known(wanted or {}, registry), results_folder.name)
     store = Store(workspace_of(results_folder))
     directory = directory.absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise RecipeError(f"{directory} is not an empty folder; choose another")
     with _staging(store) as staged:
-        artifact = store.find(phase, chosen.key)
-        if artifact is None:
-            raise RunNotFoundError(
-                f"the {phase} stage of {results_folder.name} is not in its store; {again(results_folder)}"
-            )
-        spec = parse_spec(chosen.arm.student)
-        student = registry.student(spec)
-        distribution = registry.component("student", spec.name).provider.distribution
-        component = Component("student", chosen.arm.student, student, {"distribution": distribution})
-        try:
+        with stored_student(results_folder, results, phase, registry, wanted or {}) as (component, adapter, chosen):
             with component.calling("export"), disk_errors(staged):
-                student.export(artifact.folder / ADAPTER, staged, merge=merge)
+                component.made.export(adapter, staged, merge=merge)
             _write_card(component, staged, directory.name, phase, chosen, results, store)
-        finally:
-            student.close()
         with disk_errors(directory.parent):
             _move(staged, directory)
     return directory
+
+
+@contextlib.contextmanager
+def stored_student(
+    results_folder: Path, results: Results, phase: Phase, registry: Registry, wanted: Mapping[str, Any]
+) -> Iterator[tuple[Component[Student], Path, Chosen]]:
+    """Yield a student of a run, its adapter's folder in the store, and which one it is; raises as `export` does."""
+    chosen = choose(results, phase, _known(wanted, registry), results_folder.name)
+    artifact = Store(workspace_of(results_folder)).find(phase, chosen.key)
+    if artifact is None:
+        raise RunNotFoundError(
+            f"the {phase} stage of {results_folder.name} is not in its store; {again(results_folder)}"
+        )
+    spec = parse_spec(chosen.arm.student)
+    student = registry.student(spec)
+    distribution = registry.component("student", spec.name).provider.distribution
+    try:
+        yield (
+            Component("student", chosen.arm.student, student, {"distribution": distribution}),
+            artifact.folder / ADAPTER,
+            chosen,
+        )
+    finally:
+        student.close()
 
 
 def _known(wanted: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
