@@ -166,6 +166,20 @@ def test_a_card_that_the_students_plugin_wrote_stays(
     assert (tmp_path / "out" / "README.md").read_text() == "its own"
 
 
+def test_a_stored_student_is_opened_for_who_wants_it_here(workspace: Path) -> None:
+    from sitkit.publish.export import stored_student
+
+    folder, results = workspace / "runs" / "several", _results(workspace)
+    with example_registry() as registry:
+        wanted = {"teacher": SLIPS[1], "train_on": ["letters"], "seed": 1}
+        with stored_student(folder, results, "refine", registry, wanted) as (student, adapter, chosen):
+            assert (student.spec, chosen.lesson.seed) == ("counter", 1)
+        (arm,) = (arm for arm in results.arms if arm.teacher == SLIPS[1])
+        assert adapter.parent == Store(workspace).folder("refine", arm.lessons[1].refine or "")
+        with pytest.raises(RecipeError, match="say which"), stored_student(folder, results, "refine", registry, {}):
+            pass
+
+
 def test_what_a_kill_leaves_lies_in_the_workspace_where_clean_finds_it(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
