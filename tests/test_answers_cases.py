@@ -383,6 +383,12 @@ THOUGHTS = [
     ("<think>a</think></think>The answer is B.", "B"),
     ("</think>", None),
     ("The answer is B, as people think> not.", "B"),
+    ("<thinking>The answer is C.</thinking>The answer is B.", "B"),
+    ("The answer is A. <think>Or C.</think> The answer is B.", "B"),
+    ("[THINK]The answer is C.[/THINK]The answer is B.", "B"),
+    ("<Thought>The answer is C.</THOUGHT>The answer is B.", "B"),
+    ("The answer is C.</reasoning>The answer is B.", "B"),
+    ("<reasoning>The answer is B.", None),
 ]
 """Reasoning models' blocks: never read as the answer; one that does not end has no answer after it."""
 

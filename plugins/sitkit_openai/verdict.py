@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from sitkit.answers.thinking import apart
 from sitkit.types import ANSWERED, TRUNCATED, Json
-from sitkit_openai.reasoning import split_thought
 
 
 class Outcome:
@@ -97,7 +97,7 @@ def judge(body: Json) -> Verdict:
         text, thought = _texts(message)
     except TypeError:
         return failed(Outcome.MALFORMED, "the content is no text")
-    inline, answer, closed = split_thought(text)
+    inline, answer, closed = apart(text)
     reasoning = "\n\n".join(part for part in (thought.strip(), inline) if part)
     if finish == "content_filter":
         return failed(Outcome.CONTENT_FILTER, "the endpoint's filter stopped the answer", reasoning)
@@ -106,7 +106,7 @@ def judge(body: Json) -> Verdict:
         return failed(Outcome.REFUSAL, refusal, reasoning)
     if finish == "length":
         return Verdict(TRUNCATED, "", answer, reasoning, into, out)
-    if not answer.strip():
+    if not answer:
         why = "the content is null" if message.get("content") is None else "the content is empty"
         if reasoning:
             why = "there is reasoning but no answer" if closed else "the reasoning never ends"

@@ -8,7 +8,7 @@ from sitkit.answers.choice import read_choice
 from sitkit.answers.latex import read_latex, same_latex
 from sitkit.answers.number import canonical_number, read_number
 from sitkit.answers.text import SENTENCE_END, own_words
-from sitkit.answers.thinking import apart
+from sitkit.answers.thinking import without_thoughts
 from sitkit.types import Question
 
 
@@ -33,7 +33,7 @@ def is_correct(question: Question, text: str, match: Literal["final", "contains"
     choices, occurs somewhere in the text.
     """
     if match == "contains":
-        return question.target_text in (apart(text).answer if "think>" in text else text)
+        return question.target_text in without_thoughts(text)
     answer = extract(question, text)
     if answer is None:
         return False

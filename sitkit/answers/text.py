@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import re
 
-from sitkit.answers.thinking import apart
+from sitkit.answers.thinking import without_thoughts
 from sitkit.types import Question
 
 LONGEST = 20_000
@@ -47,8 +47,7 @@ def own_words(question: Question, text: str) -> str:
     What is thought aloud (`sitkit.answers.thinking`) is no part of the answer, nor what comes after the end of a turn,
     after an invented next question, or after the instruction said again.
     """
-    if "think>" in text:
-        text = apart(text).answer
+    text = without_thoughts(text)
     if "<|" in text and (over := _TURN_END.search(text, 1)):
         text = text[: over.start()]
     if len(text) > LONGEST:
