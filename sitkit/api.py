@@ -221,11 +221,11 @@ class RunResults:
         return pandas.DataFrame(
             [
                 {
-                    **_cell_columns(cell),
                     "seed": score.seed,
                     "accuracy": score.value,
                     "stderr": score.stderr,
                     "n": score.n,
+                    **_cell_columns(cell),
                     "unread": score.unread,
                     "worked": score.worked,
                     "key": score.key,
@@ -237,8 +237,8 @@ class RunResults:
 
     def cells(self) -> pandas.DataFrame:
         """Return a row for each cell, its seeds taken together: the columns of `scores` that tell cells apart,
-        accuracy, over_questions and over_seeds (standard errors), deviation (over seeds), n, seeds, unread, worked
-        (shares), worked_accuracy and other_accuracy.
+        accuracy, low and high (Wilson's 95% interval over questions), over_questions and over_seeds (standard errors),
+        deviation (over seeds), n, seeds, unread, worked (shares), worked_accuracy and other_accuracy.
         """
         import pandas
 
@@ -248,6 +248,8 @@ class RunResults:
                 {
                     **_cell_columns(cell),
                     "accuracy": cell.value,
+                    "low": cell.interval[0],
+                    "high": cell.interval[1],
                     **{name: getattr(cell, name) for name in (*names, "other_accuracy")},
                     "seeds": len(cell.seeds),
                 }
@@ -258,7 +260,7 @@ class RunResults:
     def changes(self) -> pandas.DataFrame:
         """Return a row for each step from one phase to the next: the later cell's columns, before (its phase), change
         (of the accuracy), style, skill, low and high (95% paired bootstrap interval), gained, lost (questions), p (the
-        largest of the seeds' exact McNemar tests) and certain.
+        largest of the seeds' exact McNemar tests), holm (it with Holm's correction over the run's tests) and certain.
         """
         import pandas
 
@@ -278,6 +280,7 @@ class RunResults:
                     "gained": paired and paired.gained,
                     "lost": paired and paired.lost,
                     "p": max(paired.p) if paired and paired.p else None,
+                    "holm": change.holm,
                     "certain": bool(paired and paired.certain),
                 }
             )
@@ -371,6 +374,7 @@ class RunResults:
 
 
 def _cell_columns(cell: Any) -> dict[str, Any]:
-    names = ("student", "teacher", "strategy", "method", "fraction", "phase", "train_on", "refine_on", "benchmark")
-    found = {name: getattr(cell, name) for name in (*names, "domain", "transfer", "prompting")}
+    # What most runs have several of comes first: a notebook shows the first columns.
+    names = ("benchmark", "phase", "prompting", "transfer", "domain", "student", "teacher", "strategy", "method")
+    found = {name: getattr(cell, name) for name in (*names, "fraction")}
     return {**found, "train_on": "+".join(cell.train_on), "refine_on": "+".join(cell.refine_on)}

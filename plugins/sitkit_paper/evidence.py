@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 
 from sitkit.results.judgements import Judgement, Rating
-from sitkit.results.model import Cell, Results, Tasks, TeacherScore, floored
+from sitkit.results.model import Cell, Results, Tasks, TeacherScore
 from sitkit_paper.figures import Paper, Role, paper
 
 Place = tuple[Role, Tasks, str]
@@ -184,7 +184,7 @@ def _taught(scores: Iterable[TeacherScore]) -> dict[tuple[str, str, str, str], M
         if place not in largest or score.n > largest[place].n:
             largest[place] = score
     return {
-        place: Measured(100 * score.value, 100 * floored(score.stderr, score.value, score.n))
+        place: Measured(100 * score.value, 100 * score.stderr)
         for place, score in largest.items()
     }
 

@@ -73,7 +73,19 @@ def _show(found: Compared, names: tuple[str, str]) -> None:
         click.echo(f"the same in both: {' and '.join(alike)}")
     changed = [cell for cell in found.cells if not cell.same]
     if changed:
-        headings = (*found.arm, "phase", "prompting", "benchmark", *names, "difference", "95%", "gained/lost", "p", "n")
+        headings = (
+            *found.arm,
+            "phase",
+            "prompting",
+            "benchmark",
+            *names,
+            "difference",
+            "95%",
+            "gained/lost",
+            "p",
+            "Holm",
+            "n",
+        )
         show_table(out, Table("Accuracy", headings, tuple(map(_row, changed)), _note(changed)))
     same = len(found.cells) - len(changed)
     if same:
@@ -87,6 +99,7 @@ def _show(found: Compared, names: tuple[str, str]) -> None:
 
 
 def _note(cells: Sequence[ComparedCell]) -> str:
+    from sitkit.cli.show import count_text
     from sitkit.report.tables import error_note
 
     tests = sum(cell.paired is not None for cell in cells)
@@ -95,7 +108,7 @@ def _note(cells: Sequence[ComparedCell]) -> str:
         " Difference: the second run minus the first in points, over the questions that both answered where there is a"
         " test; 95%: paired bootstrap over questions; gained/lost: questions that only the second, only the first has"
         " right; p: McNemar's exact test, one a seed; n: questions that both answered."
-        + (f" Of {tests} tests, {0.05 * tests:.1f} are expected below 0.05 by chance alone." if tests > 1 else "")
+        f" Holm: the largest p of a row with Holm's correction over these {count_text(tests, 'test')}."
     )
 
 
@@ -114,14 +127,15 @@ def _row(cell: ComparedCell) -> tuple[str, ...]:
     )
 
 
-def _paired(found: PairedTest | None, cell: ComparedCell) -> tuple[str, str, str, str]:
+def _paired(found: PairedTest | None, cell: ComparedCell) -> tuple[str, ...]:
     if found is None:
-        return "-", "-", "-", "0"
+        return "-", "-", "-", "-", "0"
     known = found.low is not None and found.high is not None and found.gained + found.lost > 0
     everyone = cell.first.n == cell.second.n == found.n
     return (
         f"{100 * (found.low or 0.0):+.1f} to {100 * (found.high or 0.0):+.1f}" if known else "-",
         f"{found.gained}/{found.lost}",
         " ".join(f"{p:.2g}" for p in found.p),
+        "-" if cell.holm is None else f"{cell.holm:.2g}",
         str(found.n) if everyone else f"{found.n} of {cell.first.n} and {cell.second.n}",
     )

@@ -20,7 +20,7 @@ def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
     return replace(
         cell,
         value=statistics.fmean(values),
-        over_questions=statistics.fmean(score.stderr for score in seeds),
+        over_questions=statistics.fmean(standard_error(score.value, score.n) for score in seeds),
         over_seeds=None if deviation is None else deviation / math.sqrt(len(values)),
         deviation=deviation,
         n=seeds[0].n,
@@ -30,6 +30,24 @@ def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
         other_accuracy=(right - right_worked) / (asked - worked) if asked > worked else None,
         seeds=tuple(seeds),
     )
+
+
+def wilson(value: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return Wilson's score interval of a share of n (Wilson 1927, JASA 22:209-212), by default at 95%.
+
+    It never leaves 0..1 and has a width where none or all of n are right, which lm-eval's standard error has not.
+    """
+    if n <= 0:
+        return 0.0, 1.0
+    centre = (value + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def standard_error(value: float, n: int) -> float:
+    """Return the standard error of a share of n: half of Wilson's interval at one standard deviation, never 0."""
+    low, high = wilson(value, n, z=1.0)
+    return (high - low) / 2
 
 
 def half_interval(values: Sequence[float]) -> float | None:

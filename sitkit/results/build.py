@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from sitkit.components import Component
 from sitkit.execution.executor import Outcome
 from sitkit.plan import ArmPlan, CellPlan, Plan
-from sitkit.results.accuracy import half_interval, style_and_skill, summarised
+from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import (
     SCHEMA,
@@ -33,7 +32,7 @@ from sitkit.results.model import (
     Usage,
     sealed,
 )
-from sitkit.results.significance import compare, detectable, independent_discordance, needed
+from sitkit.results.significance import compare, detectable, holm, independent_discordance, needed
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine
 from sitkit.store import make_key
 from sitkit.survey import duplicates
@@ -208,7 +207,9 @@ def _changes(cells: Sequence[Cell], stored: StoredRows) -> tuple[Change, ...]:
         before = None if cell.phase == "baseline" else earlier.get(_place_before(cell))
         if before is not None:
             found.append(change_between(cells, before, index, stored))
-    return tuple(found)
+    tested = [change for change in found if change.paired is not None]
+    corrected = iter(holm([max(change.paired.p) for change in tested if change.paired is not None]))
+    return tuple(replace(change, holm=None if change.paired is None else next(corrected)) for change in found)
 
 
 def change_between(cells: Sequence[Cell], before: int, after: int, stored: StoredRows) -> Change:
@@ -321,7 +322,7 @@ def _teacher_scores(plan: Plan, outcome: Outcome) -> tuple[TeacherScore, ...]:
                     split=stage.questions.split,
                     prompting=stage.prompting,
                     value=value,
-                    stderr=math.sqrt(value * (1 - value) / (n - 1)) if n > 1 else 0.0,
+                    stderr=standard_error(value, n),
                     n=n,
                     key=node.key,
                 )

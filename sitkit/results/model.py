@@ -85,7 +85,7 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedScore:
-    """What one seed scored in a cell. ``key`` names the evaluate stage that holds the answers.
+    """What one seed scored in a cell. ``key`` names the evaluate stage that holds the answers; ``stderr`` is lm-eval's.
 
     ``worked``: answers of more than one sentence, ``worked_correct`` those of them that are right; ``characters``: the
     length of all answers together; ``unread``: answers in which no answer was found, which count as wrong.
@@ -107,10 +107,11 @@ class Cell:
     """Accuracy of one student after one phase on one benchmark under one prompting.
 
     What a phase does not depend on is blank: a baseline has no teacher, an instructed student nothing it was refined
-    on. ``over_questions`` is the standard error over questions (lm-eval's, the mean of the seeds': they share their
-    questions), ``over_seeds`` the standard error of the mean over seeds and ``deviation`` their standard deviation
-    (None for one seed). ``n`` counts the questions of one seed. ``worked`` is the share of answers with more than one
-    sentence, ``worked_accuracy`` the accuracy among them, ``other_accuracy`` among the rest (None where there is none).
+    on. ``over_questions`` is the standard error over questions (`sitkit.results.accuracy.standard_error`, the mean of
+    the seeds': they share their questions), ``over_seeds`` the standard error of the mean over seeds and ``deviation``
+    their standard deviation (None for one seed). ``n`` counts the questions of one seed. ``worked`` is the share of
+    answers with more than one sentence, ``worked_accuracy`` the accuracy among them, ``other_accuracy`` among the rest
+    (None where there is none).
     """
 
     student: str
@@ -138,8 +139,15 @@ class Cell:
 
     @property
     def error(self) -> float:
-        """Both standard errors together; never 0: where all answers are right or wrong, Laplace's rule gives one."""
-        return math.hypot(floored(self.over_questions, self.value, self.n), self.over_seeds or 0.0)
+        """Both standard errors together."""
+        return math.hypot(self.over_questions, self.over_seeds or 0.0)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval over questions."""
+        from sitkit.results.accuracy import wilson
+
+        return wilson(self.value, self.n)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -184,7 +192,9 @@ class Change:
     seeds (None for one). With w the worked share, a the accuracy among worked answers and b among the others, accuracy
     is w*a + (1-w)*b: ``style`` is the change of w times the mean of a-b (more answers are worked out), ``skill`` the
     rest (answers of a kind became better). ``detectable`` is the smallest difference that so many questions tell from
-    none in 80% of all cases, ``needed`` how many questions ``value`` would take (None where it is 0).
+    none in 80% of all cases, ``needed`` how many questions ``value`` would take (None where it is 0, or takes more than
+    a million). ``holm`` is the test's p-value (the largest of the seeds') as Holm's correction has it over all tests of
+    the run: what is told of a family of tests (None without a test).
     """
 
     before: int
@@ -196,6 +206,7 @@ class Change:
     paired: PairedTest | None
     detectable: float
     needed: int | None
+    holm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,16 +422,6 @@ def of_seed(cell: Cell, seed: int) -> Cell:
     from sitkit.results.accuracy import summarised
 
     return summarised(cell, [score for score in cell.seeds if score.seed == seed])
-
-
-def floored(stderr: float, value: float, n: int) -> float:
-    """Return the standard error of a share, never 0: where none or all of n are right it is taken as Laplace's rule
-    of succession has the share.
-    """
-    if stderr > 0 or n <= 0:
-        return stderr
-    share = (value * n + 1) / (n + 2)
-    return math.sqrt(share * (1 - share) / n)
 
 
 def sealed(results: Results) -> Results:

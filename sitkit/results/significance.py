@@ -1,12 +1,12 @@
 """Two phases on the same questions: McNemar's exact test and a paired bootstrap interval, and how many it takes.
 
-Power is that of McNemar's test at 5% two-sided (Connor 1987, Biometrics 43(1):207-211): with psi the share of questions
-on which two phases differ and d the difference of their accuracies,
-n = (z(0.975) sqrt(psi) + z(power) sqrt(psi - d^2))^2 / d^2.
+Power is that of the exact test at 5% two-sided, computed and not approximated: with psi the share of questions on which
+two phases differ and d the difference of their accuracies, (psi + d) / 2 of all questions are gained.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,8 @@ from sitkit.results.model import PairedTest
 
 POWER = 0.8
 _LEVEL = 0.05
-_SMALLEST = 1e-6
+_STEPS = 1000
+_MOST_QUESTIONS = 2**20
 _RESAMPLES = 2000
 _DRAWS_AT_ONCE = 1_000_000
 
@@ -95,25 +96,66 @@ def independent_discordance(before: float, after: float) -> float:
     return before * (1 - after) + after * (1 - before)
 
 
-def needed(difference: float, discordance: float, power: float = POWER) -> int:
-    """Return how many questions it takes to tell ``difference`` (0 to 1, either sign, not 0) from none."""
-    return math.ceil(_needed(abs(difference), discordance, power))
+@functools.lru_cache(maxsize=4096)
+def power(n: int, difference: float, discordance: float) -> float:
+    """Return how often McNemar's exact test at 5% tells a difference (above 0) of n questions from none.
 
+    Exact: over how many questions differ, and how many of these were gained, both binomial.
+    """
+    import numpy as np
+    from scipy.stats import binom
 
-def detectable(n: int, discordance: float, power: float = POWER) -> float:
-    """Return the smallest difference (0 to 1) that n questions tell from none with that power; 1 if they tell none."""
-    from scipy.optimize import brentq
-
-    def lacking(difference: float) -> float:
-        return _needed(difference, discordance, power) - n
-
-    return float(brentq(lacking, _SMALLEST, 1.0)) if lacking(1.0) < 0 else 1.0
-
-
-def _needed(difference: float, discordance: float, power: float) -> float:
-    from scipy.special import ndtri
-
-    # Two phases differ on at least as many questions as their accuracies do.
     psi = max(discordance, difference)
-    level, tail = float(ndtri(1 - _LEVEL / 2)), float(ndtri(power))
-    return (level * math.sqrt(psi) + tail * math.sqrt(max(psi - difference**2, 0.0))) ** 2 / difference**2
+    spread = 8 * math.sqrt(n * psi * (1 - psi)) + 8
+    differing = np.arange(max(1, math.floor(n * psi - spread)), min(n, math.ceil(n * psi + spread)) + 1)
+    # The test rejects where k or fewer of the differing questions lie on one side, k the largest with a tail of 2.5%.
+    k = binom.ppf(_LEVEL / 2, differing, 0.5)
+    k = np.where(binom.cdf(k, differing, 0.5) > _LEVEL / 2, k - 1, k)
+    share = min(1.0, (psi + difference) / (2 * psi))
+    told = binom.cdf(k, differing, share) + binom.sf(differing - k - 1, differing, share)
+    return float(np.sum(binom.pmf(differing, n, psi) * np.where(k >= 0, told, 0.0)))
+
+
+def detectable(n: int, discordance: float) -> float:
+    """Return the smallest difference (0 to 1, to a tenth of a point) that n questions tell from none in 80% of all
+    cases, by the exact test; 1 if they tell none.
+    """
+    low, high = 0, _STEPS
+    if power(n, 1.0, 1.0) < POWER:
+        return 1.0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(n, middle / _STEPS, _rounded(discordance)) >= POWER else (middle, high)
+    return high / _STEPS
+
+
+def needed(difference: float, discordance: float) -> int | None:
+    """Return how many questions it takes to tell a difference (either sign, not 0) from none in 80% of all cases, by
+    the exact test, to two digits; None if a million are too few.
+    """
+    size, psi = round(abs(difference), 4), _rounded(discordance)
+    high = 8
+    while power(high, size, psi) < POWER:
+        high *= 2
+        if high > _MOST_QUESTIONS:
+            return None
+    low = high // 2
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle, size, psi) >= POWER else (middle, high)
+    return high
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return the p-values as Holm's step-down correction has them (Holm 1979, Scand. J. Statist. 6:65-70)."""
+    order = sorted(range(len(p)), key=lambda index: p[index])
+    corrected, largest = [0.0] * len(p), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def _rounded(discordance: float) -> float:
+    # So that cells that hardly differ share what was computed.
+    return round(discordance, 3)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sitkit.registry import Registry
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.files import load_results, workspace_of
 from sitkit.results.model import Cell, PairedTest, Results
-from sitkit.results.significance import compare
+from sitkit.results.significance import compare, holm
 from sitkit.types import PHASES, PROMPTINGS, Json, Phase
 
 _ARM = ("student", "teacher", "strategy", "fraction", "train_on", "refine_on", "method")
@@ -53,7 +53,8 @@ class ComparedCell:
 
     ``difference`` is the second minus the first: over the questions both answered where there is a ``paired`` test,
     else between the accuracies. ``paired`` is None where predictions are gone, and where both runs share the very
-    stages (``same``).
+    stages (``same``). ``holm`` is the test's p-value (the largest of the seeds') with Holm's correction over all tests
+    of the comparison.
     """
 
     arm: tuple[str, ...]
@@ -62,6 +63,7 @@ class ComparedCell:
     difference: float
     paired: PairedTest | None
     same: bool
+    holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def compare_runs(first: Run, second: Run) -> Compared:
         recipe=differences(first.results.recipe, second.results.recipe),
         versions=differences(first.results.versions, second.results.versions),
         arm=arm,
-        cells=tuple(sorted(cells, key=_order)),
+        cells=tuple(sorted(_corrected(cells), key=_order)),
         only_first=len(ours.keys() - theirs.keys()),
         only_second=len(theirs.keys() - ours.keys()),
         unread=tuple(
@@ -102,6 +104,11 @@ def compare_runs(first: Run, second: Run) -> Compared:
             for path, reason in run.stored.unread.items()
         ),
     )
+
+
+def _corrected(cells: Sequence[ComparedCell]) -> list[ComparedCell]:
+    p = iter(holm([max(cell.paired.p) for cell in cells if cell.paired is not None]))
+    return [cell if cell.paired is None else replace(cell, holm=next(p)) for cell in cells]
 
 
 def differences(first: Json, second: Json) -> tuple[Difference, ...]:

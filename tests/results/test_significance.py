@@ -1,11 +1,15 @@
+import math
+
 """Paired tests: known values, and what has to hold for any answers."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from sitkit.report.page.accuracy import difference
-from sitkit.results.significance import compare, mcnemar
+from sitkit.results.accuracy import standard_error, wilson
+from sitkit.results.significance import compare, detectable, holm, mcnemar, needed, power
 
 
 def _answers(pairs: list[tuple[bool, bool]]) -> tuple[dict[str, bool], dict[str, bool]]:
@@ -73,3 +77,45 @@ def test_where_no_answer_changed_no_interval_is_shown() -> None:
         told = difference(test)
         assert told is not None
         assert bool(told.interval) is shown
+
+
+def test_the_power_of_the_exact_test_is_the_sum_over_all_outcomes() -> None:
+    n, psi, difference = 7, 0.6, 0.4
+    gain, loss = (psi + difference) / 2, (psi - difference) / 2
+    expected = 0.0
+    for gained in range(n + 1):
+        for lost in range(n + 1 - gained):
+            ways = math.comb(n, gained) * math.comb(n - gained, lost)
+            chance = ways * gain**gained * loss**lost * (1 - psi) ** (n - gained - lost)
+            if gained + lost and binomtest(gained, gained + lost).pvalue < 0.05:
+                expected += chance
+    assert power(n, difference, psi) == pytest.approx(expected)
+
+
+def test_what_is_detectable_is_just_told_and_a_little_less_is_not() -> None:
+    found = detectable(200, 0.3)
+    assert power(200, found, 0.3) >= 0.8 > power(200, found - 0.001, 0.3)
+    assert detectable(4, 0.3) == 1.0
+
+
+def test_what_is_needed_is_told_and_far_fewer_are_not() -> None:
+    found = needed(-0.05, 0.2)
+    assert found is not None
+    assert power(found, 0.05, 0.2) >= 0.8 > power(found * 9 // 10, 0.05, 0.2)
+    assert needed(1e-4, 0.5) is None
+
+
+def test_holm_steps_down() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.9, 0.9]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 24), (24, 24), (7, 24), (0, 1), (113, 200)])
+def test_wilsons_interval_is_where_the_score_test_rejects(right: int, n: int) -> None:
+    low, high = wilson(right / n, n)
+    for end in (low, high):
+        if 0 < end < 1:
+            assert abs(right / n - end) / math.sqrt(end * (1 - end) / n) == pytest.approx(1.959964)
+    assert low <= right / n <= high
+    assert standard_error(right / n, n) > 0

@@ -51,6 +51,7 @@ class Difference:
     gained: str
     lost: str
     p: str
+    holm: str
     p_of_seeds: str
 
 
@@ -82,6 +83,7 @@ def headline(results: Results) -> dict[str, object]:
     return {
         "tiles": _tiles(results), "blocks": blocks, "arms": len(blocks), "folded": len(blocks) > _OPEN_ARMS,
         "seeds": seeds,
+        "tests": sum(change.paired is not None for change in results.changes),
     }  # fmt: skip
 
 
@@ -109,7 +111,7 @@ def _grid(
                 "name": benchmark,
                 "about": "" if last is None else f"{last.transfer}, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{last.n}",
                 "cells": [_accuracy(arm, cells.get((*column, benchmark))) for column in columns],
-                "steps": [difference(None if change is None else change.paired) for change in between],
+                "steps": [None if change is None else difference(change.paired, change.holm) for change in between],
             }
         )
     return {
@@ -275,8 +277,8 @@ def points(value: float) -> str:
     return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", MINUS)
 
 
-def difference(test: PairedTest | None) -> Difference | None:
-    """Return a paired test as text; of several seeds' p-values the largest is told."""
+def difference(test: PairedTest | None, holm: float | None) -> Difference | None:
+    """Return a paired test as text; of several seeds' p-values the largest is told, and beside it Holm's correction."""
     if test is None:
         return None
     # Resampling questions of which none changed would give an interval of no width, as if 0 were certain.
@@ -289,6 +291,7 @@ def difference(test: PairedTest | None) -> Difference | None:
         gained=f"+{test.gained}",
         lost=f"{MINUS}{test.lost}",
         p=("≤ " if several and 0.001 <= p < 0.995 else "") + _probability(p),
+        holm="" if holm is None else f"({_probability(holm)})",
         p_of_seeds="seeds: " + ", ".join(map(_probability, test.p)) if several else "",
     )
 
