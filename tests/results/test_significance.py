@@ -1,6 +1,6 @@
-import math
-
 """Paired tests: known values, and what has to hold for any answers."""
+
+import math
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +74,7 @@ def test_seeds_that_contradict_each_other_make_nothing_certain() -> None:
 def test_where_no_answer_changed_no_interval_is_shown() -> None:
     same, changed = (compare([_answers(pairs)]) for pairs in ([(True, True)] * 9, [(True, True)] * 8 + [(False, True)]))
     for test, shown in ((same, False), (changed, True)):
-        told = difference(test)
+        told = difference(test, None)
         assert told is not None
         assert bool(told.interval) is shown
 
