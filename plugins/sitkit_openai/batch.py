@@ -23,7 +23,7 @@ from sitkit_openai.costs import Ledger, most_tokens
 from sitkit_openai.keys import shown, without_keys
 from sitkit_openai.options import Options
 from sitkit_openai.replies import error_of, judge_body, refused
-from sitkit_openai.requests import Ask, body, client_options, digest
+from sitkit_openai.requests import Ask, body, client_options, digest, http_options
 from sitkit_openai.verdict import Outcome, Verdict
 
 _LOG = logging.getLogger(NOTICES)
@@ -52,7 +52,9 @@ def opened(options: Options, key: str, hidden: Sequence[str], ledger: Ledger, fo
     """Open the batches kept in ``folder``."""
     import openai
 
-    with openai.OpenAI(**client_options(options, key)) as client:
+    settings = client_options(options, key)
+    http = openai.DefaultHttpxClient(timeout=settings["timeout"], **http_options(options))
+    with openai.OpenAI(**settings, http_client=http) as client:
         yield Batches(options, hidden, ledger, BatchFiles(folder), BatchCalls(client, options, hidden))
 
 

@@ -12,6 +12,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
 
 from sitkit.types import Json
 from sitkit_openai.verdict import Outcome, Verdict, judge, read_body
@@ -73,6 +74,8 @@ def judge_error(error: Exception, model: str) -> Verdict:
         return Verdict(Outcome.TIME_OUT, "no reply in time", billed=sent)
     if isinstance(error, openai.APIStatusError):
         headers = {name.lower(): value for name, value in error.response.headers.items()}
+        if 300 <= error.status_code < 400:
+            return _redirected(error.status_code, str(error.request.url), headers.get("location", ""))
         text = error.response.text
         return refused(error.status_code, headers, text, error_of(_json(text)), model)
     if isinstance(error, openai.APIConnectionError):
@@ -124,6 +127,19 @@ def refused(status: int, headers: Mapping[str, str], text: str, error: Json, mod
 
 def _stop(why: str) -> Verdict:
     return Verdict(Outcome.BAD_REQUEST, why, fatal=why, billed=False)
+
+
+def _redirected(status: int, asked: str, location: str) -> Verdict:
+    """Judge a redirect: its new address is named, without what may be secret in it, and not asked."""
+    try:
+        parts = urlsplit(urljoin(asked, location))
+        found = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    except ValueError:
+        found = ""
+    if not location or not found:
+        return _stop(f"it redirects (HTTP {status}) without naming a new address: is base_url= right?")
+    base = found.removesuffix("/chat/completions")
+    return _stop(f"it redirects (HTTP {status}) to {found}, which was not asked; if you trust it, give base_url={base}")
 
 
 def _no_such(model: str, message: str) -> bool:

@@ -73,6 +73,17 @@ def backoff(options: Options, attempt: int) -> float:
     return min(longest, options.backoff * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.5)
 
 
+def http_options(options: Options) -> dict[str, Any]:
+    """Return how the HTTP client below is made: it follows no redirect and asks this machine without a proxy.
+
+    A redirect would take prompts and headers to a host that nobody named, and turns a POST into an empty GET on 301,
+    302 and 303.
+    """
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    direct: dict[str, None] = {f"all://{host}": None} if options.is_local else {}
+    return {"follow_redirects": False, "mounts": direct}
+
+
 def client_options(options: Options, key: str) -> dict[str, Any]:
     """Return how a client is made: its own retries are off, for they would hide behind ours."""
     import openai

@@ -18,7 +18,7 @@ from sitkit_openai.costs import Ledger, most_tokens
 from sitkit_openai.keys import shown, without_keys
 from sitkit_openai.options import Options
 from sitkit_openai.replies import judge_content, judge_error
-from sitkit_openai.requests import Ask, backoff, body, client_options
+from sitkit_openai.requests import Ask, backoff, body, client_options, http_options
 from sitkit_openai.verdict import PASSING, Outcome, Verdict
 
 _LOG = logging.getLogger(NOTICES)
@@ -123,6 +123,7 @@ class Run:
             limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
             timeout=settings["timeout"],
             event_hooks={"request": [self._take_off]},
+            **http_options(self.options),
         )
         return {**settings, "http_client": http}
 
@@ -224,8 +225,6 @@ class Run:
         So that requests are made while others are in flight, and a place stands for nothing but a call in flight.
         """
         flight = _FLIGHT.get()
-        if flight.placed:  # a redirect
-            return
         await self.pace.enter()
         flight.placed = True
         while not self.room():

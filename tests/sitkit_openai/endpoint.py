@@ -163,6 +163,7 @@ class Endpoint:
         self.stall = 3.0
         self.drip = 0.01
         self.calls: list[Call] = []
+        self.others: list[str] = []
         self.delivered: Counter[str] = Counter()
         self.flying = self.most_flying = 0
         self.routes: Handler = lambda method, path, body: None
@@ -218,10 +219,13 @@ class Endpoint:
     async def _answer(
         self, method: str, path: str, headers: dict[str, str], body: bytes, writer: asyncio.StreamWriter
     ) -> None:
-        if path != "/v1/chat/completions":
+        if method != "POST" or path != "/v1/chat/completions":
+            self.others.append(f"{method} {path}")
             code, found = self.routes(method, path, body) or (404, {"error": {"message": f"no route {path}"}})
             content = found if isinstance(found, bytes) else json.dumps(found).encode()
-            await send(writer, code, content)
+            # A redirect names its new address in the body's place.
+            moved = {"Location": found} if 300 <= code < 400 else None
+            await send(writer, code, b"" if moved else content, headers=moved)
             return
         asked = json.loads(body)
         prompt = asked["messages"][-1]["content"]
