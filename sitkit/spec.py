@@ -52,6 +52,9 @@ class Spec:
                 raise SpecError(f"{self.name!r} has no option {key!r}{suggestion(key, known)}")
             try:
                 parsed[key] = known[key](text)
+                if isinstance(parsed[key], int | float) and not text.isascii():
+                    # Python reads the digits of every script.
+                    raise ValueError("expected a number in the digits 0 to 9")
             except ValueError as error:
                 raise SpecError(f"{self.name!r}: option {key}={text}: {error}") from error
         return parsed

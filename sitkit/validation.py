@@ -39,6 +39,9 @@ def _from_text(kind: Any, value: object) -> object:
             return None
         if plain is bool:
             return boolean(value)
+        if plain in (int, float) and not value.isascii():
+            # Python reads the digits of every script.
+            raise ValueError
         return float(value) if plain is float else value
     if plain is bool and not isinstance(value, bool | None):
         raise ValueError

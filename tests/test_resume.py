@@ -87,18 +87,33 @@ def test_two_runs_at_once_do_each_stage_once(whole: tuple[Path, float], tmp_path
 
 def test_ctrl_c_stops_with_one_line_that_says_how_to_go_on(tmp_path: Path) -> None:
     # Whoever starts the tests may have told them to ignore it.
-    process = _start(tmp_path / "w", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    assert process.stderr is not None
-    while "instruct" not in process.stderr.readline():
-        pass
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    process, said = _stopped(tmp_path / "w", signal.SIGINT)
     # -2 where CPython 3.11 ends itself by the signal: an interrupt inside exec() of a string is remembered although it
     # was handled. A shell shows 130 for both.
     assert process.returncode in (130, -signal.SIGINT)
     assert "the same command goes on" in said.splitlines()[-1]
     assert "Traceback" not in said
+
+
+def test_sigterm_stops_as_ctrl_c_does_and_the_same_command_goes_on(whole: tuple[Path, float], tmp_path: Path) -> None:
+    reference, _ = whole
+    process, said = _stopped(tmp_path / "w", signal.SIGTERM)
+    assert process.returncode == 143
+    assert "the same command goes on" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    done = subprocess.run(_command(tmp_path / "w"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert _scores(tmp_path / "w") == _scores(reference)
+
+
+def _stopped(workspace: Path, number: signal.Signals) -> tuple[subprocess.Popen[str], str]:
+    """A run that got a signal while it trained, and the rest of what it said."""
+    process = _start(workspace, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert process.stderr is not None
+    assert any("instruct" in line for line in iter(process.stderr.readline, ""))
+    time.sleep(1)
+    process.send_signal(number)
+    return process, process.communicate(timeout=60)[1]
 
 
 def test_a_full_disk_stops_with_one_line_and_loses_nothing(whole: tuple[Path, float], tmp_path: Path) -> None:

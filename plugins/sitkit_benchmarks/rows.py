@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sitkit.errors import DataError
 from sitkit.types import LETTERS
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Row:
@@ -80,6 +83,9 @@ class Row:
         stripped = value.strip()
         if not stripped:
             raise self.wrong(field, "it is empty")
+        if found := _HALF.search(stripped):
+            # JSON takes it; no file can hold it and no tokenizer reads it.
+            raise self.wrong(field, f"it holds half a surrogate pair, \\u{ord(found[0]):04x}, at {found.start() + 1}")
         return stripped
 
 
@@ -111,7 +117,7 @@ def sha256(path: Path) -> str:
 def _object(line: bytes, where: str) -> Mapping[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: no JSON ({error})") from error
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import click
 
 from sitkit.cli.options import debug_option
+from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.registry import Registry
 
 
@@ -39,7 +39,7 @@ def plugins(registry: Registry, as_json: bool) -> None:
     ]
     if as_json:
         broken = [{"distribution": one.distribution, "hook": one.hook, "reason": one.reason} for one in registry.broken]
-        click.echo(json.dumps({"plugins": parts, "broken": broken}, indent=1, ensure_ascii=False))
+        echo_json({"plugins": parts, "broken": broken})
         return
     from sitkit.cli.show import console, show_table
     from sitkit.report.tables import Table
@@ -50,7 +50,7 @@ def plugins(registry: Registry, as_json: bool) -> None:
     )
     show_table(out, Table("Plugins", ("kind", "name", "what it is", "from"), rows))
     for one in registry.broken:
-        click.echo(f"broken: {one}", err=True)
+        echo_message(f"broken: {one}")
 
 
 @click.command(short_help="List the settings of --set.")
@@ -75,7 +75,7 @@ def settings(stages: tuple[str, ...], schema: bool) -> None:
     if schema:
         from sitkit.recipe import recipe_schema
 
-        click.echo(json.dumps(recipe_schema(), indent=1, ensure_ascii=False))
+        echo_json(recipe_schema())
         return
     out = console()
     for stage in stages or STAGE_SETTINGS:
@@ -107,7 +107,7 @@ def path(registry: Registry, benchmark: str | None) -> None:
     folder = next((folder for folder, distribution in registry.task_folders.items() if distribution == wanted), None)
     if folder is None:
         raise RecipeError(f"{wanted} provides no folder of lm-eval tasks")
-    click.echo(folder)
+    echo(folder)
 
 
 @tasks.command(name="list")
@@ -122,7 +122,7 @@ def list_(registry: Registry) -> None:
         try:
             benchmark = registry.benchmark(name)
         except PluginError as error:
-            click.echo(f"broken: {error}", err=True)
+            echo_message(f"broken: {error}")
             continue
         for prompting in PROMPTINGS:
-            click.echo(f"{name}\t{prompting}\t{benchmark.task(prompting)}")
+            echo(f"{name}\t{prompting}\t{benchmark.task(prompting)}")

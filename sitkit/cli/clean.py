@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import Counter
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sitkit.cli.options import debug_option, workspace_option
+from sitkit.cli.options import Real, debug_option, workspace_option
+from sitkit.cli.terminal import echo, echo_json
 from sitkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--older-than",
-    type=click.FloatRange(0),
+    type=Real(0),
     default=7.0,
     show_default=True,
     metavar="DAYS",
@@ -65,18 +65,18 @@ def clean(
         return
     _show(found, older_than)
     if not found.items:
-        click.echo("nothing to remove")
+        echo("nothing to remove")
         return
     if dry_run:
         with cleaning(Store(workspace)) as alone:
-            click.echo("nothing was removed (--dry-run)" if alone else f"note: {busy(workspace)}")
+            echo("nothing was removed (--dry-run)" if alone else f"note: {busy(workspace)}")
         return
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("clean asks before it removes anything, and there is no terminal to ask on: say --yes")
         click.confirm("Remove this?", abort=True)
     removed = carry_out(request, found, now)
-    click.echo(f"removed {size_text(removed.size)}")
+    echo(f"removed {size_text(removed.size)}")
 
 
 def _print_json(found: Cleanup, *, removed: bool) -> None:
@@ -85,7 +85,7 @@ def _print_json(found: Cleanup, *, removed: bool) -> None:
         for part in (found.items, found.young)
     )
     plain = {"removed": removed, "size": found.size, "items": items, "young": young, "notes": list(found.notes)}
-    click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+    echo_json(plain)
 
 
 def _show(found: Cleanup, older_than: float) -> None:
@@ -103,9 +103,9 @@ def _show(found: Cleanup, older_than: float) -> None:
         show_table(console(), Table("To remove", ("", "what", "count", "size"), tuple(rows), note))
     if found.young:
         size = size_text(sum(item.size for item in found.young))
-        click.echo(
+        echo(
             f"note: {len(found.young):,} more ({size}) changed in the last {older_than:g} days and stay: an interrupted"
             " run goes on from there (--older-than 0 also removes these)"
         )
     for text in found.notes:
-        click.echo(f"note: {text}")
+        echo(f"note: {text}")

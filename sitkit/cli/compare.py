@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sitkit.cli.options import debug_option, run_argument, workspace_option
+from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.registry import Registry
 from sitkit.types import Json
 
@@ -41,12 +41,12 @@ def compare(registry: Registry, /, first: str, second: str, as_json: bool, works
     found = compare_runs(Run.load(folders[0], registry), Run.load(folders[1], registry))
     if as_json:
         plain = {"first": str(folders[0]), "second": str(folders[1]), **_finite(asdict(found))}
-        click.echo(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False))
+        echo_json(plain)
         return
     names = folders[0].name, folders[1].name
     if names[0] == names[1]:
         for number, folder in enumerate(folders, 1):
-            click.echo(f"{folder.name} ({number}): {folder}")
+            echo(f"{folder.name} ({number}): {folder}")
         names = f"{names[0]} (1)", f"{names[1]} (2)"
     _show(found, names)
 
@@ -70,7 +70,7 @@ def _show(found: Compared, names: tuple[str, str]) -> None:
             show_table(out, Table(title, ("", *names), rows))
     alike = [title for title, different in (("recipe", found.recipe), ("versions", found.versions)) if not different]
     if alike:
-        click.echo(f"the same in both: {' and '.join(alike)}")
+        echo(f"the same in both: {' and '.join(alike)}")
     changed = [cell for cell in found.cells if not cell.same]
     if changed:
         headings = (
@@ -90,12 +90,12 @@ def _show(found: Compared, names: tuple[str, str]) -> None:
     same = len(found.cells) - len(changed)
     if same:
         phases = ", ".join(dict.fromkeys(cell.first.phase for cell in found.cells if cell.same))
-        click.echo(f"the same stages in both: {same} of {len(found.cells)} scores ({phases})")
+        echo(f"the same stages in both: {same} of {len(found.cells)} scores ({phases})")
     for name, count in zip(names, (found.only_first, found.only_second), strict=True):
         if count:
-            click.echo(f"note: {count} of the scores of {name} have no counterpart in the other run")
+            echo(f"note: {count} of the scores of {name} have no counterpart in the other run")
     for text in found.unread:
-        click.echo(f"note: no paired test, {text}", err=True)
+        echo_message(f"note: no paired test, {text}")
 
 
 def _note(cells: Sequence[ComparedCell]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sitkit.capabilities import Deduplicator
-from sitkit.cli.options import debug_option
+from sitkit.cli.options import Whole, debug_option
+from sitkit.cli.terminal import echo_json, echo_message
 from sitkit.errors import DataError
 from sitkit.registry import Registry
 from sitkit.types import Json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Count a benchmark's questions.")
 @click.argument("benchmarks", metavar="[B]...", nargs=-1)
 @click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub.")
-@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Seed of the draws.  [default: 0]")
+@click.option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the draws.  [default: 0]")
 @click.option("--drop-duplicates", is_flag=True, help="Count without training questions that stand in the test too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @debug_option
@@ -54,13 +54,13 @@ def data(
         except DataError as error:
             missing.append(error)
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
     elif found:
         _show(found)
     if missing:
         # One set that cannot be read does not hide the others; the first is the error, the rest is told before it.
         for other in missing[1:]:
-            click.echo(f"sitkit: {other}", err=True)
+            echo_message(f"sitkit: {other}")
         raise missing[0]
 
 

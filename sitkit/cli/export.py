@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from sitkit.cli.options import debug_option, run_argument, workspace_option
+from sitkit.cli.options import Real, Whole, debug_option, run_argument, workspace_option
+from sitkit.cli.terminal import echo, echo_json
 from sitkit.registry import Registry
 
 
@@ -21,9 +21,9 @@ from sitkit.registry import Registry
 @click.option("--teacher", metavar="SPEC", help="Which teacher's, where the run has several.")
 @click.option("--train-on", metavar="B[,B]", help="What it was trained on.")
 @click.option("--refine-on", metavar="B[,B]", help="What it was refined on.")
-@click.option("--fraction", type=float, metavar="F", help="Of how much of the training questions.")
+@click.option("--fraction", type=Real(), metavar="F", help="Of how much of the training questions.")
 @click.option("--method", type=click.Choice(["both", "instruct", "refine"]), help="Which way of teaching.")
-@click.option("--seed", type=int, metavar="N", help="Which seed of the run.  [default: its first]")
+@click.option("--seed", type=Whole(), metavar="N", help="Which seed of the run.  [default: its first]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_option
 @debug_option
@@ -51,6 +51,6 @@ def export(
     written = write(folder, directory, phase=phase, merge=merge, registry=registry, wanted=wanted)
     if as_json:
         plain = {"directory": str(written), "run": folder.name, "phase": phase, "merged": merge}
-        click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+        echo_json(plain)
     else:
-        click.echo(directory)
+        echo(directory)

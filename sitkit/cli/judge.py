@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitkit.cli.options import debug_option, run_argument, workspace_option
+from sitkit.cli.options import Real, Whole, debug_option, run_argument, workspace_option
+from sitkit.cli.terminal import echo, echo_json, echo_json_text
 from sitkit.registry import Registry
 from sitkit.types import PHASES, PROMPTINGS
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.command(short_help="Rate a run's answers by a judge.")
 @run_argument()
 @click.option("--judge", metavar="SPEC", required=True, help="Who rates: openai:MODEL, hf:MODEL, …")
-@click.option("--sample", type=click.IntRange(1), default=50, show_default=True, help="Questions of each benchmark.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample.")
+@click.option("--sample", type=Whole(1), default=50, show_default=True, help="Questions of each benchmark.")
+@click.option("--seed", type=Whole(0), default=0, show_default=True, help="Seed of the sample.")
 @click.option(
     "--phase",
     type=click.Choice([*PHASES, "teacher", "target"]),
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     help="Judge the answers with the trigger, those without it, or both.",
 )
 @click.option("--eval-on", metavar="B[,B]", help="Judge answers to these benchmarks.  [default: all that were scored]")
-@click.option("--run-seed", type=int, metavar="N", help="Judge this seed of the run.  [default: its first]")
-@click.option("--max-new-tokens", type=click.IntRange(1), default=512, show_default=True, help="Longest reply.")
-@click.option("--temperature", type=click.FloatRange(0, 10), default=0.0, show_default=True, help="0 is greedy.")
-@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Stop before more than this is spent.")
+@click.option("--run-seed", type=Whole(), metavar="N", help="Judge this seed of the run.  [default: its first]")
+@click.option("--max-new-tokens", type=Whole(1), default=512, show_default=True, help="Longest reply.")
+@click.option("--temperature", type=Real(0, 10), default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--max-cost", type=Real(0), metavar="USD", help="Stop before more than this is spent.")
 @click.option(
     "--max-failures",
-    type=click.FloatRange(0, 1),
+    type=Real(0, 1),
     default=0.1,
     show_default=True,
     help="Stop once more than this share of the replies failed.",
@@ -109,23 +109,23 @@ def _judge(prepared: Prepared, *, as_json: bool, quiet: bool) -> None:
     with listening(quiet=quiet or as_json) as shown, interruptible(shown) as listener:
         judgement, path = carry_out(prepared, listener)
     if as_json:
-        click.echo(encoded(judgement), nl=False)
+        echo_json_text(encoded(judgement))
     elif quiet:
-        click.echo(path)
+        echo(path)
     else:
         out = console()
         for table in judgement_tables(judgement):
             show_table(out, table)
-        out.print(f"judgements: {path}", markup=False, soft_wrap=True)
+        out.print(f"judgements: {path}", soft_wrap=True)
 
 
 def _show_estimate(estimate: Json, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(estimate, indent=1))
+        echo_json(estimate)
         return
     price = "no price is known" if estimate["cost"] is None else f"at most ${estimate['cost']:,.2f}"
     tokens = f"about {estimate['prompt_tokens']:,} tokens in and at most {estimate['completion_tokens']:,} out, {price}"
-    click.echo(
+    echo(
         f"{estimate['answers']} answers to {estimate['questions']} questions: {estimate['calls']} calls"
         f" ({estimate['replied']} of {estimate['prompts']} different prompts have a reply already)"
         + (f", {tokens}" if estimate["remote"] else "")

@@ -12,15 +12,17 @@ import click
 
 import sitkit
 from sitkit.cli.options import DEBUG
+from sitkit.cli.terminal import echo, echo_message
 from sitkit.errors import PluginError, SitkitError, UnknownNameError
+from sitkit.execution.interrupts import Terminated, terminable
 from sitkit.registry import Registry, load_plugins
 
-USAGE, INTERNAL, INTERRUPTED = 2, 1, 130
+USAGE, INTERNAL, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 _STOPPED = "stopped; what was finished is kept, and the same command goes on from there"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``sitkit`` and exit: 0 done, 2 bad input (one line says what), 130 stopped by Ctrl-C, 1 an error of ours."""
+    """Run ``sitkit`` and exit: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM, 1 an error of ours."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character must not cost a finished run.
@@ -56,12 +58,12 @@ class Program(click.Group):
         context: list[click.Context] = []
         extra["standalone_mode"] = False
         try:
-            sys.exit(_code(super().main(args, prog_name, obj=context, **extra)))
-        except click.Abort:
-            code = _tell(context, _STOPPED, INTERRUPTED)
+            with terminable():
+                sys.exit(_code(super().main(args, prog_name, obj=context, **extra)))
+        except click.Abort as error:
+            code = _tell(context, _STOPPED, TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED)
         except click.ClickException as error:
-            error.show()
-            code = error.exit_code
+            code = _show(error)
         except SitkitError as error:
             code = _tell(context, str(error), USAGE)
         except BrokenPipeError:
@@ -115,8 +117,17 @@ def _code(returned: object) -> int:
     return returned if isinstance(returned, int) and not isinstance(returned, bool) else 0
 
 
+def _show(error: click.ClickException) -> int:
+    # As click shows it: the command's usage, and what is wrong, which repeats what was typed.
+    shown = io.StringIO()
+    error.show(shown)
+    for line in shown.getvalue().splitlines():
+        echo_message(line)
+    return error.exit_code
+
+
 def _tell(context: Sequence[click.Context], text: str, code: int) -> int:
     if any(found.meta.get(DEBUG) for found in context):
-        traceback.print_exc()
-    click.echo(f"sitkit: {' '.join(text.split())}", err=True)
+        echo(traceback.format_exc(), err=True)
+    echo_message(f"sitkit: {text}")
     return code

@@ -94,6 +94,28 @@ def _complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+class Whole(click.IntRange):
+    """A whole number in the digits 0 to 9; Python would read those of every script."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        return super().convert(_ascii(self, value, param, ctx), param, ctx)
+
+
+class Real(click.FloatRange):
+    """A number in the digits 0 to 9; Python would read those of every script."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        return super().convert(_ascii(self, value, param, ctx), param, ctx)
+
+
+def _ascii(kind: click.ParamType[Any], value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    if isinstance(value, str) and not value.isascii():
+        kind.fail(f"{value!r} is not a number in the digits 0 to 9.", param, ctx)
+    return value
+
+
 class ComponentName(click.ParamType[str]):
     """A registered name of a kind; plugins add theirs, so the choices are known once the registry is."""
 

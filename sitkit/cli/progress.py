@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from sitkit.cli.console import CleanConsole
+from sitkit.cli.terminal import echo, echo_message
 from sitkit.execution.events import (
     Event,
     Listener,
@@ -29,13 +29,14 @@ from sitkit.execution.events import (
     StageWaiting,
     StatusMessage,
 )
+from sitkit.plain_text import message_line, visible
 from sitkit.types import StageInfo
 
 
 @contextmanager
 def listening(*, quiet: bool) -> Iterator[Listener]:
     """Yield the listener that fits where the output goes. Notices are shown even when quiet, on standard error."""
-    console = Console(stderr=True)
+    console = CleanConsole(stderr=True)
     if quiet:
         yield _Quiet()
     elif console.is_terminal:
@@ -48,7 +49,7 @@ def listening(*, quiet: bool) -> Iterator[Listener]:
 class _Quiet:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Notice):
-            click.echo(f"note: {event.text}", err=True)
+            echo_message(f"note: {event.text}")
 
 
 class Plain:
@@ -62,27 +63,27 @@ class Plain:
         match event:
             case StageStarted(stage, index, total):
                 self._last = stage.key
-                click.echo(f"[{index}/{total}] {stage.stage} {stage.label}", err=True)
+                echo(f"[{index}/{total}] {stage.stage} {stage.label}", err=True)
             case StageFinished(stage, seconds, reused):
                 if not reused:
                     # Where several stages run at once, another one may have started since.
                     which = "" if stage.key == self._last else f"{stage.stage} {stage.label} "
-                    click.echo(f"    {which}done in {seconds:.1f} s", err=True)
+                    echo(f"    {which}done in {seconds:.1f} s", err=True)
             case StageWaiting(stage):
-                click.echo(f"waiting: another run is at {stage.stage} {stage.label}", err=True)
+                echo(f"waiting: another run is at {stage.stage} {stage.label}", err=True)
             case StatusMessage(_, text):
-                click.echo(f"    {text}", err=True)
+                echo(f"    {message_line(text)}", err=True)
             case Notice(text):
-                click.echo(f"note: {text}", err=True)
+                echo_message(f"note: {text}")
 
 
 class Live:
     """A bar with count, rate and time left for each stage that runs, above them a line for each that is done."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: CleanConsole) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             _RateColumn(),
@@ -104,7 +105,7 @@ class Live:
         match event:
             case StageStarted(stage, index, total):
                 self._drop(stage)
-                title = f"[{index}/{total}] {stage.stage} {stage.label}"
+                title = visible(f"[{index}/{total}] {stage.stage} {stage.label}")
                 self._tasks[stage.key] = self._progress.add_task(title, total=None)
             case StageProgress(stage, done, total):
                 if stage.key in self._tasks:
@@ -116,9 +117,9 @@ class Live:
             case StageWaiting(stage):
                 self._console.print(Text(f"waiting: another run is at {stage.stage} {stage.label}", style="yellow"))
             case StatusMessage(_, text):
-                self._console.print(Text(f"  {text}", style="dim"))
+                self._console.print(Text(f"  {message_line(text)}", style="dim"))
             case Notice(text):
-                self._console.print(Text(f"note: {text}", style="yellow"))
+                self._console.print(Text(message_line(f"note: {text}"), style="yellow"))
 
     def _drop(self, stage: StageInfo) -> None:
         if stage.key in self._tasks:

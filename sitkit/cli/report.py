@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sitkit.cli.options import debug_option, run_argument, workspace_option
+from sitkit.cli.terminal import echo
 from sitkit.registry import Registry
 
 
@@ -31,6 +32,6 @@ def report(registry: Registry, /, run: str, workspace: Path, html: bool, verbose
     results = load_results(folder, registry)
     page = write_report(folder, results, registry)
     if html:
-        click.echo(page)
+        echo(page)
     else:
         show_results(results, folder, verbose=verbose)

@@ -12,11 +12,14 @@ from sitkit.cli.options import (
     ComponentName,
     Decorator,
     PluginDefault,
+    Real,
+    Whole,
     debug_option,
     names_of,
     together,
     workspace_option,
 )
+from sitkit.cli.terminal import echo, echo_json, echo_json_text
 from sitkit.errors import SettingError
 from sitkit.registry import Registry
 from sitkit.types import Json
@@ -34,7 +37,7 @@ def _benchmarks(flag: str, help_text: str, *, metavar: str = BENCHMARKS, default
 
 
 _fraction = click.option(
-    "--fraction", type=float, multiple=True, metavar="F", help="Nested random share of the training questions, 0-1."
+    "--fraction", type=Real(), multiple=True, metavar="F", help="Nested random share of the training questions, 0-1."
 )
 
 recipe_options = together(
@@ -60,11 +63,11 @@ recipe_options = together(
         shell_complete=names_of("strategy"),
         help="How preference pairs are chosen.",
     ),
-    click.option("--limit", type=int, metavar="N", help="Take the first N training questions."),
-    click.option("--test-limit", type=int, metavar="N", help="Take the first N test questions."),
-    click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of training and sampling.  [default: 0]"),
+    click.option("--limit", type=Whole(), metavar="N", help="Take the first N training questions."),
+    click.option("--test-limit", type=Whole(), metavar="N", help="Take the first N test questions."),
+    click.option("--seed", type=Whole(0), metavar="N", help="Seed of training and sampling.  [default: 0]"),
     click.option(
-        "--seeds", type=click.IntRange(1, 10_000), metavar="N", help="Run N seeds, from --seed on, and report the mean."
+        "--seeds", type=Whole(1, 10_000), metavar="N", help="Run N seeds, from --seed on, and report the mean."
     ),
     click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="A setting; may be given again."),
     click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The same keys as YAML; flags win."),
@@ -81,7 +84,7 @@ recipe_options = together(
         help="Score the teacher too, with CoT and direct, on training and test questions."
         "  [default: on the training questions alone, and only where that costs nothing]",
     ),
-    click.option("--max-cost", type=float, metavar="USD", help="Stop before teachers cost more than this."),
+    click.option("--max-cost", type=Real(), metavar="USD", help="Stop before teachers cost more than this."),
 )
 
 running_options = together(
@@ -155,7 +158,11 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
 @_benchmarks("--refine-on", "Benchmarks refined on.  [default: those trained on]")
 @_benchmarks("--eval-on", "Benchmarks scored.", metavar=f"{BENCHMARKS}|all")
 @click.option(
-    "--fraction", type=float, multiple=True, metavar="F", help="A share; again for several.  [default: 0.25 0.5 0.75 1]"
+    "--fraction",
+    type=Real(),
+    multiple=True,
+    metavar="F",
+    help="A share; again for several.  [default: 0.25 0.5 0.75 1]",
 )
 @recipe_options
 @running_options
@@ -191,9 +198,9 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
     finally:
         plan.close()
     if as_json:
-        click.echo((found.folder / "results.json").read_text(encoding="utf-8"), nl=False)
+        echo_json_text((found.folder / "results.json").read_text(encoding="utf-8"))
     elif quiet:
-        click.echo(found.folder / "report.html")
+        echo(found.folder / "report.html")
     else:
         from sitkit.cli.show import show_results
 
@@ -229,10 +236,9 @@ def _show_dry_run(plan: Any, workspace: Path, *, as_json: bool) -> None:
 
     found = dry_run(plan, Store(workspace))
     if as_json:
-        import json
         from dataclasses import asdict
 
-        click.echo(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        echo_json(asdict(found))
         return
     from sitkit.cli.show import show_dry_run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sitkit.cli.options import debug_option, workspace_option
+from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.types import Json
 
 if TYPE_CHECKING:
@@ -46,17 +46,17 @@ def runs(as_json: bool, workspace: Path) -> None:
             "journals": journals,
             "unreadable": [entry.problem for entry in stored if entry.problem],
         }
-        click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+        echo_json(plain)
         return
     _show(found, taken, workspace)
     if found or stored:
-        click.echo(_sizes(found, stored, unused, journals))
+        echo(_sizes(found, stored, unused, journals))
     for run in found:
         if run.problem:
-            click.echo(f"{'note' if run.finished is None else 'broken'}: {run.name}: {run.problem}", err=True)
+            echo_message(f"{'note' if run.finished is None else 'broken'}: {run.name}: {run.problem}")
     for entry in stored:
         if entry.problem:
-            click.echo(f"note: {entry.problem}", err=True)
+            echo_message(f"note: {entry.problem}")
 
 
 def _plain(number: int, run: RunEntry, holding: Holding) -> Json:
@@ -79,7 +79,7 @@ def _show(found: Sequence[RunEntry], taken: Mapping[str, Holding], workspace: Pa
     from sitkit.report.tables import Table
 
     if not any(run.finished is not None for run in found):
-        click.echo(f"no finished run in {workspace}")
+        echo(f"no finished run in {workspace}")
     if not found:
         return
     rows = []

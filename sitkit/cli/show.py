@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from sitkit.cli.console import CleanConsole
 from sitkit.execution.dry_run import DryRun
+from sitkit.plain_text import visible
 from sitkit.report.tables import Table, pair_table, score_tables, stage_table
 from sitkit.report.warnings import warnings_of
 from sitkit.results.model import Results
@@ -21,12 +22,12 @@ _PLAIN_WIDTH = 10_000
 _NUMERIC = re.compile(r"[-+]?[0-9]|-?$")
 
 
-def console() -> Console:
+def console() -> CleanConsole:
     """Return a console for standard output: as wide as the terminal; without one as wide as any row, since what is
     read by a program must not be cut.
     """
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    found = CleanConsole()
+    return found if found.is_terminal else CleanConsole(width=_PLAIN_WIDTH)
 
 
 def show_results(results: Results, folder: Path, *, verbose: bool = False) -> None:
@@ -41,14 +42,14 @@ def show_results(results: Results, folder: Path, *, verbose: bool = False) -> No
     out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 
-def show_table(out: Console, table: Table) -> None:
+def show_table(out: CleanConsole, table: Table) -> None:
     """Print one table with its title and note."""
     drawn = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for index, heading in enumerate(table.headings):
         numeric = all(_NUMERIC.match(row[index]) for row in table.rows)
         drawn.add_column(Text(heading), justify="right" if numeric else "left")
     for row in table.rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(visible(cell)) for cell in row))
     out.print(drawn)
     if table.note:
         out.print(Text(table.note, style="dim"), soft_wrap=True)

@@ -134,7 +134,7 @@ def _meant(run: str, folders: Sequence[Path]) -> list[Path]:
         return exact
     if run == LAST:
         return [folder for folder in folders if _finished(folder) is not None][:1]
-    if run.isdecimal() and 1 <= int(run) <= len(folders):
+    if run.isascii() and run.isdecimal() and 1 <= int(run) <= len(folders):
         return [folders[int(run) - 1]]
     return [folder for folder in folders if run and folder.name.startswith(run)]
 

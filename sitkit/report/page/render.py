@@ -5,22 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from sitkit.plain_text import visible
 from sitkit.report.page.content import Section
 from sitkit.types import Json
 
 SCRIPTS = ("rows.js", "answers.js", "page.js")
-
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-"""Characters without a look of their own that change what a reader sees, or that no UTF-8 file can hold."""
 
 _FOR_SCRIPT = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
@@ -60,11 +55,6 @@ def environment() -> Environment:
     )
     found.filters = {"data": data}
     return found
-
-
-def visible(text: str) -> str:
-    """Return the text with controls, direction marks and lone surrogates written out, as in ``‹U+202E›``."""
-    return _UNSEEN.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text)
 
 
 def data(value: Json) -> Markup:
