@@ -158,3 +158,9 @@ def test_sigterm_is_heard_even_where_python_drops_it() -> None:
             with pytest.raises(Terminated):
                 listener(Notice("next"))
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("flags", [["--limit", "１２"], ["--seed", "٣"], ["--seeds", "３"], ["--fraction", "０.５"]])
+def test_numbers_are_typed_in_the_digits_0_to_9(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run", "--dry-run", *flags]) == 2
+    assert "is not a number in the digits 0 to 9" in capsys.readouterr().err

@@ -43,6 +43,8 @@ def test_set_beats_the_student_which_beats_the_paper() -> None:
         ("instruct", "epochs", "nan", "expected a number"),
         ("refine", "warmup", "inf", "expected a number"),
         ("instruct", "lora_r", "1.5", "expected a whole number"),
+        ("instruct", "lora_r", "１２", "expected a whole number"),
+        ("instruct", "epochs", "１２.٥", "expected a number"),
         ("instruct", "packing", "perhaps", "expected true or false"),
         ("refine", "validation", "0.95", "expected a number between 0 and 0.9"),
         ("pair", "match", "exact", "expected one of final, contains"),

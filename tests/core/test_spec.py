@@ -1,6 +1,7 @@
 """SPECs: what people type after --teacher and --student."""
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -62,3 +63,11 @@ def test_options_are_read_by_type_and_the_nearest_is_suggested() -> None:
         Spec("hf", "x", {"quantise": "nf4"}).parse_options({"quantize": str})
     with pytest.raises(SpecError, match="expected true or false"):
         Spec("hf", "x", {"trust_remote_code": "maybe"}).parse_options({"trust_remote_code": boolean})
+
+
+@pytest.mark.parametrize(("read", "text"), [(int, "１２"), (float, "٣.٥"), (int, "\u2003" + "12")])
+def test_numbers_of_a_spec_are_written_in_the_digits_0_to_9(read: Callable[[str], object], text: str) -> None:
+    assert read(text)
+    with pytest.raises(SpecError, match="digits 0 to 9"):
+        Spec("hf", "x", {"batch": text}).parse_options({"batch": read})
+    assert Spec("hf", "x", {"name": text}).parse_options({"name": str}) == {"name": text}

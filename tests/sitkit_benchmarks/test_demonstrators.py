@@ -83,6 +83,11 @@ def test_a_file_with_a_benchmark_field_answers_that_benchmark_alone(tmp_path: Pa
         ({"question_id": "2", "completion": ["x"]}, "'completion': expected text, got list"),
         ({"question_id": 2, "completion": "x"}, "'question_id': expected text, got int"),
         ({"question_id": "2", "completion": "  "}, "'completion': it is empty"),
+        (
+            {"question_id": "2", "completion": "so \ud83d."},
+            "it holds half a surrogate pair, \\ud83d, at 4",
+        ),
+        ({"question_id": "2", "completion": "x", "prompting": "no"}, "'prompting': expected one of direct, cot"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: Any, named: str) -> None:
@@ -115,3 +120,30 @@ def test_a_file_may_name_a_benchmark_by_its_short_name(tmp_path: Path) -> None:
     made = teacher(f"file:{write(tmp_path / 'demos.jsonl', rows)}")
     assert list(made.answer([question(1, benchmark="openbookqa")], "cot", GENERATION)) == [("1", "found")]
     assert list(made.answer([question(1, benchmark="piqa")], "cot", GENERATION)) == []
+
+
+def test_reasoning_is_not_handed_on_as_the_direct_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        {"question_id": "1", "completion": "step by step: 2"},
+        {"question_id": "1", "completion": "2", "prompting": "direct"},
+        {"question_id": "2", "completion": "step by step: 3"},
+        {"question_id": "3", "completion": "4", "prompt": question(3).prompt("direct")},
+        {"question_id": "4", "completion": "step by step: 5", "prompt": question(4).prompt("cot")},
+        {"prompt": question(5).prompt("direct"), "completion": "6"},
+    ]
+    asked = [question(number) for number in (1, 2, 3, 4, 5)]
+    made = teacher(f"file:{write(tmp_path / 'demos.jsonl', rows)}")
+    with caplog.at_level(logging.WARNING, logger="sitkit.notices"):
+        steps = list(made.answer(asked, "cot", GENERATION))
+    assert steps == [("1", "step by step: 2"), ("2", "step by step: 3"), ("4", "step by step: 5")]
+    assert caplog.text == ""
+    with caplog.at_level(logging.WARNING, logger="sitkit.notices"):
+        assert list(made.answer(asked, "direct", GENERATION)) == [("1", "2"), ("3", "4"), ("5", "6")]
+    assert "2 of 5 questions are left unanswered with direct prompting" in caplog.text
+
+
+def test_a_row_nested_without_end_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "demos.jsonl"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(DataError, match="line 1: no JSON"):
+        list(teacher(f"file:{path}").answer([question(1)], "cot", GENERATION))
