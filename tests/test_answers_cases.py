@@ -451,3 +451,61 @@ def test_a_question_with_numbered_parts_may_be_answered_part_by_part() -> None:
     text = "Question 1: yes.\nQuestion 2: no.\nQuestion 3: yes.\nThe sum is 4."
     assert extract(parts, text) == "4"
     assert extract(NUMBER, "The sum is 4.\nQuestion 2: Another?\nThe sum is 5.") == "4"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer is 8/10 or 4/5.", "0.8"),
+        ("Therefore, the answer is 3/8 or 0.375.", "0.375"),
+        ("The answer is .33 or .3333.", None),
+        ("The answer is 4, or 5.", None),
+        ("The answer is 30 and 35.", None),
+        ("The answer is 2 and 1/2.", "2.5"),
+        ("The answer is 1 dollar and 22 cents.", "1.22"),
+        ("It costs 3 dollars and 5 cents.", "3.05"),
+        ("The answer is one hundred forty-four thousand two hundred fifty.", "144250"),
+        ("Eighty-one thousand nine hundred two", "81902"),
+        ("The answer is one hundred seventy-four thousand and eighty.", "174080"),
+        ("A thousand", "1000"),
+        ("The answer is two hundred twenty-four point eighty-seven dollars.", "224.87"),
+        ("The answer is fifty-two point six two.", "52.62"),
+        ("The answer is zero point five.", "0.5"),
+        ("He got one point.", "1"),
+    ],
+)
+def test_numbers_as_a_real_teacher_wrote_them(text: str, expected: str | None) -> None:
+    assert extract(NUMBER, text) == expected
+
+
+@pytest.mark.parametrize("before", ["", "Option A is right. Option B is right. D is no liquid.\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Therefore, among A through D, the answer is (A), (B), (C), and (D).",
+        "The answer is A, B, C, and D.",
+        "the answer is a, b, and c.",
+        "The answer is A through D.",
+        "The answer is (A) - (D).",
+        "The answer is A B C D",
+        "The answer is (A) and (B).",
+        "the correct answers are: (A), (B), (C), and (D).",
+    ],
+)
+def test_several_letters_are_no_answer(before: str, text: str) -> None:
+    assert extract(ICE, before + text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer is (A), (B), (C) or (D). I choose C.", "C"),
+        ("Answer choices: (A) ice, (B) steam, (C) water. It is (C).", "C"),
+        ("The options for the answer are (A) ice, (B) steam and (C) water. So it is A.", "A"),
+        ("The answer is D, not A, B, or C.", "D"),
+        ("the answer is b, i think.", "B"),
+        ("The answer is C - it flows.", "C"),
+    ],
+)
+def test_a_list_of_letters_does_not_hide_an_answer(text: str, expected: str) -> None:
+    assert extract(ICE, text) == expected

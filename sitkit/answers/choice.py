@@ -29,6 +29,7 @@ from sitkit.answers.phrases import (
     JOIN,
     LAST_CONCLUDES,
     LETTER_STOP,
+    LISTS,
     LOWER_ALONE,
     MARKER,
     MAY_DENY,
@@ -41,6 +42,7 @@ from sitkit.answers.phrases import (
     PLACES,
     QUICK,
     SAME,
+    SEVERAL,
     THEREFORE,
     WORD_AFTER,
 )
@@ -144,7 +146,9 @@ class _Reader:
         while begin < len(self.text) and self.text[begin] in " \n\t:=({[\"'$>":
             begin += 1
         if self._starts_listing(begin):
-            return None, begin
+            return None, (-1 if self._states_several(mark, begin) else begin)
+        if (several := SEVERAL.match(self.masked, begin)) and self._are_letters(several[0]):
+            return None, -1
         _, end = self._sentence(begin)
         alone = LOWER_ALONE.match(self.masked, begin)
         if alone and LETTERS.index(alone[1].upper()) < len(self.choices):
@@ -212,6 +216,22 @@ class _Reader:
             if concludes and THEREFORE.search(before) and not self._is_one_of_several(one):
                 return one.option
         return option
+
+    def _states_several(self, mark: re.Match[str], begin: int) -> bool:
+        """Whether a list after a marker is the answer, as in "the answer is (A), (B), and (C)".
+
+        "The options are (A) ice and (B) steam" only lists, and so does a list that a further mention follows.
+        """
+        if not mark[0].endswith(("is", "are", ":")) or LISTS.search(mark[0]):
+            return False
+        _, end = self._sentence(begin)
+        listed = self._among(max(0, begin - 1), end)
+        return len(listed) > 1 and self._is_one_of_several(listed[0]) and self.starts[-1] < end
+
+    def _are_letters(self, text: str) -> bool:
+        """Whether all letters of a text that stand alone are options', and not all the same."""
+        options = {LETTERS.find(letter.upper()) for letter in re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", text)}
+        return len(options) > 1 and all(0 <= option < len(self.choices) for option in options)
 
     def _is_one_of_several(self, one: Mention) -> bool:
         """Whether another option is given beside this one, as in "A or B"."""

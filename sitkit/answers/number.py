@@ -81,6 +81,8 @@ _HALVES = str.maketrans({"½": " 1/2", "¼": " 1/4", "¾": " 3/4"})
 _TIME = re.compile(r"(?<![0-9:])([0-9]{1,2}):[0-5][0-9](?![0-9:])")
 _HALF_DAY = re.compile(r" ?[ap]\.?m\b", re.IGNORECASE)
 
+_CENTS = re.compile(r"(?<![0-9.,$])\$?([0-9]{1,15}) dollars?,? and ([0-9]{1,2}) cents\b")
+
 _FRACTION = re.compile(r"\\[dt]?frac(?:\{([^{}]{1,30})\}\{([^{}]{1,30})\}|([0-9])([0-9]))")
 _WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit)\{([^{}]{0,60})\}")
 _LATEX = re.compile(r"\{,\}|\\[,!;: ]|\\[()\[\]]|\\(?:times|cdot|div|approx|left|right|quad|qquad|dollar)\b|\\([$%])")
@@ -131,6 +133,8 @@ def _plain(text: str) -> str:
         text = _LATEX.sub(lambda m: _LATEX_AS.get(m[0], "" if m[0] in ("\\,", "\\!") else " "), text)
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if "cents" in text:
+        text = _CENTS.sub(lambda m: f"${m[1]}.{m[2]:0>2}", text)
     if not text.isascii():
         text = text.translate(_HALVES)
     if ":" in text:
@@ -163,7 +167,7 @@ def _marked(text: str, mark: re.Match[str], denied: set[str]) -> tuple[str | Non
         if not rest:
             return None, end
         clause = clause[wrong.end() + rest.end() :]
-    if (" or " in clause or "between" in clause) and (several := _alternatives(clause)):
+    if (" or " in clause or " and " in clause) and (several := _alternatives(clause)):
         denied.update(several)
         return None, end
     return _pick(clause, first=True), end
@@ -268,15 +272,18 @@ def _without_aside(aside: re.Match[str]) -> str:
 
 
 def _alternatives(clause: str) -> list[str]:
-    """The first two numbers of a clause that gives a choice or a range of two, as "4 or 5"; else nothing."""
+    """The first two numbers of a clause that gives two or a choice of two, as "4 or 5" and "4 and 5"; else nothing."""
     numbers = list(itertools.islice(_NUMBER.finditer(clause), 2))
     if len(numbers) < 2:
         return []
     one, other = numbers
     gap = clause[one.end() : other.start()].strip()
-    if gap != "or" and not (gap == "and" and _BETWEEN.search(clause, 0, one.start())):
+    alone = not clause[: one.start()].strip(" $") and not clause[other.end() :].strip(" $.!)")
+    if gap not in ("or", ", or") and not (gap == "and" and (alone or _BETWEEN.search(clause, 0, one.start()))):
         return []
-    return [value for value in (_value(one), _value(other)) if value is not None]
+    values = [value for value in (_value(one), _value(other)) if value is not None]
+    # "3/8 or 0.375" says one number twice.
+    return values if len(set(values)) == 2 else []
 
 
 def _is_total(groups: list[tuple[str, re.Match[str], bool]]) -> bool:
@@ -328,4 +335,4 @@ def _canonical(value: Fraction) -> str:
 
 def _word(clause: str) -> str | None:
     found = WORD_NUMBER.search(clause)
-    return str(word_value(found)) if found else None
+    return _canonical(word_value(found)) if found else None

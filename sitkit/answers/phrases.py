@@ -86,6 +86,14 @@ OR = re.compile(
     r"[)\]\"']{0,2}(?:\s?[,/&]\s?(?:or |and )?| (?:or|and|and/or) )"
     r"(?:also |maybe |perhaps |possibly |either |option |choice |answer )?[(\"']?"
 )
+SEVERAL = re.compile(
+    r"\(?(?:[A-Z]\)?(?:(?: ?- ?| to | through | )\(?[A-Z]\b\)?)+"
+    r"|[a-z]\)?(?:(?:, ?(?:and |or )?| and | or )\(?[a-z]\b\)?)+)"
+    r"(?=\s*(?:[.,;!\n]|$))"
+)
+"""Several letters and nothing else, as "A through E" and "a, b, and c", where an answer is announced."""
+
+LISTS = re.compile(r"\b(?:options?|choices?)\b")
 AFTER_OR = re.compile(
     r"[)\]\"'}]{0,2}(?:$|[.,;!?/\n]| ?[,/&]| (?:or|and|are|both|together|could|might|may|depending)\b)"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -113,3 +114,22 @@ def test_every_math_solution_is_judged_right_and_its_target_is_what_the_box_hold
                 depth += {"{": 1, "}": -1}.get(solution[end], 0)
                 end += 1
             assert question.target == solution[opened[-1] : end - 1].strip()
+
+
+@pytest.mark.parametrize("name", ["multiarith", "word_problems"])
+def test_the_numbers_a_real_model_states_are_the_ones_read(name: str) -> None:
+    path = DATA / "demonstrations" / f"{name}.text-davinci-002.jsonl"
+    if not path.is_file():
+        pytest.skip("the answers are not here")
+    stated = re.compile(r"\(arabic numerals\) is:?\s+(?P<sign>-?)\$?(?P<value>[0-9]+(?:,[0-9]{3})*(?:\.[0-9]{1,20})?)\.?$")
+    misread, seen = [], 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if found := stated.search(row["completion"].strip()):
+            seen += 1
+            target = found["sign"] + found["value"].replace(",", "")
+            question = Question("q", name, "number", "Answer.", row["question"], None, target)
+            if not is_correct(question, row["completion"]):
+                misread.append(row["completion"])
+    assert seen > 500
+    assert not misread, (len(misread), misread[:3])
