@@ -7,17 +7,21 @@ loaded it already.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import logging
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sitkit.answers.thinking import CLOSES, OPENS
 from sitkit.errors import ModelError
+from sitkit.types import Generation
 
 NOTICES = "sitkit.notices"
 """The logger for what a plugin has to tell the user from deep inside: its warnings become notices of the stage, what it
@@ -31,6 +35,11 @@ EDGE = 2**20
 
 VLLM_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as ``max_lora_rank``, on its command line ``--max-lora-rank``."""
+
+TEMPLATE_SECONDS = 10.0
+"""A chat template that takes longer for one conversation (a few milliseconds are usual) is taken not to end."""
+
+_LOG = logging.getLogger(NOTICES)
 
 _LOGGERS = (
     "accelerate",
@@ -135,6 +144,62 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def own_sampling(generation: Generation, temperature: float | None, top_p: float | None) -> Generation:
+    """Return the generation with a teacher's own temperature and top_p, where its SPEC has them, over the settings'."""
+    return replace(
+        generation,
+        temperature=generation.temperature if temperature is None else temperature,
+        top_p=generation.top_p if top_p is None else top_p,
+    )
+
+
+def check_loaded(name: str, loaded: Mapping[str, Any], config: str = "its config.json") -> None:
+    """Raise `ModelError` unless the weights were those that the config asks for, listing the keys that differ.
+
+    ``loaded`` is what transformers' ``from_pretrained`` returns with ``output_loading_info=True``; weights that are
+    tied and buffers that are computed are not in it. Anything else that is missing would be drawn at random.
+    """
+    shapes = [
+        f"{key}: {tuple(stored)} in the file, {tuple(wanted)} in the model"
+        for key, stored, wanted in loaded.get("mismatched_keys", ())
+    ]
+    found = {
+        "missing": loaded.get("missing_keys", ()),
+        "of another shape": shapes,
+        "unexpected": loaded.get("unexpected_keys", ()),
+    }
+    wrong = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in found.items() if keys]
+    if wrong:
+        raise ModelError(f"the weights of {name} do not fit {config}: {'; '.join(wrong)}")
+
+
+def _some(keys: Any, most: int = 8) -> str:
+    ordered = sorted(keys)
+    return ", ".join(ordered[:most]) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
+
+
+def check_weights(model: str, name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> None:
+    """Raise `ModelError` where a model's weights do not fit its config, for engines that may not say so themselves.
+
+    Names and shapes are compared, no weight is read. What transformers cannot load, or only with a library for
+    quantised weights, is left to the engine.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        with quiet():
+            if getattr(AutoConfig.from_pretrained(model, **where), "quantization_config", None) is not None:
+                return
+            _, loaded = AutoModelForCausalLM.from_pretrained(
+                model, **where, device_map="meta", output_loading_info=True, ignore_mismatched_sizes=True
+            )
+    except Exception as error:
+        _LOG.info("the weights of %s are not compared with its config: %s", name, type(error).__name__)
+        return
+    check_loaded(name, loaded)
+
+
 def chat_messages(prompt: str, system: str | None = None, completion: str | None = None) -> list[dict[str, str]]:
     """Return a conversation: an optional system message, the user's, and the assistant's where it has answered."""
     messages = [{"role": "system", "content": system}] if system else []
@@ -168,6 +233,7 @@ class PromptTokenizer:
         Raises `ModelError` where a chat template, or what only one can do, is asked for and there is none.
         """
         self.tokenizer = tokenizer
+        self.name = name
         self.system = system
         self.thinking = thinking
         has_template = bool(getattr(tokenizer, "chat_template", None))
@@ -191,18 +257,33 @@ class PromptTokenizer:
         return ids[:-1] if len(ids) > 1 and ids[-1] in self.ends else ids
 
     def render(self, prompt: str, completion: str | None = None) -> str:
-        """Return the conversation as the template writes it. Raises `ModelError` if the template refuses it."""
+        """Return the conversation as the template writes it.
+
+        Raises `ModelError` if the template refuses it, fails, or does not come to an end.
+        """
         from jinja2 import TemplateError
 
         try:
-            text = self.tokenizer.apply_chat_template(
-                chat_messages(prompt, self.system, completion),
-                tokenize=False,
-                add_generation_prompt=completion is None,
-                enable_thinking=self.thinking,
+            text = _within(
+                TEMPLATE_SECONDS,
+                lambda: self.tokenizer.apply_chat_template(
+                    chat_messages(prompt, self.system, completion),
+                    tokenize=False,
+                    add_generation_prompt=completion is None,
+                    enable_thinking=self.thinking,
+                ),
             )
         except TemplateError as error:
-            raise ModelError(f"the chat template refuses these messages: {error}") from error
+            raise ModelError(f"the chat template of {self.name} refuses these messages: {error}") from error
+        except TimeoutError as error:
+            raise ModelError(
+                f"the chat template of {self.name} does not end within {TEMPLATE_SECONDS:g} s; chat_template=off leaves"
+                " it out"
+            ) from error
+        except Exception as error:
+            # A template is a program: it can fail in any way.
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"the chat template of {self.name} fails: {type(error).__name__} {reason}") from error
         if completion is None and not self.thinking and text.rstrip().endswith(OPENS):
             # Some templates begin to think whatever they are told.
             return f"{text.rstrip()}\n\n{CLOSES}\n\n"
@@ -211,6 +292,36 @@ class PromptTokenizer:
     def ids(self, text: str, *, special: bool) -> list[int]:
         """Return the token ids of a text, with the tokenizer's special tokens around it or without."""
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+class _Stopped(BaseException):
+    """Raised inside a thread that has taken too long; no ``except Exception`` there holds it up."""
+
+
+def _within(seconds: float, work: Callable[[], Any]) -> Any:
+    """Return what ``work`` returns or raise what it raises; after so many seconds stop it and raise TimeoutError.
+
+    It runs in a thread of its own, because signals reach the main thread alone, and this may be called from any.
+    """
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["value"] = work()
+        except _Stopped:
+            pass
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stopped))
+        raise TimeoutError
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
 
 
 def end_tokens(generation_config: Any) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -90,6 +91,42 @@ def boolean(text: str) -> bool:
     if word in _FALSE:
         return False
     raise ValueError("expected true or false")
+
+
+def number(
+    *, low: float | None = None, above: float | None = None, high: float | None = None
+) -> Callable[[str], float]:
+    """Return a reader that takes finite numbers of at least ``low``, above ``above``, and up to ``high``."""
+    words = [f"of at least {low:g}"] if low is not None else []
+    words += [f"above {above:g}"] if above is not None else []
+    words += [f"up to {high:g}"] if high is not None else []
+    expected = f"expected a number {' and '.join(words)}".strip()
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise ValueError(expected) from error
+        if (
+            not math.isfinite(value)
+            or (low is not None and value < low)
+            or (above is not None and value <= above)
+            or (high is not None and value > high)
+        ):
+            raise ValueError(expected)
+        return value
+
+    return read
+
+
+def temperature(text: str) -> float:
+    """Read a teacher's own sampling temperature, 0 (greedy) to 10. Raises ValueError otherwise."""
+    return number(low=0, high=10)(text)
+
+
+def top_p(text: str) -> float:
+    """Read a teacher's own top_p, a probability above 0. Raises ValueError otherwise."""
+    return number(above=0, high=1)(text)
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -194,13 +194,16 @@ class Generation:
     """How to generate. Temperature 0 is greedy; above it, each prompt draws from its own stream (seed, prompt id).
 
     Generation of a row ends at the end-of-sequence token, at ``max_new_tokens``, or at the first of the ``stop``
-    strings, which is cut off.
+    strings, which is cut off. Above temperature 0 a token is drawn from the ``top_k`` likeliest (0: from all), and of
+    these from the likeliest that together reach the probability ``top_p``, at that temperature.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
     stop: tuple[str, ...] = ("\nQuestion:",)
+    top_p: float = 1.0
+    top_k: int = 0
 
 
 ANSWERED = "answered"

@@ -20,6 +20,9 @@ def hf_student(spec: Spec, context: Context) -> Student:
     options = parse_options(spec)
     if options.thinking:
         raise SpecError("thinking=true is for teachers: a student learns the reasoning of the demonstrations")
+    for name in ("temperature", "top_p"):
+        if name in spec.options:
+            raise SpecError(f"{name}= is for teachers: a student's is a setting, --set sample.{name}=…")
     return HfStudent(options)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitkit.errors import ModelError
-from sitkit.plugin_support import quiet
+from sitkit.plugin_support import check_loaded, quiet
 from sitkit_hf.checkpoints import disk_errors
+from sitkit_hf.memory import out_of_memory
 
 if TYPE_CHECKING:
     from sitkit_hf.loading import Models
@@ -122,12 +123,7 @@ def trainable_adapter(model: Any, start: Path, base: str) -> Any:
 
     ``base`` is the folder that PEFT reads the base's config from at every checkpoint.
     """
-    from peft import PeftModel
-
-    try:
-        adapter = PeftModel.from_pretrained(model, str(start), is_trainable=True)
-    except (ValueError, KeyError, OSError) as error:
-        raise ModelError(f"cannot use the adapter in {start}: {str(error).splitlines()[0]}") from error
+    adapter = _with_adapter(model, start, trainable=True)
     adapter.peft_config["default"].base_model_name_or_path = base
     return adapter
 
@@ -136,14 +132,37 @@ def merge(model: Any, adapter: Path) -> Any:
     """Return the model with the adapter merged into its weights, in place. Raises `ModelError` if it does not fit."""
     import torch
 
-    try:
-        # PEFT draws first weights before it loads the adapter's.
-        with quiet(), torch.random.fork_rng():
-            from peft import PeftModel
+    # PEFT draws first weights before it loads the adapter's.
+    with quiet(), torch.random.fork_rng():
+        return _with_adapter(model, adapter, trainable=False).merge_and_unload()
 
-            return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (ValueError, KeyError, OSError) as error:
-        raise ModelError(f"cannot use the adapter in {adapter}: {str(error).splitlines()[0]}") from error
+
+def _with_adapter(model: Any, folder: Path, *, trainable: bool) -> Any:
+    """Return the PeftModel, as PEFT's ``from_pretrained`` makes it, which does not return what it could not load."""
+    from peft import PeftConfig, PeftModelForCausalLM
+    from safetensors import SafetensorError
+
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = not trainable
+        adapted = PeftModelForCausalLM(model, config, "default")
+        loaded = adapted.load_adapter(
+            str(folder),
+            "default",
+            is_trainable=trainable,
+            key_mapping=getattr(model, "_checkpoint_conversion_mapping", {}),
+        )
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as error:
+        if out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"cannot use the adapter in {folder}: {reason[:300]}") from error
+    check_loaded(
+        f"the adapter in {folder}",
+        {"missing_keys": loaded.missing_keys, "unexpected_keys": loaded.unexpected_keys},
+        config="its adapter_config.json and the model",
+    )
+    return adapted
 
 
 def check_adapter(adapter: Path) -> None:
@@ -158,7 +177,7 @@ def save_adapter(model: Any, out: Path, base: str) -> None:
 
     ``base`` is what adapter_config.json names as the base model. Of several processes the first one writes.
     """
-    if not _is_first_process():
+    if not is_first_process():
         return
     with disk_errors():
         model.save_pretrained(str(out), selected_adapters=["default"], save_embedding_layers=False)
@@ -166,7 +185,7 @@ def save_adapter(model: Any, out: Path, base: str) -> None:
     write_adapter_config(out, base)
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
     """Tell whether this is the one process that trains, or the first of several."""
     import torch
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from sitkit.plugin_support import NOTICES
+
+_LOG = logging.getLogger(NOTICES)
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What the system says where no more can be written."""
@@ -17,42 +23,95 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _OS_ERROR = re.compile(r"os error (\d+)")
 _TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container|unexpected pos")
 
-
 _NAME = re.compile(r"checkpoint-(\d+)")
 
-_PARTS = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt")
-"""What a checkpoint must hold beside trainer_state.json; without optimizer.pt the optimiser would start anew."""
+MANIFEST = "digests.json"
+"""The file of a checkpoint that says of every other one its size in bytes and its sha256. It is written last."""
+
+_PARTS = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
+"""What a checkpoint must hold; without optimizer.pt the optimiser would start anew without a word."""
 
 
-def newest(scratch: Path, processes: int = 1) -> Path | None:
-    """Return the newest whole checkpoint of so many processes in the folder, and remove those that are not whole."""
+def newest(scratch: Path, stage: str, processes: int = 1) -> Path | None:
+    """Return the newest checkpoint of so many processes that is as it was written, and remove those that are not.
+
+    One is passed over too where the best one that it refers to is gone, because the best weights would be lost with it.
+    A damaged one is named in a notice; one whose writing a kill has interrupted is no damage.
+    """
     found = sorted(
         (int(match.group(1)), path)
         for path in scratch.glob("checkpoint-*")
         if (match := _NAME.fullmatch(path.name)) is not None
     )
-    whole = None
+    damaged, whole = [], {}
     for _, path in found:
-        if is_whole(path, processes):
-            whole = path
-        else:
+        if not (path / MANIFEST).is_file():
+            _LOG.info("%s of %s was not written to its end", path.name, stage)
             shutil.rmtree(path)
-    return whole
+        elif reason := damage(path, processes):
+            damaged.append(f"{path.name} ({reason})")
+            shutil.rmtree(path)
+        else:
+            whole[path.name] = path
+    for name in reversed(list(whole)):
+        best = _best(whole[name])
+        if best is None or best in whole:
+            break
+        shutil.rmtree(whole.pop(name))
+        damaged.append(f"{name} (needs {best})")
+    used = next(reversed(whole), None)
+    if damaged:
+        how = "starts anew" if used is None else f"goes on from {used}"
+        _LOG.warning("%s: damaged on disk and removed: %s; the training %s", stage, ", ".join(damaged), how)
+    return None if used is None else whole[used]
 
 
-def is_whole(checkpoint: Path, processes: int = 1) -> bool:
-    """Tell whether the checkpoint was written to its end: trainer_state.json is written last and must parse.
+def latest(scratch: Path) -> Path | None:
+    """Return the newest checkpoint, for one of several processes: the one that started them has called `newest`."""
+    found = [path for path in scratch.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
+    return max(found, key=lambda path: int(path.name.partition("-")[2]), default=None)
 
-    Beside it, every process writes the state of its random numbers.
-    """
+
+def seal(checkpoint: Path) -> None:
+    """Write the manifest of a checkpoint whose files are all written; from then on it counts."""
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != MANIFEST)
+    manifest = {path.relative_to(checkpoint).as_posix(): [path.stat().st_size, _sha256(path)] for path in files}
+    part = checkpoint / f".{MANIFEST}"
+    part.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    part.replace(checkpoint / MANIFEST)
+
+
+def damage(checkpoint: Path, processes: int = 1) -> str | None:
+    """Return in a few words what of a sealed checkpoint is not as it was written; None if it is whole."""
     states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]
-    if not all((checkpoint / part).is_file() for part in (*_PARTS, *states)):
-        return False
     try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(state, dict) and "global_step" in state
+        manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        listed = {str(name): (int(size), str(digest)) for name, (size, digest) in manifest.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return f"{MANIFEST} cannot be read"
+    for name in (*_PARTS, *states):
+        if name not in listed:
+            return f"{name} is missing"
+    for name, (size, digest) in listed.items():
+        path = checkpoint / name
+        try:
+            # The size first: what was cut short shows without reading.
+            if path.stat().st_size != size or _sha256(path) != digest:
+                return f"{name} has changed"
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _best(checkpoint: Path) -> str | None:
+    """Return the name of the checkpoint with the lowest validation loss so far, by the state of this one."""
+    best = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
+    return None if best is None else Path(best).name
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def complete(
         batch = waiting[: most or _fitting(model, waiting[:MOST_ROWS])]
         done: set[str] = set()
         try:
-            for row, tokens in _decoded(model, batch, prompts, stops, generation.temperature):
+            for row, tokens in _decoded(model, batch, prompts, stops, generation):
                 done.add(row.id)
                 if cut is not None and len(tokens) >= row.limit:
                     cut(row.id)
@@ -81,10 +81,10 @@ def _fitting(model: Any, rows: Sequence[Row]) -> int:
 
 
 def _decoded(
-    model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, temperature: float
+    model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, generation: Generation
 ) -> Iterator[tuple[Row, list[int]]]:
     """Yield each row as it ends. The cache goes when this returns or raises, before the next batch is read."""
-    decoding = Decoding(model, rows, prompts, stops, temperature)
+    decoding = Decoding(model, rows, prompts, stops, generation)
     while decoding.going:
         yield from decoding.step()
 
@@ -123,6 +123,12 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
     return [ordered[index] for group in sorted(groups) for index in group]
 
 
+def _picker(seeds: Sequence[int], generation: Generation, device: Any) -> Greedy | GumbelRows:
+    if generation.temperature <= 0:
+        return Greedy()
+    return GumbelRows(seeds, generation.temperature, device, top_p=generation.top_p, top_k=generation.top_k)
+
+
 class Decoding:
     """A batch under way.
 
@@ -132,7 +138,7 @@ class Decoding:
     """
 
     def __init__(
-        self, model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, temperature: float
+        self, model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, generation: Generation
     ) -> None:
         """Read the prompts. Raises what the model raises where memory runs out."""
         import torch
@@ -144,7 +150,7 @@ class Decoding:
         self.alive: list[tuple[Row, list[int]] | None] = [(row, []) for row in rows]
         with torch.inference_mode():
             self._read = read(model, [row.tokens for row in rows], prompts.tokenizer.pad_token_id or 0)
-        self._pick = GumbelRows([row.seed for row in rows], temperature, model.device) if temperature > 0 else Greedy()
+        self._pick = _picker([row.seed for row in rows], generation, model.device)
 
     @property
     def going(self) -> bool:

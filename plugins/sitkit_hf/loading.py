@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
-from sitkit.plugin_support import quiet
+from sitkit.plugin_support import check_loaded, check_weights, quiet
 from sitkit_hf.adapters import check_adapter, merge
 from sitkit_hf.checkpoints import DISK_FULL, disk_errors
 from sitkit_hf.memory import free_memory, out_of_memory
@@ -135,7 +135,12 @@ class Models:
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
         extra: dict[str, Any] = {}
+        options = self.options
         if quantized:
+            # Loading in 4 bits, transformers takes weights of any shape.
+            check_weights(
+                options.model, options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+            )
             # QLoRA (Dettmers et al. 2023): normal float, double quantisation.
             extra["quantization_config"] = BitsAndBytesConfig(
                 load_in_4bit=True,
@@ -144,7 +149,16 @@ class Models:
                 bnb_4bit_compute_dtype=self.dtype(),
             )
             extra["device_map"] = {"": self.device()}
-        model = self._load(AutoModelForCausalLM.from_pretrained, dtype=self.dtype(), use_safetensors=True, **extra)
+        model, loaded = self._load(
+            AutoModelForCausalLM.from_pretrained,
+            dtype=self.dtype(),
+            use_safetensors=True,
+            # Weights that do not fit are an error all the same, but one that names them.
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **extra,
+        )
+        check_loaded(options.name, loaded)
         if quantized:
             keep_differentiable(model)
         else:

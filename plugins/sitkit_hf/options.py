@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sitkit
 from sitkit.errors import ModelError, SpecError
 from sitkit.plugin_support import folder_digests
-from sitkit.spec import Spec, boolean, one_of
+from sitkit.spec import Spec, boolean, one_of, temperature, top_p
 from sitkit.types import Json
 
 Quantize = Literal["auto", "nf4", "none"]
@@ -33,7 +33,8 @@ class Options:
 
     ``model`` is a hub id, or the absolute path of ``folder`` where it lies here. ``quantize`` and ``dtype`` "auto"
     mean nf4 and bfloat16 on CUDA, none and float32 on a CPU. ``batch_size`` is that of generation; 0 adapts it to
-    the memory there is. ``thinking`` lets a template that can think do so: for teachers.
+    the memory there is. ``thinking`` lets a template that can think do so, ``temperature`` and ``top_p`` stand over
+    what is asked for: these are for teachers.
     """
 
     model: str
@@ -47,6 +48,8 @@ class Options:
     batch_size: int = 0
     system: str | None = None
     thinking: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +74,8 @@ def parse_options(spec: Spec) -> Options:
             "batch_size": _batch_size,
             "system": _text,
             "thinking": boolean,
+            "temperature": temperature,
+            "top_p": top_p,
         }
     )
     folder = _folder(model)
@@ -138,8 +143,9 @@ def fingerprint(options: Options) -> Json:
     cuda = options.device != "cpu" and (options.quantize == "auto" or options.dtype == "auto") and has_cuda()
     quantize = ("nf4" if cuda else "none") if options.quantize == "auto" else options.quantize
     dtype = ("bfloat16" if cuda else "float32") if options.dtype == "auto" else options.dtype
-    # Only said where it is on, so that what was made before there was the option is found again.
-    thinks = {"thinking": True} if options.thinking else {}
+    # Only said where they are given, so that what was made before there were these options is found again.
+    asked = {"thinking": options.thinking or None, "temperature": options.temperature, "top_p": options.top_p}
+    of_teachers = {key: value for key, value in asked.items() if value is not None}
     return {
         "implementation": f"sitkit_hf {sitkit.__version__}",
         "model": model,
@@ -147,7 +153,7 @@ def fingerprint(options: Options) -> Json:
         "dtype": dtype,
         "chat_template": options.chat_template,
         "system": options.system,
-        **thinks,
+        **of_teachers,
     }
 
 

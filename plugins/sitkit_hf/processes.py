@@ -173,7 +173,7 @@ def launch(job: TrainingJob, progress: Progress) -> TrainingReport:
     """
     job.scratch.mkdir(parents=True, exist_ok=True)
     while True:
-        checkpoints.newest(job.scratch, job.settings.processes)
+        checkpoints.newest(job.scratch, job.stage, job.settings.processes)
         try:
             return _attempt(job, progress)
         except MemoryRanOutError as error:

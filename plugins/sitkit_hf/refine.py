@@ -15,7 +15,7 @@ from sitkit.types import Objective, PreferencePair, Progress, TrainingReport
 from sitkit_hf.adapters import check_adapter, trainable_adapter
 from sitkit_hf.loading import Models
 from sitkit_hf.prompts import Examples, Prompts, completions, preferences
-from sitkit_hf.training import Job, check_scheduler
+from sitkit_hf.training import Job, check_optimizer, check_scheduler
 
 LOSSES = (
     "aot",
@@ -59,6 +59,8 @@ def refine(
 
     check_losses(objective)
     check_scheduler("refine", settings)
+    check_optimizer("refine", settings)
+    check_patience(settings)
     different = [pair for pair in pairs if pair.chosen.strip() != pair.rejected.strip()]
     kept, held_out = hold_out(different, settings.validation, seed)
     job = Job(
@@ -94,7 +96,17 @@ def refine(
 
 
 def _evaluating(job: Job, settings: RefineSettings, held_out: Examples) -> Job:
-    return replace(job, eval_steps=settings.eval_steps if held_out.rows else 0)
+    if not held_out.rows:
+        return job
+    return replace(job, eval_steps=settings.eval_steps, patience=settings.patience)
+
+
+def check_patience(settings: RefineSettings) -> None:
+    """Raise `SettingError` where the training should stop by a validation loss that is never taken."""
+    if settings.patience and not settings.validation:
+        raise SettingError(
+            f"refine.patience={settings.patience} needs pairs held out: set refine.validation above 0 (0.1, say)"
+        )
 
 
 def check_losses(objective: Objective) -> None:

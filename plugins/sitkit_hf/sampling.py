@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +23,14 @@ class GumbelRows:
     So neither batch size, nor order, nor a resume changes a draw.
     """
 
-    def __init__(self, seeds: Sequence[int], temperature: float, device: Any) -> None:
+    def __init__(
+        self, seeds: Sequence[int], temperature: float, device: Any, *, top_p: float = 1.0, top_k: int = 0
+    ) -> None:
         import torch
 
         self.temperature = temperature
+        self.top_p = top_p
+        self.top_k = top_k
         self.generators = _generators(seeds, device)
         self.seeds = list(seeds)
         self.brief = _BRIEF if torch.device(device).type == "cpu" else 0
@@ -42,7 +47,20 @@ class GumbelRows:
             self.noise = self._draw(self.generators, steps, logits)
         noise = self.noise[:, self.step % steps]
         self.step += 1
-        return (logits.float() / self.temperature + noise).argmax(dim=-1)
+        return (self._kept(logits.float() / self.temperature) + noise).argmax(dim=-1)
+
+    def _kept(self, scores: Any) -> Any:
+        """Return the scores, -inf for tokens that top_k and then top_p leave out; the likeliest always stays."""
+        if 0 < self.top_k < scores.shape[1]:
+            least = scores.topk(self.top_k, dim=-1).values[:, -1:]
+            scores = scores.masked_fill(scores < least, -math.inf)
+        if self.top_p < 1:
+            ranked, tokens = scores.sort(dim=-1, descending=True, stable=True)
+            shares = ranked.softmax(dim=-1)
+            # What the likelier ones leave open is nothing once they reach top_p.
+            out = shares.cumsum(dim=-1) - shares >= self.top_p
+            scores = scores.masked_fill(out.scatter(1, tokens, out), -math.inf)
+        return scores
 
     def keep(self, rows: Any) -> None:
         """Go on with these rows only: indices as a tensor of shape (rows kept,)."""

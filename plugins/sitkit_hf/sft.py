@@ -16,6 +16,7 @@ from sitkit_hf.loading import Models
 from sitkit_hf.prompts import Examples, Prompts, completions
 from sitkit_hf.training import (
     Job,
+    check_optimizer,
     check_scheduler,
     curve,
     loss_metrics,
@@ -41,6 +42,7 @@ def instruct(
     With no demonstrations the adapter is left as it starts, changing nothing.
     """
     check_scheduler("instruct", settings)
+    check_optimizer("instruct", settings)
     job = Job(
         stage="instruct",
         models=models,

@@ -42,16 +42,18 @@ class HfStudent:
         return recommended(self.options)
 
     def check(self, settings: Settings, objective: Objective) -> None:
-        """Raise `SettingError` for an unknown loss or schedule, and for steps that never end."""
-        from sitkit_hf.refine import check_losses
-        from sitkit_hf.training import check_processes, check_scheduler
+        """Raise `SettingError` for an unknown loss, schedule or optimiser, and for steps that never end."""
+        from sitkit_hf.refine import check_losses, check_patience
+        from sitkit_hf.training import check_optimizer, check_processes, check_scheduler
 
         stages: tuple[tuple[str, TrainSettings], ...] = (("instruct", settings.instruct), ("refine", settings.refine))
         for stage, train in stages:
             check_scheduler(stage, train)
+            check_optimizer(stage, train)
         for stage, train in stages:
             check_processes(stage, train)
         check_losses(objective)
+        check_patience(settings.refine)
         if not settings.refine.epochs and not settings.refine.max_steps:
             raise SettingError("refine.epochs and refine.max_steps are both 0: one must say when to stop")
 

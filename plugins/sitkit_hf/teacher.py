@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sitkit.answers.thinking import apart
 from sitkit.errors import ModelError, TeacherError
-from sitkit.plugin_support import end_tokens
+from sitkit.plugin_support import end_tokens, own_sampling
 from sitkit.types import ANSWERED, TRUNCATED, Generation, Json, Prompt, Prompting, Question, Reply
 from sitkit_hf.loading import Models
 from sitkit_hf.options import Options, fingerprint
@@ -57,6 +57,7 @@ class HfTeacher:
         from sitkit_hf.generation import complete
         from sitkit_hf.prompts import Prompts
 
+        generation = own_sampling(generation, self.options.temperature, self.options.top_p)
         model = self.models.generator(None)
         joined = Prompts(self.models.tokenizer(), self.options, end_tokens(model.generation_config))
         texts = {prompt.id: prompt.text for prompt in prompts}

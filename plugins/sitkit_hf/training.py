@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +13,19 @@ from sitkit.errors import ModelError, SettingError, suggestion
 from sitkit.settings import TrainSettings
 from sitkit.types import Progress
 from sitkit_hf import checkpoints
+from sitkit_hf.adapters import is_first_process
 from sitkit_hf.checkpoints import disk_errors
 from sitkit_hf.loading import Models
 from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory
 from sitkit_hf.trackers import reporting, tracking
 
 T = TypeVar("T")
+
+OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adafactor", "adagrad", "rmsprop", "sgd")
+"""transformers' optimisers that need nothing but torch, …"""
+
+BNB_OPTIMIZERS = ("adamw_bnb_8bit", "lion_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "rmsprop_bnb_8bit")
+"""… and those that bitsandbytes brings."""
 
 SCHEDULERS = (
     "constant",
@@ -30,13 +38,19 @@ SCHEDULERS = (
 )
 """transformers' schedules that need nothing but the number of steps and of warm-up steps."""
 
+CURVE_ROWS = 500
+"""About so many rows a training's curve has at most."""
+
 _MOST_ROWS = 32
 _MANY_PARAMETERS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training: on what, how, from where and to where. ``eval_steps`` 0: nothing is held out."""
+    """One training: on what, how, from where and to where. ``eval_steps`` 0: nothing is held out.
+
+    ``patience`` is how many validations without a lower loss end the training; 0: none does.
+    """
 
     stage: str
     models: Models
@@ -47,11 +61,18 @@ class Job:
     seed: int
     progress: Progress
     eval_steps: int = 0
+    patience: int = 0
 
     def max_length(self) -> int:
         """Return the longest sequence, in tokens: the setting, or the model's positions if these are fewer."""
         positions = getattr(self.models.base().config.get_text_config(), "max_position_embeddings", None)
         return min(self.settings.max_length, positions or self.settings.max_length)
+
+    def ends(self, state: Any) -> bool:
+        """Tell whether the validation loss has not fallen for as long as `patience` allows, by a `TrainerState`."""
+        if not self.patience or not self.eval_steps or not state.best_global_step:
+            return False
+        return bool(state.global_step - state.best_global_step >= self.patience * self.eval_steps)
 
     def steps(self, examples: int) -> int:
         """Return how many optimiser steps so many examples give: the epochs, ended by max_steps."""
@@ -69,6 +90,7 @@ class Job:
             "per_device_train_batch_size": micro,
             "per_device_eval_batch_size": micro,
             "gradient_accumulation_steps": settings.batch_size // (micro * settings.processes),
+            "optim": settings.optim,
             "learning_rate": settings.learning_rate,
             "weight_decay": settings.weight_decay,
             "lr_scheduler_type": settings.scheduler,
@@ -125,6 +147,15 @@ def check_scheduler(stage: str, settings: TrainSettings) -> None:
         raise SettingError(
             f"{stage}.scheduler={settings.scheduler}: no such schedule{suggestion(settings.scheduler, SCHEDULERS)}"
         )
+
+
+def check_optimizer(stage: str, settings: TrainSettings) -> None:
+    """Raise `SettingError` for an optimiser that is unknown, or needs what is not installed here."""
+    known = (*OPTIMIZERS, *BNB_OPTIMIZERS)
+    if settings.optim not in known:
+        raise SettingError(f"{stage}.optim={settings.optim}: no such optimiser{suggestion(settings.optim, known)}")
+    if settings.optim in BNB_OPTIMIZERS and find_spec("bitsandbytes") is None:
+        raise SettingError(f"{stage}.optim={settings.optim} needs bitsandbytes; run: pip install bitsandbytes")
 
 
 def check_processes(stage: str, settings: TrainSettings) -> None:
@@ -190,7 +221,7 @@ def train(
                 parameter.data = trainable[name].clone()
     total = job.steps(len(trainer.train_dataset))
     trainer.args.max_steps = total
-    trainer.args.logging_steps = max(1, total // 500)
+    trainer.args.logging_steps = max(1, total // CURVE_ROWS)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(
         training_callback(
@@ -198,16 +229,19 @@ def train(
             job.progress,
             save_steps=job.settings.save_steps,
             evaluates=bool(job.eval_steps),
+            ends=job.ends,
             first_loss=first_loss,
         )
     )
-    checkpoint = checkpoints.newest(job.scratch, job.settings.processes)
+    # Of several processes the one that started them has looked.
+    alone = job.settings.processes == 1
+    checkpoint = checkpoints.newest(job.scratch, job.stage) if alone else checkpoints.latest(job.scratch)
     with reporting(trainer, job.settings):
-        if checkpoint is None or not _is_last(trainer, checkpoint, total):
+        if checkpoint is None or not _is_last(job, trainer, checkpoint, total):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
-def _is_last(trainer: Any, checkpoint: Path, total: int) -> bool:
+def _is_last(job: Job, trainer: Any, checkpoint: Path, total: int) -> bool:
     """Whether no step is left after a checkpoint; the trainer then has its weights (or the best ones') and its curve.
 
     Resumed in the middle of an epoch, transformers (5.23) takes one more step before it looks whether it is done.
@@ -215,7 +249,7 @@ def _is_last(trainer: Any, checkpoint: Path, total: int) -> bool:
     from transformers import TrainerState
 
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    if state.global_step < total:
+    if state.global_step < total and not job.ends(state):
         return False
     trainer.state = state
     trainer._load_from_checkpoint(str(checkpoint))
@@ -230,13 +264,17 @@ def trainable_copy(model: Any) -> dict[str, Any]:
 
 
 def curve(trainer: Any) -> list[dict[str, float]]:
-    """Return what the trainer logged, step by step, without its clock."""
+    """Return what the trainer logged, step by step, the same whether or not a kill came between.
+
+    So without its clock and without TRL's num_tokens, which a resumed trainer counts from 0 again; keys in order.
+    """
+    left_out = ("_runtime", "_per_second", "total_flos", "num_tokens")
     rows = []
     for entry in trainer.state.log_history:
         row = {
             key: float(value)
-            for key, value in entry.items()
-            if isinstance(value, int | float) and not key.endswith(("_runtime", "_per_second", "total_flos"))
+            for key, value in sorted(entry.items())
+            if isinstance(value, int | float) and not key.endswith(left_out)
         }
         if "loss" in row or "eval_loss" in row:
             rows.append(row)
@@ -265,12 +303,19 @@ def warmup_warning(job: Job, steps: int) -> list[str]:
 
 
 def training_callback(
-    stage: str, progress: Progress, *, save_steps: int, evaluates: bool, first_loss: Callable[[float], None] | None
+    stage: str,
+    progress: Progress,
+    *,
+    save_steps: int,
+    evaluates: bool,
+    ends: Callable[[Any], bool],
+    first_loss: Callable[[float], None] | None,
 ) -> Any:
     """Return a TrainerCallback.
 
-    It reports progress, saves every ``save_steps`` steps, evaluates once more at the end where there is something to
-    evaluate on, hands the first step's loss to ``first_loss``, and raises `ModelError` when a loss is not a number.
+    It reports progress, saves and seals a checkpoint every ``save_steps`` steps, evaluates once more at the end where
+    there is something to evaluate on, stops where ``ends`` says so of the trainer's state, hands the first step's loss
+    to ``first_loss``, and raises `ModelError` when a loss is not a number.
     """
     from transformers import TrainerCallback
 
@@ -288,6 +333,13 @@ def training_callback(
                 control.should_save = True
             if evaluates and at_end:
                 control.should_evaluate = True
+            # A resumed trainer takes its means anew, so what is logged must not reach over a checkpoint.
+            control.should_log = control.should_log or control.should_save
+
+        def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            seal_together(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            if ends(state):
+                control.should_training_stop = True
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
             loss = (logs or {}).get("loss")
@@ -301,3 +353,13 @@ def training_callback(
                 first_loss(float(loss))
 
     return TrainingCallback()
+
+
+def seal_together(checkpoint: Path) -> None:
+    """Seal a checkpoint once every process has written its share of it; the first one does."""
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    if is_first_process():
+        checkpoints.seal(checkpoint)

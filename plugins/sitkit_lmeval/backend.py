@@ -5,13 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
-from sitkit.errors import TeacherError
-from sitkit.plugin_support import quiet
+from sitkit.errors import ModelError, TeacherError
+from sitkit.plugin_support import check_weights, quiet
 from sitkit_lmeval.options import Options
+
+_OTHER_WEIGHTS = ("gguf_file", "autogptq", "gptqmodel", "delta", "subfolder")
+"""Arguments with which lm-eval loads something else than the plain weights of ``pretrained``."""
 
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
@@ -30,7 +35,9 @@ def make_backend(options: Options) -> Any:
     with quiet(streams=True):
         try:
             kind = model_registry.get(options.backend)
-            return kind.create_from_arg_obj({**_defaults(kind, arguments), **arguments})
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                model = kind.create_from_arg_obj({**_defaults(kind, arguments), **arguments})
         except ImportError as error:
             raise TeacherError(
                 f"lm-eval's {options.backend} needs a package that is not here: {one_line(error)}"
@@ -39,6 +46,32 @@ def make_backend(options: Options) -> Any:
             raise TeacherError(_wrong_argument(options, kind, error)) from error
         except Exception as error:
             raise TeacherError(f"lm-eval cannot make its {options.backend} model: {one_line(error)}") from error
+    _check_weights(kind, arguments, told)
+    return model
+
+
+def _check_weights(kind: Any, arguments: Mapping[str, Any], told: Sequence[warnings.WarningMessage]) -> None:
+    """Raise `TeacherError` where lm-eval's transformers backend filled in weights that the files do not have.
+
+    It keeps to itself what from_pretrained could not load, so that is found out again, and PEFT only warns.
+    """
+    for warning in told:
+        if "missing adapter keys" in str(warning.message):
+            raise TeacherError(
+                f"lm-eval's adapter does not fit its model: {' '.join(str(warning.message).split())[:500]}"
+            )
+    plain = isinstance(arguments.get("pretrained"), str) and not any(arguments.get(name) for name in _OTHER_WEIGHTS)
+    if not plain or not any(base.__name__ == "HFLM" for base in inspect.getmro(kind)):
+        return
+    try:
+        check_weights(
+            arguments["pretrained"],
+            Path(arguments["pretrained"]).name if Path(arguments["pretrained"]).is_dir() else arguments["pretrained"],
+            revision=arguments.get("revision"),
+            trust_remote_code=bool(arguments.get("trust_remote_code")),
+        )
+    except ModelError as error:
+        raise TeacherError(str(error)) from error
 
 
 def one_line(error: BaseException) -> str:

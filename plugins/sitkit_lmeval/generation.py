@@ -59,12 +59,16 @@ def _generate(
 ) -> list[str | None]:
     from lm_eval.api.instance import Instance
 
-    arguments = {
+    arguments: dict[str, Any] = {
         "until": list(generation.stop),
         "max_gen_toks": generation.max_new_tokens,
         "temperature": generation.temperature,
         "do_sample": generation.temperature > 0,
     }
+    if generation.top_p != 1:
+        arguments["top_p"] = generation.top_p
+    if generation.top_k:
+        arguments["top_k"] = generation.top_k
     silent = "disable_tqdm" in inspect.signature(model.generate_until).parameters
     try:
         with quiet(streams=True), seeded(stream_seed(generation.seed, *(prompt.id for prompt in chunk))):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sitkit.errors import SpecError, suggestion
-from sitkit.spec import Spec, one_of
+from sitkit.spec import Spec, one_of, temperature, top_p
 
 Switch = Literal["auto", "on", "off"]
 
-_OWN = {"chat_template": one_of("auto", "on", "off")}
+_OWN: dict[str, Callable[[str], object]] = {
+    "chat_template": one_of("auto", "on", "off"),
+    "temperature": temperature,
+    "top_p": top_p,
+}
 
 _SECRET_NAMES = re.compile(
     r"(?:^|_)(?:api_?key|key|secret|password|passwd|credentials?|headers?|authorization|auth|bearer)$"
@@ -27,11 +31,13 @@ _SECRET_VALUES = re.compile(
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """A backend by lm-eval's name for it, its model arguments as they were typed, and whether a chat template wraps
-    prompts (auto: where the backend has one)."""
+    prompts (auto: where the backend has one). ``temperature`` and ``top_p`` stand over what is asked for."""
 
     backend: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     chat_template: Switch = "auto"
+    temperature: float | None = None
+    top_p: float | None = None
 
 
 def parse_options(spec: Spec) -> Options:

@@ -12,7 +12,7 @@ from typing import Any
 
 import sitkit
 from sitkit.errors import ModelError
-from sitkit.plugin_support import file_digest, folder_digests
+from sitkit.plugin_support import file_digest, folder_digests, own_sampling
 from sitkit.types import Generation, Json, Prompt, Prompting, Question, Reply
 from sitkit_lmeval.options import Options
 
@@ -29,12 +29,14 @@ class LmEvalTeacher:
 
     def fingerprint(self) -> Json:
         """Return backend, model arguments (files by what they hold) and lm-eval's version."""
+        own = {"temperature": self.options.temperature, "top_p": self.options.top_p}
         return {
             "implementation": f"sitkit_lmeval {sitkit.__version__}",
             "lm_eval": version("lm_eval"),
             "backend": self.options.backend,
             "arguments": {key: identity(value) for key, value in self.options.arguments.items() if key not in _PLACES},
             "chat_template": self.options.chat_template,
+            **{key: value for key, value in own.items() if value is not None},
         }
 
     def answer(
@@ -70,6 +72,7 @@ class LmEvalTeacher:
 
         if self._model is None:
             self._model = make_backend(self.options)
+        generation = own_sampling(generation, self.options.temperature, self.options.top_p)
         yield from ask(self._model, self.options, prompts, generation)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from sitkit.errors import SpecError
-from sitkit.spec import Spec, boolean, one_of
+from sitkit.spec import Spec, boolean, number, one_of, temperature, top_p
 from sitkit.types import Json
 
 OPENAI = "https://api.openai.com/v1"
@@ -27,7 +26,7 @@ class Options:
 
     ``backoff`` is the first wait before a retry, which doubles from one to the next; ``poll`` the time between two
     looks at a batch; ``url_of_environment``: the base URL came from OPENAI_BASE_URL; ``price_in`` and ``price_out``
-    are None where the user gave none.
+    are None where the user gave none. ``temperature`` and ``top_p`` stand over what is asked for, where they are given.
     """
 
     model: str
@@ -39,6 +38,7 @@ class Options:
     backoff: float = 1.0
     timeout: float = 600.0
     system: str | None = None
+    temperature: float | None = None
     top_p: float | None = None
     reasoning_effort: str | None = None
     length_field: LengthField = "auto"
@@ -76,6 +76,7 @@ class Options:
         """Return what determines the answers, as plain data; never a secret, for a URL may hold none."""
         asked = {
             "system": self.system,
+            "temperature": self.temperature,
             "top_p": self.top_p,
             "reasoning_effort": self.reasoning_effort,
             "extra_body": self.extra_body,
@@ -99,19 +100,20 @@ def parse_options(spec: Spec) -> Options:
             "key_env": _text,
             "concurrency": _count(1, 1024),
             "retries": _count(0, 1000),
-            "backoff": _number(above=0),
-            "timeout": _number(above=0),
+            "backoff": number(above=0),
+            "timeout": number(above=0),
             "system": _text,
-            "top_p": _number(above=0, high=1),
+            "temperature": temperature,
+            "top_p": top_p,
             "reasoning_effort": _text,
             "length_field": one_of("auto", "max_tokens", "max_completion_tokens"),
             "seed": boolean,
             "stop": boolean,
             "extra_body": _extra_body,
-            "price_in": _number(low=0),
-            "price_out": _number(low=0),
+            "price_in": number(low=0),
+            "price_out": number(low=0),
             "batch": boolean,
-            "poll": _number(above=0),
+            "poll": number(above=0),
         }
     )
     if ("price_in" in given) != ("price_out" in given):
@@ -174,29 +176,6 @@ def _count(low: int, high: int) -> Any:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
             raise ValueError(f"expected a whole number from {low} to {high}")
         return int(text)
-
-    return read
-
-
-def _number(*, low: float | None = None, above: float | None = None, high: float | None = None) -> Any:
-    words = [f"of at least {low:g}"] if low is not None else []
-    words += [f"above {above:g}"] if above is not None else []
-    words += [f"up to {high:g}"] if high is not None else []
-    expected = f"expected a number {' and '.join(words)}".strip()
-
-    def read(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError as error:
-            raise ValueError(expected) from error
-        if (
-            not math.isfinite(number)
-            or (low is not None and number < low)
-            or (above is not None and number <= above)
-            or (high is not None and number > high)
-        ):
-            raise ValueError(expected)
-        return number
 
     return read
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sitkit.plugin_support import chat_messages, stream_seed
+from sitkit.plugin_support import chat_messages, own_sampling, stream_seed
 from sitkit.types import Generation, Json, Prompt, Question
 from sitkit_openai.options import Options
 
@@ -43,6 +43,7 @@ def body(options: Options, ask: Ask, generation: Generation) -> Json:
     for models that would go on with a next question of their own; a chat model ends its turn itself, and reasoning
     models refuse them, so they are sent only with ``stop=on`` (at most 4, as the API takes).
     """
+    generation = own_sampling(generation, options.temperature, options.top_p)
     asked: dict[str, Json] = {
         "model": options.model,
         "messages": chat_messages(ask.text, options.system),
@@ -54,8 +55,8 @@ def body(options: Options, ask: Ask, generation: Generation) -> Json:
         asked["seed"] = stream_seed(generation.seed, ask.stream, bits=31)
     if options.stop and generation.stop:
         asked["stop"] = list(generation.stop[:4])
-    if options.top_p is not None:
-        asked["top_p"] = options.top_p
+    if options.top_p is not None or generation.top_p != 1:
+        asked["top_p"] = generation.top_p
     if options.reasoning_effort is not None:
         asked["reasoning_effort"] = options.reasoning_effort
     return {**asked, **(options.extra_body or {})}

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
-from sitkit.plugin_support import VLLM_LORA_RANKS
+from sitkit.plugin_support import VLLM_LORA_RANKS, check_weights
+from sitkit.types import Generation
 from sitkit_vllm.options import Options
 
 
@@ -92,18 +93,18 @@ class Engine:
             self._rank = rank
         return int(self._llm.llm_engine.model_config.max_model_len)
 
-    def generate(
-        self, adapter: Adapter | None, requests: Sequence[Request], *, temperature: float, stop: Sequence[str]
-    ) -> list[Written]:
+    def generate(self, adapter: Adapter | None, requests: Sequence[Request], generation: Generation) -> list[Written]:
         """Return what is written for each request, in order; `start` comes first. Raises `ModelError` on failure."""
         from vllm import SamplingParams
 
         params = [
             SamplingParams(
-                temperature=temperature,
+                temperature=generation.temperature,
+                top_p=generation.top_p,
+                top_k=generation.top_k,
                 max_tokens=request.limit,
                 seed=request.seed,
-                stop=list(stop) or None,
+                stop=list(generation.stop) or None,
             )
             for request in requests
         ]
@@ -135,6 +136,10 @@ class Engine:
         # there is, and a fork after that cannot use it.
         os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        options = self.options
+        check_weights(
+            options.model, options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+        )
         lora: dict[str, Any] = {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1} if rank else {}
         try:
             from vllm import LLM

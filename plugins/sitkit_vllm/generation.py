@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sitkit.errors import ModelError
 from sitkit.plugin_support import NOTICES, PromptTokenizer, end_tokens, stream_seed
@@ -27,10 +28,10 @@ def complete(
 ) -> Iterator[tuple[Prompt, Request, Written]]:
     """Yield each prompt with what was asked and what was written, as chunks finish. Raises `ModelError`."""
     requests = _requests(prompts, engine.start(adapter), wanted, generation)
-    stop = [text for text in generation.stop if text]
+    generation = replace(generation, stop=tuple(text for text in generation.stop if text))
     for start in range(0, len(wanted), CHUNK):
         chunk = requests[start : start + CHUNK]
-        written = engine.generate(adapter, chunk, temperature=generation.temperature, stop=stop)
+        written = engine.generate(adapter, chunk, generation)
         yield from zip(wanted[start : start + CHUNK], chunk, written, strict=True)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from sitkit.spec import Spec, boolean
+from sitkit.spec import Spec, boolean, temperature, top_p
 
 T = TypeVar("T")
 
@@ -23,6 +23,8 @@ HF: Mapping[str, Callable[[str], object]] = dict.fromkeys(
         "batch_size",
         "system",
         "thinking",
+        "temperature",
+        "top_p",
     ),
     str,
 )
@@ -44,6 +46,8 @@ class Options:
     chat_template: str = "auto"
     system: str | None = None
     thinking: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
     trust_remote_code: bool = False
     engine: Mapping[str, object] = field(default_factory=dict)
 
@@ -93,6 +97,8 @@ def read(spec: Spec, make_hf: Callable[[Spec], T]) -> tuple[T, Options]:
         chat_template=plain.get("chat_template", "auto"),
         system=plain.get("system"),
         thinking=boolean(plain.get("thinking", "no")),
+        temperature=temperature(plain["temperature"]) if "temperature" in plain else None,
+        top_p=top_p(plain["top_p"]) if "top_p" in plain else None,
         trust_remote_code=boolean(plain.get("trust_remote_code", "no")),
         engine={key: value for key, value in parsed.items() if key in ENGINE},
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from sitkit.answers.thinking import apart
 from sitkit.capabilities import PromptCompleter
 from sitkit.errors import ModelError, TeacherError
+from sitkit.plugin_support import own_sampling
 from sitkit.types import ANSWERED, TRUNCATED, Generation, Json, Prompt, Prompting, Question, Reply, Teacher
 from sitkit_vllm.engine import Engine, Request, Written
 from sitkit_vllm.installed import MissingVllmNotice, vllm_version
@@ -67,6 +68,7 @@ class VllmTeacher:
 
         try:
             asked = load_prompts(self.options)
+            generation = own_sampling(generation, self.options.temperature, self.options.top_p)
             for name, (_, request, written) in zip(
                 ids, complete(self.engine, asked, None, prompts, generation), strict=True
             ):

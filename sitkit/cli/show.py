@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -89,10 +90,26 @@ def show_dry_run(found: DryRun) -> None:
             f" A script that makes each of the {found.scores} scores alone runs {found.alone_stages:,} stages and"
             f" answers {found.alone_prompts:,} prompts."
         )
+    note += "".join(f" {text}" for text in _passes(found))
     out = console()
     show_table(out, Table("Plan", ("stage", "", "prompts", "key"), rows, note))
     if found.estimate is not None:
         out.print(Text(_taking(found.estimate)), soft_wrap=True)
+
+
+def _passes(found: DryRun) -> Iterator[str]:
+    """Yield how often refining goes over its pairs: ``max_steps`` does not show that it may be hundreds of times."""
+    refined = [stage for stage in found.stages if stage.passes]
+    for known, of in ((True, ""), (False, "at most ")):
+        stages = [stage for stage in refined if stage.pairs_known is known]
+        if stages:
+            few, most = (_range(values) for values in ([s.pairs for s in stages], [s.passes for s in stages]))
+            yield f"Refining makes {'' if known else 'at least '}{most} passes over {of}{few} pairs."
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (f"{value:,.0f}" if value >= 10 else f"{value:.2g}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _taking(estimate: Estimate) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sitkit.capabilities import PaidEndpoint
 from sitkit.execution.freshness import freshness
 from sitkit.plan import Plan, one_by_one
-from sitkit.stages import Annotate, read_replies
+from sitkit.stages import Annotate, Refine, read_replies
 from sitkit.store import Artifact, Journal, Store
 from sitkit.types import Estimate, Prompt
 
@@ -21,6 +21,8 @@ class PlannedStage:
     others, ``key`` its key in the store (64 hex digits). ``stored``: it is there and will be reused; otherwise
     ``prompts`` is how many prompts it will answer (0 for training and pairing). ``reason`` says why it has to run
     although something is stored: a damaged file, an input that is another than before, replies that failed.
+    ``passes`` is how many times a refining will go over its ``pairs``; where these are not chosen yet
+    (``pairs_known`` is false) they are the most that there can be, and the passes the fewest.
     """
 
     stage: str
@@ -29,6 +31,9 @@ class PlannedStage:
     stored: bool
     prompts: int
     reason: str = ""
+    passes: float = 0.0
+    pairs: int = 0
+    pairs_known: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,12 @@ def dry_run(plan: Plan, store: Store) -> DryRun:
                     estimates.append(stage.teacher.made.estimate(missing, stage.generation))
         elif not found.holds:
             prompts = stage.prompts()
-        stages.append(PlannedStage(stage.name, node.title, node.key, found.holds, prompts, found.reason))
+        planned = PlannedStage(stage.name, node.title, node.key, found.holds, prompts, found.reason)
+        if isinstance(stage, Refine) and not found.holds:
+            paired = made.get(stage.paired.key)
+            pairs = stage.most_pairs() if paired is None else int(paired.info["total"])
+            planned = replace(planned, passes=stage.passes(pairs), pairs=pairs, pairs_known=paired is not None)
+        stages.append(planned)
     alone = Counter(node.key for node in one_by_one(plan))
     return DryRun(
         stages=tuple(stages),

@@ -87,7 +87,8 @@ class Annotate:
     @property
     def generation(self) -> Generation:
         """How the teacher generates."""
-        return Generation(self.settings.max_new_tokens, self.settings.temperature, self.settings.seed)
+        asked = self.settings
+        return Generation(asked.max_new_tokens, asked.temperature, asked.seed, top_p=asked.top_p)
 
     def prompts(self) -> int:
         """Return the number of questions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from sitkit.components import Component, objective
 from sitkit.errors import RecipeError
 from sitkit.settings import RefineSettings
 from sitkit.stages.base import Node, Work, stage_label
-from sitkit.stages.pair import PAIRS
+from sitkit.stages.pair import PAIRS, Pair
 from sitkit.stages.training import ADAPTER, refine_material, resolve_objective, training_info
 from sitkit.store.jsonl import read_rows
 from sitkit.types import Json, PreferencePair, Strategy, Student
@@ -54,6 +55,19 @@ class Refine:
     def prompts(self) -> int:
         """Training answers no prompt."""
         return 0
+
+    def most_pairs(self) -> int:
+        """Return how many pairs there can be: one a question."""
+        paired = self.paired.stage
+        return sum(len(source.questions) for source in paired.questions) if isinstance(paired, Pair) else 0
+
+    def passes(self, pairs: int) -> float:
+        """Return how many times so many pairs are gone over, less those held out; `patience` may end it before."""
+        settings = self.settings
+        kept = max(1, pairs - round(settings.validation * pairs))
+        a_pass = math.ceil(kept / settings.batch_size)
+        of_steps = settings.max_steps / a_pass
+        return min(of_steps or settings.epochs, settings.epochs or of_steps) if pairs else 0.0
 
     def run(self, work: Work) -> Json:
         """Leave an adapter. Raises `RecipeError` if there is no pair."""

@@ -60,7 +60,10 @@ class Sample:
             for question in questions
             for prompting in PROMPTINGS
         ]
-        generation = Generation(self.settings.max_new_tokens, self.settings.temperature, self.seed)
+        drawn = self.settings
+        generation = Generation(
+            drawn.max_new_tokens, drawn.temperature, self.seed, top_p=drawn.top_p, top_k=drawn.top_k
+        )
         adapter = work.artifact(self.instructed).folder / ADAPTER
         done = complete_all(work, self.student, adapter, prompts, generation)
         write_rows(

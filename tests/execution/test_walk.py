@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sitkit.errors import DiskFullError, PluginError, RecipeError
-from sitkit.execution.dry_run import dry_run
+from sitkit.execution.dry_run import PlannedStage, dry_run
 from sitkit.execution.events import Event, Notice, StageFinished, StageStarted
 from sitkit.execution.executor import Outcome
 from sitkit.execution.walk import run_plan
@@ -22,6 +22,7 @@ from sitkit.registry import Provider, Registry, build_registry
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
+from sitkit.stages import Refine
 from sitkit.store import Store
 from sitkit.types import Objective, StageInfo
 
@@ -403,3 +404,41 @@ def test_duplicates_are_dropped_from_what_is_trained_on_alone(tmp_path: Path) ->
     assert len(keys[0]) == 2
     assert keys[0] == keys[1]
     assert dropped.annotated[0].key != whole.annotated[0].key
+
+
+@pytest.mark.parametrize(
+    ("settings", "pairs", "passes"),
+    [
+        # 420 pairs less 42 held out are 3 steps of 128.
+        ({}, 420, 1000 / 3),
+        ({"validation": 0.0}, 420, 250),
+        ({"epochs": 2.0}, 420, 2),
+        ({"epochs": 500.0}, 420, 1000 / 3),
+        ({"epochs": 3.0, "max_steps": 0}, 420, 3),
+        ({"max_steps": 4}, 5000, 4 / 36),
+        ({}, 0, 0),
+    ],
+)
+def test_a_dry_run_says_how_often_refining_goes_over_its_pairs(
+    example: Registry, tmp_path: Path, settings: dict[str, Any], pairs: int, passes: float
+) -> None:
+    plan = build_plan(replace(RECIPE, settings={"refine": settings}), example)
+    (stage,) = (node.stage for node in plan.nodes if isinstance(node.stage, Refine))
+    assert stage.passes(pairs) == pytest.approx(passes)
+
+
+def test_a_dry_run_knows_the_pairs_once_they_are_stored(example: Registry, tmp_path: Path) -> None:
+    def refining(recipe: Recipe) -> PlannedStage:
+        found = dry_run(build_plan(recipe, example), Store(tmp_path))
+        (stage,) = (stage for stage in found.stages if stage.stage == "refine")
+        return stage
+
+    before = refining(RECIPE)
+    assert (before.passes, before.pairs_known) == (1000, False)
+    outcome, _ = _run(example, tmp_path)
+    total = next(one.info["total"] for one in outcome.artifacts.values() if one.stage == "pair")
+    assert 0 < total < before.pairs
+    assert refining(RECIPE).passes == 0
+    after = refining(replace(RECIPE, settings={"refine": {"batch_size": 4}}))
+    assert (after.pairs, after.pairs_known) == (total, True)
+    assert after.passes == pytest.approx(1000 / -(-(total - round(total / 10)) // 4))

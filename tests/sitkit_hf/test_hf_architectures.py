@@ -46,51 +46,48 @@ SIGHT = {
 """The vision tower of Gemma 3 from 4B on, which text does not go through."""
 
 
-@pytest.fixture(scope="module")
-def make_architecture(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    def make(kind: str) -> Path:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+def write_architecture(kind: str, tiny: Path, folder: Path, **shape: Any) -> Path:
+    """Write a random model of this kind with the tokenizer of the tiny one."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-        tokenizer = AutoTokenizer.from_pretrained(tiny)
-        folder = tmp_path_factory.mktemp("architectures") / kind
-        own, _ = ARCHITECTURES[kind]
-        shape = dict(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=192,
-            initializer_range=0.2,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-            **own,
-        )
-        tower = {"vision_config": SIGHT} if kind == "gemma3" else {}
-        config = CONFIG_MAPPING[kind](**({"text_config": shape, **tower} if tower else shape))
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        return folder
-
-    return make
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    own, _ = ARCHITECTURES[kind]
+    shape = dict(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=192,
+        initializer_range=0.2,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        **own,
+        **shape,
+    )
+    tower = {"vision_config": SIGHT} if kind == "gemma3" else {}
+    config = CONFIG_MAPPING[kind](**({"text_config": shape, **tower} if tower else shape))
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_an_architecture_is_instructed_refined_and_answers_as_generate_does(
     kind: str,
-    make_architecture: Callable[[str], Path],
+    tiny: Path,
     make_student: Callable[..., Any],
     demonstrations: Sequence[Demonstration],
     pairs: Sequence[PreferencePair],
     tmp_path: Path,
 ) -> None:
-    folder = make_architecture(kind)
+    folder = write_architecture(kind, tiny, tmp_path / kind)
     student = make_student(folder)
     shared = {"seed": 1, "progress": lambda *_: None}
     settings = InstructSettings(max_steps=2, batch_size=4, learning_rate=1e-3, lora_r=4, max_length=96)

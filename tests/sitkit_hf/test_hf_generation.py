@@ -150,6 +150,55 @@ def test_sampling_follows_seed_and_id_and_the_softmax(student: Any, asked: Seque
     assert torch.allclose(share, torch.softmax(logits[0] / 0.5, dim=-1), atol=0.03)
 
 
+LOGITS = [0.0, 1.0, 2.0, -1.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_k": 1}, {2}),
+        ({"top_k": 3}, {2, 4, 1}),
+        ({"top_k": 9}, {0, 1, 2, 3, 4}),
+        # At temperature 0.5 the shares are 0.013, 0.094, 0.697, 0.002 and 0.256, over their sum.
+        ({"top_p": 0.5}, {2}),
+        ({"top_p": 0.8}, {2, 4}),
+        ({"top_p": 0.95}, {2, 4, 1}),
+        ({"top_k": 2, "top_p": 0.95}, {2, 4}),
+        ({"top_p": 1e-9}, {2}),
+    ],
+)
+def test_top_k_and_top_p_leave_tokens_out_as_transformers_does(options: dict[str, Any], kept: set[int]) -> None:
+    import torch
+    from transformers import TopKLogitsWarper, TopPLogitsWarper
+
+    from sitkit_hf.sampling import GumbelRows
+
+    logits = torch.tensor([LOGITS])
+    theirs = logits / 0.5
+    if "top_k" in options:
+        theirs = TopKLogitsWarper(options["top_k"])(None, theirs)
+    if "top_p" in options:
+        theirs = TopPLogitsWarper(options["top_p"])(None, theirs)
+    assert {int(token) for token in theirs[0].isfinite().nonzero()} == kept
+    rows = GumbelRows(range(60), 0.5, torch.device("cpu"), **options)
+    drawn = torch.cat([rows.choose(logits.repeat(60, 1)) for _ in range(100)])
+    share = torch.bincount(drawn, minlength=5) / len(drawn)
+    assert set(share.nonzero().flatten().tolist()) <= kept
+    assert torch.allclose(share, theirs[0].softmax(-1), atol=0.03)
+
+
+def test_a_draw_that_leaves_nothing_out_is_the_draw_without(student: Any, asked: Sequence[Prompt]) -> None:
+    free = dict(student.complete(None, asked[:8], Generation(12, 1.0, seed=1)))
+    assert dict(student.complete(None, asked[:8], Generation(12, 1.0, seed=1, top_p=1.0, top_k=10_000))) == free
+    narrow = dict(student.complete(None, asked[:8], Generation(12, 1.0, seed=1, top_k=2)))
+    assert narrow != free
+    alone = dict(student.complete(None, asked[3:4], Generation(12, 1.0, seed=1, top_k=2)))
+    assert alone.items() <= narrow.items()
+    assert dict(student.complete(None, asked[:8], Generation(12, 1.0, top_k=1))) == dict(
+        student.complete(None, asked[:8], Generation(12))
+    )
+
+
 @pytest.mark.parametrize("vocabulary", [300, 20_000])
 def test_a_rows_stream_goes_on_when_others_leave_the_batch(vocabulary: int) -> None:
     import torch

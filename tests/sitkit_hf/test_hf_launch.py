@@ -151,7 +151,8 @@ def test_a_checkpoint_of_several_processes_needs_the_random_state_of_each(tmp_pa
     for name in ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth"):
         (folder / name).touch()
     (folder / "trainer_state.json").write_text('{"global_step": 4}')
-    assert not checkpoints.is_whole(folder, 2)
+    checkpoints.seal(folder)
+    assert checkpoints.damage(folder, 2) == "rng_state_1.pth is missing"
     (folder / "rng_state_1.pth").touch()
-    assert checkpoints.is_whole(folder, 2)
-    assert checkpoints.newest(tmp_path, 2) == folder
+    checkpoints.seal(folder)
+    assert checkpoints.newest(tmp_path, "instruct", 2) == folder

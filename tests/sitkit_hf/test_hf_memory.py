@@ -128,6 +128,7 @@ import json, sys
 from types import SimpleNamespace
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+from sitkit.types import Generation
 from sitkit_hf.generation import Decoding, Row
 from sitkit_hf.memory import row_bytes
 
@@ -138,7 +139,7 @@ def batch(model, rows, prompt, answer):
     prompts = SimpleNamespace(ends=(), tokenizer=SimpleNamespace(pad_token_id=0))
     stops = SimpleNamespace(reached=lambda written: False)
     made = [Row(str(n), [(n * 7 + k) % 500 for k in range(prompt - n % 2)], answer, n) for n in range(rows)]
-    decoding = Decoding(model, made, prompts, stops, 0.0)
+    decoding = Decoding(model, made, prompts, stops, Generation(answer))
     while decoding.going:
         decoding.step()
 

@@ -226,3 +226,35 @@ def test_an_error_in_the_processes_comes_back_as_itself(
             progress=lambda *_: None,
         )
     assert_nobody_is_left(tmp_path / "scratch", 0)
+
+
+def test_damage_to_a_checkpoint_of_several_processes_is_named_and_passed_over(
+    fresh: Any,
+    instructed: dict[int, Any],
+    demonstrations: Sequence[Demonstration],
+    tmp_path: Path,
+    read_adapter: Callable[[Path], bytes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def train() -> list[int]:
+        told: list[int] = []
+        fresh.instruct(
+            demonstrations,
+            replace(INSTRUCT, processes=2, save_steps=4),
+            out=tmp_path / "out",
+            scratch=tmp_path / "scratch",
+            seed=1,
+            progress=lambda done, _: told.append(done),
+        )
+        return told
+
+    train()
+    state = tmp_path / "scratch" / "checkpoint-9" / "rng_state_1.pth"
+    state.write_bytes(state.read_bytes()[:-100])
+    assert train()[0] == 8
+    (said,) = caplog.messages
+    assert said == (
+        "instruct: damaged on disk and removed: checkpoint-9 (rng_state_1.pth has changed);"
+        " the training goes on from checkpoint-8"
+    )
+    assert read_adapter(tmp_path / "out") == read_adapter(instructed[2][1])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +170,33 @@ def test_a_template_in_brackets_ends_the_turn_with_the_end_of_sequence(tiny: Pat
     head, tail = joined.joined("1+1?", "2")
     assert joined.tokenizer.decode(head) == "<s>[INST] 1+1? [/INST]"
     assert joined.tokenizer.decode(tail) == " 2 </s>"
+
+
+FOR_EVER = (
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
+    "{% endfor %}{% endfor %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (FOR_EVER, "the chat template of m does not end within 0.2 s; chat_template=off leaves it out"),
+        ("{{ 1 // 0 }}", "the chat template of m fails: ZeroDivisionError integer"),
+        ("{{ 'x' * 10 ** 18 }}", "the chat template of m fails: MemoryError"),
+        ("{% for a in range(999999) %}{% endfor %}", "the chat template of m fails: OverflowError Range too big"),
+        ("{% for a in", "the chat template of m refuses these messages: "),
+    ],
+)
+def test_a_template_that_never_ends_or_fails_is_one_line(
+    chatty: Path, monkeypatch: pytest.MonkeyPatch, template: str, said: str
+) -> None:
+    monkeypatch.setattr("sitkit.plugin_support.TEMPLATE_SECONDS", 0.2)
+    before = threading.active_count()
+    with pytest.raises(ModelError, match=re.escape(said)) as raised:
+        with_template(chatty, template)
+    assert "\n" not in str(raised.value)
+    until = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threading.active_count() == before, "what does not end is stopped"

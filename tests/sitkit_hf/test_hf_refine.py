@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from sitkit.errors import ModelError, SettingError
-from sitkit.settings import RefineSettings
+from sitkit.settings import InstructSettings, RefineSettings, key_material
 from sitkit.stages.training import resolve_objective
-from sitkit.types import Objective, PreferencePair
+from sitkit.types import Demonstration, Objective, PreferencePair
+from sitkit_hf.refine import hold_out
 
 DPO = RefineSettings(max_steps=6, batch_size=8, learning_rate=2e-3, warmup=0, max_length=128, validation=0.0)
 
@@ -177,6 +178,8 @@ def test_sft_alone_is_fine_tuning_on_the_chosen_sides(
         ({"weights": "one"}, "numbers joined by"),
         ({"weights": "-1"}, "above 0"),
         ({"scheduler": "cosin"}, "did you mean 'cosine'"),
+        ({"optim": "rmsprob"}, "refine.optim=rmsprob: no such optimiser; did you mean 'rmsprop'"),
+        ({"patience": 2}, "needs pairs held out"),
         ({"max_steps": 0}, "both 0"),
     ],
 )
@@ -206,8 +209,6 @@ def test_a_start_that_is_no_adapter_is_one_clear_line(
 
 
 def test_validation_pairs_depend_on_seed_and_question_alone(pairs: Sequence[PreferencePair]) -> None:
-    from sitkit_hf.refine import hold_out
-
     kept, held = hold_out(pairs, 0.25, 7)
     assert len(held) == 6
     assert not {p.question_id for p in kept} & {p.question_id for p in held}
@@ -219,3 +220,66 @@ def test_validation_pairs_depend_on_seed_and_question_alone(pairs: Sequence[Pref
     assert hold_out(pairs[:9], 0.01, 7)[1] == []
     assert [len(part) for part in hold_out(pairs[:1], 0.9, 7)] == [1, 0]
     assert hold_out([], 0.5, 7) == ([], [])
+
+
+def test_patience_ends_a_refining_whose_validation_loss_does_not_fall(
+    student: Any,
+    start: Path,
+    pairs: Sequence[PreferencePair],
+    work: dict[str, Any],
+    tmp_path: Path,
+    read_adapter: Callable[[Path], bytes],
+) -> None:
+    # The pairs held out are turned round, so that learning the others raises their loss.
+    kept, held_out = hold_out(pairs, 0.2, work["seed"])
+    pairs = [*kept, *(replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in held_out)]
+    settings = replace(DPO, max_steps=12, validation=0.2, eval_steps=2, save_steps=3)
+    whole = student.refine(start, pairs, Objective(), settings, **work)
+    losses = [row["eval_loss"] for row in whole.log if "eval_loss" in row]
+    assert losses == sorted(losses), "this validation loss should rise, or the test shows nothing"
+    work = {**work, "out": tmp_path / "early", "scratch": tmp_path / "early-scratch"}
+    early = student.refine(start, pairs, Objective(), replace(settings, patience=2), **work)
+    assert (whole.steps, early.steps) == (12, 6)
+    assert early.metrics["best_step"] == 2
+    best = read_adapter(work["out"])
+    assert best == read_adapter(tmp_path / "out")
+    # Killed after the step that ended it, it takes no further one.
+    again = student.refine(start, pairs, Objective(), replace(settings, patience=2), **work)
+    assert again == early
+    assert read_adapter(work["out"]) == best
+
+
+@pytest.mark.parametrize("stage", ["instruct", "refine"])
+def test_the_optimiser_is_the_one_asked_for(
+    student: Any,
+    start: Path,
+    demonstrations: Sequence[Demonstration],
+    pairs: Sequence[PreferencePair],
+    work: dict[str, Any],
+    tmp_path: Path,
+    stage: str,
+) -> None:
+    import torch
+
+    def train(optim: str) -> Any:
+        places = {**work, "out": tmp_path / optim, "scratch": tmp_path / f"{optim}-scratch"}
+        if stage == "refine":
+            student.refine(start, pairs, Objective(), replace(DPO, max_steps=2, optim=optim), **places)
+        else:
+            settings = InstructSettings(max_steps=2, batch_size=8, max_length=128, lora_r=4, optim=optim)
+            student.instruct(demonstrations, settings, **places)
+        state = torch.load(tmp_path / f"{optim}-scratch" / "checkpoint-2" / "optimizer.pt")
+        return set(state["state"][0]), state["param_groups"][0]
+
+    kept, group = train("rmsprop")
+    assert "square_avg" in kept
+    assert "betas" not in group
+    kept, group = train("adamw_torch_fused")
+    assert {"exp_avg", "exp_avg_sq"} < kept
+    assert group["fused"]
+
+
+def test_an_optimiser_that_is_not_the_default_changes_the_key_and_the_default_does_not() -> None:
+    assert key_material(RefineSettings()) == key_material(RefineSettings(optim="adamw_torch_fused", patience=0))
+    assert {"optim", "patience"}.isdisjoint(key_material(RefineSettings()))
+    assert key_material(RefineSettings(optim="rmsprop"))["optim"] == "rmsprop"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Demonstration, Objective, PreferencePair
 from sitkit_hf import checkpoints
+from sitkit_hf.refine import hold_out
 
 REFINE = RefineSettings(
     max_steps=10, batch_size=8, learning_rate=2e-3, max_length=128, validation=0.2, eval_steps=4, save_steps=3
@@ -98,39 +100,136 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
         killed, uninterrupted = (read_adapter(tmp_path / f"{name}-{kind}") for kind in ("killed", "whole"))
         assert killed == uninterrupted, f"{name}, killed at step {steps[name]}"
         assert resumed.steps == whole.steps
-        assert dict(resumed.metrics) == pytest.approx(dict(whole.metrics), abs=1e-6)
+        assert json.dumps(resumed.log) == json.dumps(whole.log), name
+        assert dict(resumed.metrics) == dict(whole.metrics)
 
 
-PARTS = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+@pytest.fixture(scope="module")
+def stopped(
+    student: Any, demonstrations: Sequence[Demonstration], quick: InstructSettings, tmp_path_factory: Any
+) -> Path:
+    """What a training leaves that ended after step 12 of 24: its checkpoints of steps 5 and 10."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, _: int) -> None:
+        if done == 12:
+            raise Stop
+
+    folder: Path = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(Stop):
+        student.instruct(demonstrations, quick, out=folder / "out", scratch=folder / "scratch", seed=1, progress=stop)
+    return folder / "scratch"
 
 
-def write_checkpoint(scratch: Path, step: int) -> Path:
-    folder = scratch / f"checkpoint-{step}"
-    folder.mkdir(parents=True)
-    for part in PARTS:
-        (folder / part).write_text('{"global_step": 5}')
-    return folder
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("missing", [*PARTS, "half a state"])
-def test_a_checkpoint_that_is_not_whole_is_removed(tmp_path: Path, missing: str) -> None:
-    before, newest = write_checkpoint(tmp_path, 5), write_checkpoint(tmp_path, 10)
-    assert checkpoints.newest(tmp_path) == newest
-    if missing == "half a state":
-        (newest / "trainer_state.json").write_text('{"global_step": 1')
-    else:
-        (newest / missing).unlink()
-    assert checkpoints.newest(tmp_path) == before
-    assert not newest.exists()
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
 
 
-def test_training_goes_on_from_the_checkpoint_before_a_half_written_one(
+DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "half an optimiser": ("optimizer.pt", cut),
+    "a bit of the optimiser": ("optimizer.pt", flip),
+    "an empty adapter": ("adapter_model.safetensors", lambda path: path.write_bytes(b"")),
+    "a bit of the adapter": ("adapter_model.safetensors", flip),
+    "half of the random state": ("rng_state.pth", cut),
+    "half a state": ("trainer_state.json", cut),
+    "no schedule": ("scheduler.pt", Path.unlink),
+    "half a manifest": ("digests.json", cut),
+    "a list as manifest": ("digests.json", lambda path: path.write_text("[1]")),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    stopped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    name, spoil = DAMAGES[what]
+    scratch = shutil.copytree(stopped, tmp_path / "scratch")
+    assert checkpoints.newest(scratch, "instruct") == scratch / "checkpoint-10"
+    spoil(scratch / "checkpoint-10" / name)
+    assert checkpoints.newest(scratch, "instruct") == scratch / "checkpoint-5"
+    (said,) = caplog.messages
+    assert said.startswith(f"instruct: damaged on disk and removed: checkpoint-10 ({name}")
+    assert said.endswith("the training goes on from checkpoint-5")
+    assert not (scratch / "checkpoint-10").exists()
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_no_damage(
+    stopped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scratch = shutil.copytree(stopped, tmp_path / "scratch")
+    (scratch / "checkpoint-10" / checkpoints.MANIFEST).unlink()
+    assert checkpoints.newest(scratch, "instruct") == scratch / "checkpoint-5"
+    assert not (scratch / "checkpoint-10").exists()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("spoilt", "first"), [((10,), 5), ((5, 10), 0)])
+def test_a_training_over_damage_ends_with_the_same_bytes(
     student: Any,
     start: Path,
     demonstrations: Sequence[Demonstration],
     quick: InstructSettings,
     work: dict[str, Any],
     read_adapter: Callable[[Path], bytes],
+    stopped: Path,
+    spoilt: tuple[int, ...],
+    first: int,
+) -> None:
+    shutil.copytree(stopped, work["scratch"])
+    for step in spoilt:
+        flip(work["scratch"] / f"checkpoint-{step}" / "optimizer.pt")
+    seen: list[int] = []
+    student.instruct(demonstrations, quick, **{**work, "progress": lambda done, _: seen.append(done)})
+    assert seen[0] == first
+    assert read_adapter(work["out"]) == read_adapter(start)
+
+
+def contradicted(pairs: Sequence[PreferencePair], share: float) -> list[PreferencePair]:
+    """The pairs, those held out turned round: training raises the validation loss, so the first one stays the best."""
+    kept, held_out = hold_out(pairs, share, 1)
+    return [*kept, *(replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in held_out)]
+
+
+def test_without_its_best_checkpoint_a_refining_goes_back_before_it(
+    student: Any,
+    start: Path,
+    pairs: Sequence[PreferencePair],
+    work: dict[str, Any],
+    read_adapter: Callable[[Path], bytes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = replace(REFINE, warmup=0, eval_steps=3, max_steps=9)
+    pairs = contradicted(pairs, settings.validation)
+    report = student.refine(start, pairs, Objective(), settings, **work)
+    assert report.metrics["best_step"] == 3
+    whole = read_adapter(work["out"])
+    shutil.rmtree(work["out"])
+    cut(work["scratch"] / "checkpoint-3" / "adapter_model.safetensors")
+    seen: list[int] = []
+    again = {**work, "progress": lambda done, _: seen.append(done)}
+    student.refine(start, pairs, Objective(), settings, **again)
+    assert seen[0] == 0
+    (said,) = [message for message in caplog.messages if "damaged" in message]
+    assert "checkpoint-9 (needs checkpoint-3)" in said
+    assert said.endswith("starts anew")
+    assert read_adapter(work["out"]) == whole
+
+
+def test_the_curve_is_the_same_to_the_byte_after_a_kill(
+    student: Any,
+    demonstrations: Sequence[Demonstration],
+    quick: InstructSettings,
+    work: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Stop(Exception):
         pass
@@ -139,13 +238,14 @@ def test_training_goes_on_from_the_checkpoint_before_a_half_written_one(
         if done == 12:
             raise Stop
 
+    # A row of the curve for every three steps, so that checkpoints lie between rows.
+    monkeypatch.setattr("sitkit_hf.training.CURVE_ROWS", 8)
+    whole = student.instruct(demonstrations, quick, **{**work, "out": tmp_path / "w", "scratch": tmp_path / "ws"})
     with pytest.raises(Stop):
         student.instruct(demonstrations, quick, **{**work, "progress": stop})
-    (work["scratch"] / "checkpoint-10" / "trainer_state.json").unlink()
-    seen: list[int] = []
-    student.instruct(demonstrations, quick, **{**work, "progress": lambda done, _: seen.append(done)})
-    assert seen[0] == 5
-    assert read_adapter(work["out"]) == read_adapter(start)
+    resumed = student.instruct(demonstrations, quick, **work)
+    assert json.dumps(resumed.log) == json.dumps(whole.log)
+    assert json.dumps(dict(resumed.metrics)) == json.dumps(dict(whole.metrics))
 
 
 def test_a_training_killed_after_its_last_checkpoint_only_saves(
@@ -181,8 +281,8 @@ def test_a_training_that_ends_within_an_epoch_takes_no_step_more_after_a_kill(
 
 
 def test_only_checkpoints_are_looked_at(tmp_path: Path) -> None:
-    assert checkpoints.newest(tmp_path / "missing") is None
+    assert checkpoints.newest(tmp_path / "missing", "instruct") is None
     (tmp_path / "checkpoint-x").mkdir()
     (tmp_path / "notes.txt").write_text("mine")
-    assert checkpoints.newest(tmp_path) is None
+    assert checkpoints.newest(tmp_path, "instruct") is None
     assert (tmp_path / "notes.txt").exists()

@@ -152,3 +152,45 @@ def test_an_answer_is_cut_only_where_the_limit_ended_it(tiny: Path) -> None:
     for name, reply in short.items():
         ended = long[name].outcome != TRUNCATED and long[name].completion_tokens < 3
         assert (reply.outcome == TRUNCATED) != ended
+
+
+@pytest.mark.parametrize("option", [{"temperature": "0.1"}, {"top_p": "0.5"}])
+def test_a_teachers_own_sampling_is_part_of_its_key(chatty: Path, option: dict[str, str]) -> None:
+    import sitkit_hf
+
+    plain, own = (sitkit_hf.hf_teacher(Spec("hf", str(chatty), given), Context()) for given in ({}, option))
+    assert plain.fingerprint().keys().isdisjoint(option)
+    assert own.fingerprint() == {**plain.fingerprint(), **{name: float(value) for name, value in option.items()}}
+
+
+def test_a_teachers_own_temperature_stands_over_the_setting(tiny: Path) -> None:
+    import sitkit_hf
+
+    asked = [Prompt(f"p{number}", f"Question {number}") for number in range(4)]
+
+    def answers(generation: Generation, **options: str) -> dict[str, str]:
+        teacher: Any = sitkit_hf.hf_teacher(Spec("hf", str(tiny), options), Context())
+        return {reply.id: reply.completion for reply in teacher.complete(asked, generation)}
+
+    greedy = answers(Generation(12))
+    assert answers(Generation(12, 5.0)) != greedy
+    assert answers(Generation(12, 5.0), temperature="0") == greedy
+    assert answers(Generation(12, 5.0), top_p="0.000001") == greedy
+
+
+@pytest.mark.parametrize(
+    "option", [{"temperature": "11"}, {"temperature": "nan"}, {"top_p": "0"}, {"top_p": "1.1"}, {"top_p": "much"}]
+)
+def test_sampling_out_of_range_is_refused(chatty: Path, option: dict[str, str]) -> None:
+    import sitkit_hf
+
+    with pytest.raises(SpecError, match="expected a number"):
+        sitkit_hf.hf_teacher(Spec("hf", str(chatty), option), Context())
+
+
+@pytest.mark.parametrize("option", ["temperature", "top_p"])
+def test_students_are_told_that_their_sampling_is_a_setting(chatty: Path, option: str) -> None:
+    import sitkit_hf
+
+    with pytest.raises(SpecError, match=f"--set sample.{option}="):
+        sitkit_hf.hf_student(Spec("hf", str(chatty), {option: "0.5"}), Context())

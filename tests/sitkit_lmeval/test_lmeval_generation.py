@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,3 +226,40 @@ def test_every_text_is_an_answer_or_a_failure(parts: list[str]) -> None:
 
 def test_a_spec_may_name_lm_evals_own_test_backend(make_teacher: Callable[[str], Any]) -> None:
     assert told(make_teacher(str(parse_spec("lm-eval:dummy"))).complete([Prompt("p", "Hi")], GREEDY)) == {"p": "lol"}
+
+
+def test_a_teachers_own_sampling_reaches_the_backend_and_the_key(
+    scripted: Callable[..., type], make_teacher: Callable[[str], Any]
+) -> None:
+    kind: Any = scripted(lambda text: "It is 2.")
+    plain, own = make_teacher("lm-eval:scripted"), make_teacher("lm-eval:scripted,temperature=0.1,top_p=0.5")
+    for teacher in (plain, own):
+        list(teacher.complete([Prompt("p", "1+1?")], Generation(8, 0.7)))
+    sent = [requests[0][1] for requests in kind.asked]
+    assert [(one["temperature"], one.get("top_p")) for one in sent] == [(0.7, None), (0.1, 0.5)]
+    assert own.fingerprint() == {**plain.fingerprint(), "temperature": 0.1, "top_p": 0.5}
+
+
+def test_weights_or_an_adapter_that_do_not_fit_are_an_error(
+    world: Path, tmp_path: Path, make_teacher: Callable[[str], Any]
+) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM
+
+    deeper = shutil.copytree(world, tmp_path / "deeper")
+    config = json.loads((deeper / "config.json").read_text())
+    (deeper / "config.json").write_text(json.dumps({**config, "num_hidden_layers": config["num_hidden_layers"] + 1}))
+    asked = [Prompt("p", "1+1?")]
+    with pytest.raises(TeacherError, match=r"the weights of deeper do not fit its config.json: \d+ missing \(model"):
+        list(make_teacher(f"lm-eval:hf,pretrained={deeper},dtype=float32").complete(asked, GREEDY))
+    base = AutoModelForCausalLM.from_pretrained(world, dtype=torch.float32)
+    get_peft_model(base, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")
+    save_file({}, tmp_path / "adapter" / "adapter_model.safetensors")
+    with pytest.raises(TeacherError, match="adapter does not fit its model"):
+        list(
+            make_teacher(f"lm-eval:hf,pretrained={world},peft={tmp_path / 'adapter'},dtype=float32").complete(
+                asked, GREEDY
+            )
+        )

@@ -32,6 +32,7 @@ def test_it_is_all_that_a_teacher_may_be() -> None:
         ("openai:m,timeout=0", "above 0"),
         ("openai:m,timeout=nan", "above 0"),
         ("openai:m,top_p=1.1", "up to 1"),
+        ("openai:m,temperature=-0.1", "at least 0"),
         ("openai:m,price_in=1", "belong together"),
         ("openai:m,price_in=-1,price_out=1", "at least 0"),
         ("openai:m,base_url=localhost:8000", "such as http://"),
@@ -72,8 +73,8 @@ def test_the_fingerprint_holds_what_determines_answers_and_nothing_else(monkeypa
     same = {"concurrency": 3, "retries": 1, "timeout": 9, "backoff": 2, "price_in": 1, "price_out": 2, "batch": "on",
             "key_env": "OTHER", "poll": 3, "length_field": "max_completion_tokens"}  # fmt: skip
     assert teacher(base_url="http://h:1/v1", **same).fingerprint() == base
-    for changed in ({"system": "s"}, {"top_p": 0.5}, {"reasoning_effort": "low"}, {"seed": "off"}, {"stop": "on"},
-                    {"extra_body": '{"top_k":1}'}):  # fmt: skip
+    for changed in ({"system": "s"}, {"temperature": 0.7}, {"top_p": 0.5}, {"reasoning_effort": "low"},
+                    {"seed": "off"}, {"stop": "on"}, {"extra_body": '{"top_k":1}'}):  # fmt: skip
         assert teacher(base_url="http://h:1/v1", **changed).fingerprint() != base
     assert teacher(base_url="http://h:2/v1").fingerprint() != base
     monkeypatch.setenv("OPENAI_BASE_URL", "http://user:pass@h:1/v1?x=y")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sitkit.types import ANSWERED, TRUNCATED, Question
+from sitkit.types import ANSWERED, TRUNCATED, Generation, Prompt, Question
 from tests.sitkit_openai.conftest import GENERATION, ask, only, prompts, teacher
 from tests.sitkit_openai.endpoint import (
     PASSING,
@@ -199,3 +199,11 @@ def test_a_prompts_own_fault_is_not_tried_again_and_stops_nobody_else(
     assert [found[f"id-{n}"].outcome for n in range(3)] == [ANSWERED, outcome, ANSWERED]
     assert len(endpoint.calls) == 3
     assert found["id-1"].detail.startswith("HTTP 4")
+
+
+def test_a_teachers_own_temperature_and_top_p_stand_over_the_settings(endpoint: Endpoint) -> None:
+    asked = [Prompt("p", "Question 0")]
+    list(teacher(endpoint, temperature=0.1).complete(asked, Generation(64, 0.7, top_p=0.8)))
+    list(teacher(endpoint, top_p=1).complete(asked, Generation(64, 0.7, top_p=0.8)))
+    sent = [(call.body["temperature"], call.body["top_p"]) for call in endpoint.calls]
+    assert sent == [(0.1, 0.8), (0.7, 1.0)]

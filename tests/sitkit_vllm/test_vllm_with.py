@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,10 @@ questions = [Question(f"q{{n}}", "sums", "number", "Answer.", f"{{n}} + 1?", Non
 told["answers"] = [asdict(one) for one in teacher.answer(questions, "cot", Generation(6, stop=()))]
 told["completed"] = [asdict(one) for one in teacher.complete([Prompt("a", "1 + 1?")], Generation(6, stop=()))]
 teacher.close()
+own = registry.teacher(parse_spec("vllm:" + spec + ",temperature=0.1,top_p=0.5"))
+told["own"] = own.fingerprint()
+list(own.complete([Prompt("a", "1 + 1?")], Generation(6, 0.7, stop=(), top_k=3)))
+own.close()
 """
 
 
@@ -76,10 +82,11 @@ def test_one_engine_at_a_time_started_anew_only_where_an_adapter_needs_room(stud
         (True, 8),
         (True, 16),
         (False, 16),
+        (False, 16),
     ]
     assert {(call["dtype"], call["max_num_seqs"]) for call in started} == {("float32", 16)}
     assert started[0]["environment"] == {"VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn"}
-    assert [call["call"] for call in calls].count("shutdown") == 4
+    assert [call["call"] for call in calls].count("shutdown") == 5
     assert calls[-1]["call"] == "shutdown"
 
 
@@ -110,8 +117,27 @@ def test_a_teacher_tells_what_was_cut_short_and_what_it_took(student: Any) -> No
         assert (one["completion_tokens"] == 6) == (one["outcome"] == "truncated")
         assert one["prompt_tokens"] > 5
     assert "truncated" in {one["outcome"] for one in told["answers"]}
-    assert [call["prompts"] for call in calls if call["call"] == "generate"][-4:] == [2, 2, 1, 1]
+    assert [call["prompts"] for call in calls if call["call"] == "generate"][-5:-1] == [2, 2, 1, 1]
     assert told["teacher"] == told["fingerprints"][0]
+
+
+def test_a_teachers_own_sampling_reaches_the_engine_and_the_key(student: Any) -> None:
+    told, calls = student
+    assert [call for call in calls if call["call"] == "generate"][-1]["drawn"] == [[0.1, 0.5, 3]]
+    assert told["own"]["hf"] == {**told["teacher"]["hf"], "temperature": 0.1, "top_p": 0.5}
+
+
+def test_weights_that_do_not_fit_are_told_before_the_engine_starts(
+    run_with_vllm: Callable[..., Any], model: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model, tmp_path / "deeper")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    told, calls = run_with_vllm(BROKEN.format(spec=f"vllm:{folder},device=cpu"))
+    assert [kind for kind, _ in told["errors"]] == ["ModelError", "TeacherError"]
+    for _, text in told["errors"]:
+        assert "the weights of deeper do not fit its config.json: 9 missing (model.layers.2." in text
+    assert calls == []
 
 
 BROKEN = """

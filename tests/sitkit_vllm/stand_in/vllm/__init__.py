@@ -42,6 +42,7 @@ class SamplingParams:
             raise ValueError("seed must be a 64-bit integer")
         if stop is not None and (not stop or any(not one for one in stop)):
             raise ValueError("stop cannot contain an empty string.")
+        self.top_p, self.top_k = top_p, top_k
         self.temperature, self.seed, self.max_tokens, self.stop = temperature, seed, max_tokens, list(stop or [])
 
 
@@ -145,6 +146,7 @@ class LLM:
             call="generate",
             prompts=len(prompts),
             seeds=[one.seed for one in sampling_params],
+            drawn=sorted({(one.temperature, one.top_p, one.top_k) for one in sampling_params}),
             lora=None if lora_request is None else lora_request.lora_int_id,
             bar=use_tqdm,
         )
