@@ -13,7 +13,16 @@ import sitkit
 from sitkit.capabilities import PaidEndpoint
 from sitkit.components import Components
 from sitkit.errors import RecipeError
-from sitkit.execution.events import Listener, Notice, StageFinished, StageProgress, StageStarted, StageWaiting
+from sitkit.execution.events import (
+    Listener,
+    Notice,
+    StageFinished,
+    StageProgress,
+    StageStarted,
+    StageWaiting,
+    StatusMessage,
+    receive_notices,
+)
 from sitkit.judging.answers import Choice, Item, RunAnswers, draw, make_items
 from sitkit.judging.judge import Judge
 from sitkit.judging.prompt import PROMPT_SOURCE, READER_VERSION
@@ -126,13 +135,14 @@ def carry_out(prepared: Prepared, listener: Listener) -> tuple[Judgement, Path]:
     judge.store.prepare()
     with disk_errors(judge.store.workspace):
         listener(StageStarted(info, 1, 1))
-        session = judge.ask(
-            prepared.items,
-            max_cost=request.max_cost,
-            max_failures=request.max_failures,
-            progress=lambda done, total: listener(StageProgress(info, done, total)),
-            waiting=lambda: listener(StageWaiting(info)),
-        )
+        with receive_notices(lambda text: listener(Notice(text)), lambda text: listener(StatusMessage(info, text))):
+            session = judge.ask(
+                prepared.items,
+                max_cost=request.max_cost,
+                max_failures=request.max_failures,
+                progress=lambda done, total: listener(StageProgress(info, done, total)),
+                waiting=lambda: listener(StageWaiting(info)),
+            )
         rated = rate(prepared.items, session.replies)
         counts = outcomes(rated, session.replies)
         judgement = Judgement(

@@ -36,7 +36,7 @@ from sitkit.results.significance import compare, detectable, holm, independent_d
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine
 from sitkit.store import make_key
 from sitkit.survey import duplicates
-from sitkit.types import Phase
+from sitkit.types import Json, Origin, Phase, Prompting, Split
 
 _PACKAGES = ("sitkit", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "lm_eval", "math-verify")
 _SMALLEST_CHANGE = 1e-9
@@ -51,7 +51,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
     recipe = plan.full_recipe().as_mapping()
     versions = package_versions(plan)
     stages = _stages(plan, outcome)
-    built_from = make_key([SCHEMA, recipe, versions, [[stage.key, stage.content] for stage in stages]])
+    built_from = source_digest(recipe, versions, stages)
     notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
     if before is not None and before.built_from == built_from:
         return sealed(replace(before, stages=stages, notices=notices))
@@ -75,6 +75,11 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             stages=stages,
         )
     )
+
+
+def source_digest(recipe: Json, versions: Mapping[str, str], stages: Sequence[Stage]) -> str:
+    """Return the digest of what determines results: `Results.built_from`."""
+    return make_key([SCHEMA, recipe, dict(versions), [[stage.key, stage.content] for stage in stages]])
 
 
 def package_versions(plan: Plan) -> dict[str, str]:
@@ -142,22 +147,28 @@ def _cells(plan: Plan, outcome: Outcome) -> tuple[Cell, ...]:
     found: dict[Cell, dict[int, SeedScore]] = {}
     for planned in plan.cells:
         info = outcome.artifacts[planned.node.key].info
-        for score in info["scores"]:
-            worked = info["worked"][score["prompting"]]
-            cell = _blank(plan, planned, score["prompting"], domains)
+        for prompting in dict.fromkeys(score["prompting"] for score in info["scores"]):
+            cell = _blank(plan, planned, prompting, domains)
             # A cell that stands there twice counts once.
-            found.setdefault(cell, {})[planned.seed] = SeedScore(
-                seed=planned.seed,
-                key=planned.node.key,
-                n=score["n"],
-                value=score["value"],
-                stderr=score["stderr"],
-                unread=score["extraction_failures"],
-                worked=worked["worked"],
-                worked_correct=worked["worked_correct"],
-                characters=worked["characters"],
-            )
+            found.setdefault(cell, {})[planned.seed] = seed_score(planned.seed, planned.node.key, prompting, info)
     return tuple(summarised(cell, list(seeds.values())) for cell, seeds in found.items())
+
+
+def seed_score(seed: int, key: str, prompting: Prompting, info: Json) -> SeedScore:
+    """Return what an evaluate stage's info tells of one prompting."""
+    score = next(score for score in info["scores"] if score["prompting"] == prompting)
+    worked = info["worked"][prompting]
+    return SeedScore(
+        seed=seed,
+        key=key,
+        n=score["n"],
+        value=score["value"],
+        stderr=score["stderr"],
+        unread=score["extraction_failures"],
+        worked=worked["worked"],
+        worked_correct=worked["worked_correct"],
+        characters=worked["characters"],
+    )
 
 
 def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, str]) -> Cell:
@@ -253,60 +264,55 @@ def _of_kind(plan: Plan, kind: type) -> Iterable[Node]:
 
 
 def _pairs(plan: Plan, outcome: Outcome) -> tuple[Pairs, ...]:
-    found = []
-    for node in _of_kind(plan, Pair):
-        info = outcome.artifacts[node.key].info
-        found.append(
-            Pairs(
-                key=node.key,
-                label=node.stage.label(),
-                chosen_from={
-                    "student": info["chosen_from_student"],
-                    "teacher": info["chosen_from_teacher"],
-                    "target": info["chosen_from_target"],
-                },
-                **{
-                    name: info[name]
-                    for name in (
-                        "questions", "direct_correct", "cot_correct", "total", "chosen_characters",
-                        "rejected_characters", "rejected_correct", "left_out", "left_out_reasons",
-                    )
-                },
-            )
-        )  # fmt: skip
-    return tuple(found)
+    return tuple(
+        pairs_told(node.key, node.stage.label(), outcome.artifacts[node.key].info) for node in _of_kind(plan, Pair)
+    )
+
+
+def pairs_told(key: str, label: str, info: Json) -> Pairs:
+    """Return what a pair stage's info tells."""
+    same = (
+        "questions", "direct_correct", "cot_correct", "total", "chosen_characters", "rejected_characters",
+        "rejected_correct", "left_out", "left_out_reasons",
+    )  # fmt: skip
+    origins: tuple[Origin, ...] = ("student", "teacher", "target")
+    chosen_from = {origin: info[f"chosen_from_{origin}"] for origin in origins}
+    return Pairs(key=key, label=label, chosen_from=chosen_from, **{name: info[name] for name in same})
 
 
 def _training(plan: Plan, outcome: Outcome) -> tuple[Training, ...]:
-    found = []
-    for node in plan.nodes:
-        if isinstance(node.stage, Instruct | Refine):
-            info = outcome.artifacts[node.key].info
-            found.append(
-                Training(
-                    stage=node.stage.name,
-                    label=node.stage.label(),
-                    key=node.key,
-                    examples=info["demonstrations" if isinstance(node.stage, Instruct) else "pairs"],
-                    dropped=info.get("dropped", 0),
-                    steps=info["steps"],
-                    metrics={name: float(value) for name, value in info["metrics"].items()},
-                )
-            )
-    return tuple(found)
+    return tuple(
+        training_told(node.stage.name, node.key, node.stage.label(), outcome.artifacts[node.key].info)
+        for node in plan.nodes
+        if isinstance(node.stage, Instruct | Refine)
+    )
+
+
+def training_told(stage: str, key: str, label: str, info: Json) -> Training:
+    """Return what the info of an instruct or refine stage tells."""
+    return Training(
+        stage=stage,
+        label=label,
+        key=key,
+        examples=info["demonstrations" if stage == Instruct.name else "pairs"],
+        dropped=info.get("dropped", 0),
+        steps=info["steps"],
+        metrics={name: float(value) for name, value in info["metrics"].items()},
+    )
 
 
 def _demonstrations(plan: Plan, outcome: Outcome) -> tuple[Demonstrations, ...]:
-    names = ("asked", "answered", "right", "unanswered", "truncated", "failed")
     return tuple(
-        Demonstrations(
-            label=node.stage.label(),
-            key=node.key,
-            **{name: outcome.artifacts[node.key].info[name] for name in names},
-        )
+        demonstrations_told(node.key, node.stage.label(), outcome.artifacts[node.key].info)
         for node in plan.annotated
         if isinstance(node.stage, Annotate) and node.stage.demonstrates
     )
+
+
+def demonstrations_told(key: str, label: str, info: Json) -> Demonstrations:
+    """Return what an annotate stage's info tells of its answers."""
+    names = ("asked", "answered", "right", "unanswered", "truncated", "failed")
+    return Demonstrations(label=label, key=key, **{name: info[name] for name in names})
 
 
 def _teacher_scores(plan: Plan, outcome: Outcome) -> tuple[TeacherScore, ...]:
@@ -314,24 +320,36 @@ def _teacher_scores(plan: Plan, outcome: Outcome) -> tuple[TeacherScore, ...]:
     for node in plan.annotated:
         stage, info = node.stage, outcome.artifacts[node.key].info
         if isinstance(stage, Annotate) and info["answered"]:
-            value, n = info["right"] / info["answered"], info["answered"]
-            found.append(
-                TeacherScore(
-                    teacher=stage.teacher.spec,
-                    benchmark=stage.questions.benchmark.spec,
-                    split=stage.questions.split,
-                    prompting=stage.prompting,
-                    value=value,
-                    stderr=standard_error(value, n),
-                    n=n,
-                    key=node.key,
-                )
-            )
+            questions = stage.questions
+            named = (stage.teacher.spec, questions.benchmark.spec, questions.split, stage.prompting)
+            found.append(teacher_score_told(node.key, *named, info))
     return tuple(found)
 
 
+def teacher_score_told(
+    key: str, teacher: str, benchmark: str, split: Split, prompting: Prompting, info: Json
+) -> TeacherScore:
+    """Return what an annotate stage's info tells of the teacher's own accuracy; something must have been answered."""
+    value, n = info["right"] / info["answered"], info["answered"]
+    return TeacherScore(
+        teacher=teacher,
+        benchmark=benchmark,
+        split=split,
+        prompting=prompting,
+        value=value,
+        stderr=standard_error(value, n),
+        n=n,
+        key=key,
+    )
+
+
 def _usage(plan: Plan, outcome: Outcome) -> Usage:
-    used = [outcome.artifacts[node.key].info["usage"] for node in plan.annotated]
+    return usage_told([outcome.artifacts[node.key].info for node in plan.annotated])
+
+
+def usage_told(infos: Sequence[Json]) -> Usage:
+    """Return what all annotate stages' infos tell of tokens and money."""
+    used = [info["usage"] for info in infos]
     costs = [usage["cost"] for usage in used]
     return Usage(
         prompt_tokens=sum(usage["prompt_tokens"] for usage in used),

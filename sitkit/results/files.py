@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
-from sitkit.errors import ArtifactError, RunNotFoundError, SitkitError, StoreError
+from sitkit.errors import RunNotFoundError, SitkitError
 from sitkit.execution.executor import Outcome, StageRecord
 from sitkit.execution.freshness import freshness
 from sitkit.plan import Plan, build_plan
@@ -14,6 +13,7 @@ from sitkit.recipe import load_recipe, recipe_from
 from sitkit.registry import Registry, load_plugins
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
+from sitkit.results.contradictions import contradiction
 from sitkit.results.model import Results, decoded, encoded
 from sitkit.store import Store, disk_errors, write_atomically
 
@@ -76,18 +76,6 @@ def rebuilt(folder: Path, registry: Registry) -> Results:
         plan.close()
     write_results(folder, results)
     return results
-
-
-def contradiction(results: Results, store: Store) -> str | None:
-    """Return in what a store has something else than the results were made from, or None; what is gone is no
-    contradiction.
-    """
-    for stage in results.stages:
-        with contextlib.suppress(ArtifactError, StoreError):
-            content = store.content(stage.stage, stage.key)
-            if content is not None and content != stage.content:
-                return f"the store has another {stage.title} than the one it was made from"
-    return None
 
 
 def workspace_of(folder: Path) -> Path:

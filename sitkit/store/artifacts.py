@@ -38,7 +38,8 @@ def short(key: str) -> str:
 class Artifact:
     """A finished stage: its folder, what it has to tell (``info``), and the seconds it took.
 
-    ``content`` is the digest of its files; ``made_from`` holds that of every input as it was read, by key.
+    ``files``: name -> size in bytes and sha256; ``content`` is the digest of them all; ``made_from`` holds that of
+    every input as it was read, by key.
     """
 
     stage: str
@@ -46,6 +47,7 @@ class Artifact:
     folder: Path
     info: Json
     seconds: float
+    files: Mapping[str, tuple[int, str]]
     content: str
     made_from: Mapping[str, str]
 
@@ -99,6 +101,21 @@ class Store:
 
         Raises `ArtifactError` naming the file that is missing or damaged.
         """
+        artifact = self.told(stage, key)
+        if artifact is None:
+            return None
+        for name, (size, digest) in artifact.files.items():
+            _check_file(artifact.folder / name, size, digest)
+        # A kill between writing the manifest and removing the scratch folder leaves it behind.
+        if (artifact.folder / SCRATCH).exists():
+            shutil.rmtree(artifact.folder / SCRATCH, ignore_errors=True)
+        return artifact
+
+    def told(self, stage: str, key: str) -> Artifact | None:
+        """Return a finished artifact as its manifest has it, no other file read; None if there is none.
+
+        Raises `ArtifactError` if the manifest is damaged and `StoreError` if it cannot be read.
+        """
         folder = self.folder(stage, key)
         try:
             text = (folder / MANIFEST).read_bytes()
@@ -108,26 +125,7 @@ class Store:
             raise ArtifactError(f"{folder / MANIFEST} is damaged: it is a folder") from error
         except OSError as error:
             raise StoreError(f"{folder / MANIFEST} cannot be read ({error.strerror})") from error
-        manifest = _parse_manifest(folder, text, key)
-        for name, (size, digest) in manifest["files"].items():
-            _check_file(folder / name, size, digest)
-        # A kill between writing the manifest and removing the scratch folder leaves it behind.
-        if (folder / SCRATCH).exists():
-            shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-        return _artifact(folder, manifest)
-
-    def content(self, stage: str, key: str) -> str | None:
-        """Return the digest of a finished artifact's files as its manifest has it, without reading them; None if there
-        is none. Raises `ArtifactError` if the manifest is damaged and `StoreError` if it cannot be read.
-        """
-        folder = self.folder(stage, key)
-        try:
-            text = (folder / MANIFEST).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise StoreError(f"{folder / MANIFEST} cannot be read ({error.strerror})") from error
-        return make_key(_parse_manifest(folder, text, key)["files"])
+        return _artifact(folder, _parse_manifest(folder, text, key))
 
     def finish(
         self, stage: str, key: str, material: Json, info: Json, seconds: float, made_from: Mapping[str, str]
@@ -233,6 +231,7 @@ def _artifact(folder: Path, manifest: Mapping[str, Json]) -> Artifact:
         folder=folder,
         info=manifest["info"],
         seconds=manifest["seconds"],
+        files=manifest["files"],
         content=make_key(manifest["files"]),
         made_from=manifest["made_from"],
     )

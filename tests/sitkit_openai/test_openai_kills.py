@@ -49,7 +49,7 @@ def _journalled(workspace: Path, texts: dict[str, str]) -> set[str]:
     found = set()
     for path in (workspace / "journals").glob("annotate-*.jsonl"):
         for line in path.read_bytes().split(b"\n")[:-1]:
-            name, row = json.loads(line)
+            name, row, *_ = json.loads(line)
             if json.loads(row).get("outcome", ANSWERED) == ANSWERED:
                 found.add(texts[name])
     return found

@@ -159,11 +159,65 @@ def test_a_journal_cut_anywhere_keeps_its_whole_rows_and_goes_on(
         assert journal.rows == {**dict(rows[:whole]), "new": "1"}
 
 
-def test_a_journal_row_that_is_garbled_counts_as_missing(tmp_path: Path) -> None:
-    path = tmp_path / "j.jsonl"
-    path.write_bytes(b'["a", "1"]\n\xff\xfe garbage\n["b", null]\n["c", "2"]\n')
+def _journal(path: Path, rows: dict[str, str]) -> list[bytes]:
     with Journal(path) as journal:
-        assert journal.rows == {"a": "1", "c": "2"}
+        for row_id, value in rows.items():
+            journal.append(row_id, value)
+    return path.read_bytes().splitlines(keepends=True)
+
+
+ROWS = {"a": "The answer is 41.", "b": "The answer is 2.", "c": "The answer is 3.", "d": "The answer is 4."}
+
+
+@given(place=st.integers(0), value=st.integers(1, 255))
+def test_a_byte_changed_anywhere_in_a_journal_gives_no_other_row(
+    tmp_path_factory: pytest.TempPathFactory, place: int, value: int
+) -> None:
+    path = tmp_path_factory.mktemp("j") / "j.jsonl"
+    _journal(path, ROWS)
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= value
+    path.write_bytes(content)
+    rows = Journal.peek(path).rows
+    assert rows.items() < ROWS.items()
+    # A line break that is no more takes two rows, unless it was the last: that looks like a kill.
+    assert len(rows) >= len(ROWS) - 2
+
+
+def test_a_damaged_row_is_named_once_kept_aside_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.jsonl"
+    lines = _journal(path, ROWS)
+    path.write_bytes(lines[0].replace(b"41", b"45") + b"\xff\xfe garbage\n" + b"".join(lines[1:]))
+    with Journal(path) as journal:
+        assert journal.rows == {name: ROWS[name] for name in "bcd"}
+        journal.append("a", ROWS["a"])
+    (said,) = caplog.messages
+    assert f"{path}, lines 1, 2: damaged" in said
+    assert (tmp_path / "j.jsonl.damaged").read_bytes() == lines[0].replace(b"41", b"45") + b"\xff\xfe garbage\n"
+    with Journal(path) as journal:
+        assert journal.rows == ROWS
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "line"), [((1, 2, 3), 1), ((0, 2, 3), 2), ((0, 2, 1, 3), 2), ((0, 1, 2, 3, 0), 5)]
+)  # fmt: skip
+def test_rows_that_are_missing_or_out_of_place_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, order: tuple[int, ...], line: int
+) -> None:
+    path = tmp_path / "j.jsonl"
+    lines = _journal(path, ROWS)
+    path.write_bytes(b"".join(lines[place] for place in order))
+    with Journal(path) as journal:
+        assert journal.rows.items() <= ROWS.items()
+        assert len(journal.rows) == len(set(order))
+    (said,) = caplog.messages
+    assert f"{path}, before line" in said
+    assert str(line) in said.rpartition("before")[2]
+    with Journal(path):
+        assert len(caplog.messages) == 1
 
 
 def _hold(workspace: str, started: str, order: str) -> None:
