@@ -1,106 +1,64 @@
-"""Summaries: means over seeds, what gains are made of, what a reader is told."""
+"""report.md: the tables of one student and of several, escaped, and the command that repeats a score elsewhere."""
 
-import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from sitkit.report.markdown import markdown
-from sitkit.report.summary import gains, half_interval, summarise
-from sitkit.report.warnings import remarks
+from sitkit.report.tables import accuracy, gain_table
+from sitkit.results.accuracy import summarised
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.build import changes_of
+from sitkit.results.model import Arm, Cell, Lesson, Results
+from tests.report.synthetic import blank_cell, made_results, score
 
-PAIRS = {
-    "total": 10, "chosen_from_student": 6, "chosen_from_teacher": 4, "chosen_from_target": 0,
-    "rejected_correct": 2, "left_out": 1, "left_out_reasons": {"same text": 1},
+ARM = Arm(
+    student="tiny", teacher="tiny", strategy="dpo-cot", train_on=("b",), refine_on=("b",), fraction=1.0, method="both",
+    lessons=(Lesson(seed=0, refine="k"),),
+)  # fmt: skip
+RECIPE: dict[str, Any] = {
+    "student": "tiny", "teacher": "tiny", "strategy": "dpo-cot", "train_on": ["b"], "refine_on": None, "seeds": [0],
+    "cross": False, "fraction": 1.0, "limit": None, "test_limit": 7, "data_dir": "/data",
+    "set": {"evaluate": {"max_new_tokens": 96}},
 }  # fmt: skip
 
 
-def _row(
-    phase: str, value: float, worked: int, right: int, *, seed: int = 0, n: int = 100, **more: Any
-) -> dict[str, Any]:
-    return {
-        "benchmark": "b", "prompting": "cot", "phase": phase, "value": value, "stderr": 0.05, "n": n, "seed": seed,
-        "worked": worked, "worked_correct": right, "extraction_failures": 0, "transfer": "trained", **more,
-    }  # fmt: skip
+def _cell(phase: str, *right: int, benchmark: str = "b") -> Cell:
+    tasks = ("b",)
+    blank = blank_cell(phase=phase, prompting="cot", benchmark=benchmark, train_on=tasks, refine_on=tasks)
+    return summarised(blank, [score(seed, f"k{seed}", each, 101) for seed, each in enumerate(right)])
 
 
-_ARM = {
-    "student": "s", "teacher": "t", "strategy": "dpo-cot", "train_on": ["b"], "refine_on": ["b"], "fraction": 1.0,
-    "method": "both", "seed": 0,
-}  # fmt: skip
+def _results(cells: Sequence[Cell], arms: Sequence[Arm] = (ARM,), recipe: dict[str, Any] = RECIPE) -> Results:
+    tasks = {"b": {"direct": "task_b_direct", "cot": "task_b_cot"}}
+    changes = changes_of(cells, StoredRows(Path("nowhere")))
+    return made_results(arms, cells, changes, recipe=recipe, notices=("|<b>",), tasks=tasks)
 
 
-def _results(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    recipe = {
-        "student": "s", "teacher": "t", "strategy": "dpo-cot", "train_on": ["b"], "refine_on": None, "seeds": [0],
-        "fraction": 1.0, "limit": None, "test_limit": 7, "data_dir": "/data",
-        "set": {"evaluate": {"max_new_tokens": 96}},
-    }  # fmt: skip
-    return {
-        "scores": rows, "pairs": PAIRS, "notices": ["|<b>"], "recipe": recipe, "stages": [], "demonstrations": [],
-        "versions": {"python": "3"}, "students": [], "training": [],
-        "tasks": {"b": {"direct": "task_b_direct", "cot": "task_b_cot"}}, "arms": [{"refine": "k", **_ARM}],
-    }  # fmt: skip
+def test_accuracy_is_shown_with_its_error_over_questions_and_the_deviation_over_seeds() -> None:
+    assert accuracy(replace(_cell("refine", 50), value=0.5, over_questions=0.05)) == "50.0 ± 5.0"
+    cell = replace(_cell("refine", 50, 60), value=0.5, over_questions=0.05, deviation=0.071)
+    assert accuracy(cell) == "50.0 ± 5.0 (7.1)"
+    assert accuracy(None) == ""
 
 
-def test_a_gain_that_is_only_more_worked_answers_is_style() -> None:
-    # Worked answers are right 80 in 100, others 20 in 100, before and after; half of them are worked, then all.
-    (gain,) = gains([_row("instruct", 0.5, 50, 40), _row("refine", 0.8, 100, 80)])
-    assert gain.value == pytest.approx(0.3)
-    assert gain.style == pytest.approx(0.3)
-    assert gain.skill == pytest.approx(0)
-
-
-def test_a_gain_at_the_same_worked_share_is_skill() -> None:
-    (gain,) = gains([_row("instruct", 0.5, 100, 50), _row("refine", 0.7, 100, 70)])
-    assert (gain.style, gain.skill) == (pytest.approx(0), pytest.approx(0.2))
-
-
-@given(st.lists(st.integers(0, 50), min_size=4, max_size=4))
-def test_style_and_skill_add_up_to_the_gain(counts: list[int]) -> None:
-    rows = []
-    for phase, (worked, extra) in zip(
-        ("instruct", "refine"), ((counts[0], counts[1]), (counts[2], counts[3])), strict=True
-    ):
-        right = min(worked, extra)
-        rows.append(_row(phase, (right + extra % 7) / 100, worked, right))
-    (gain,) = gains(rows)
-    assert gain.style + gain.skill == pytest.approx(rows[1]["value"] - rows[0]["value"])
-
-
-def test_seeds_give_a_mean_a_deviation_and_a_t_interval() -> None:
-    values = [0.5, 0.6, 0.7]
-    (cell,) = summarise([_row("refine", value, 0, 0, seed=seed) for seed, value in enumerate(values)])
-    assert (cell.value, cell.deviation, cell.seeds) == (pytest.approx(0.6), pytest.approx(0.1), 3)
-    # t(0.975, 2) = 4.302653 (any table); times 0.1 / sqrt(3)
-    assert half_interval(values) == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-5)
-    assert half_interval([0.5]) is None
-
-
-def test_near_zero_accuracy_is_said_plainly_and_first() -> None:
-    said = remarks(_results([_row("baseline", 0.0, 0, 0), _row("refine", 0.01, 0, 0)]))
-    assert said[0].startswith("accuracy is near zero everywhere (best 1.0%")
-
-
-def test_a_fall_unread_answers_and_right_rejected_ones_are_told() -> None:
-    rows = [_row("instruct", 0.5, 0, 0), _row("refine", 0.4, 0, 0, extraction_failures=9, stderr=0.01)]
-    said = " ".join(remarks(_results(rows)))
-    assert "refining lowered accuracy on: b/cot (-10.0)" in said
-    assert "9%" in said
-    assert "20% of the pairs the rejected answer was right" in said
-    assert "refining" not in " ".join(remarks(_results([_row("instruct", 0.4, 0, 0), _row("refine", 0.5, 0, 0)])))
+def test_a_gain_is_shown_with_its_interval_only_over_seeds() -> None:
+    (row,) = gain_table(_results([_cell("instruct", 50), _cell("refine", 60)])).rows
+    assert row[2] == "+9.9"
+    (row,) = gain_table(_results([_cell("instruct", 50, 50), _cell("refine", 60, 62)])).rows
+    # Gains of 10/101 and 12/101: 10.9 points, and t(0.975, 1) = 12.7062 times 1/101 each way.
+    assert row[2] == "+10.9 ± 12.6"
 
 
 def test_markdown_holds_the_numbers_and_escapes_what_it_is_told() -> None:
-    text = markdown(_results([_row("refine", 0.5, 100, 50)]), "name")
-    assert "50.0 ± 5.0" in text
+    text = markdown(_results([_cell("refine", 50)]), "name")
+    assert "49.5 ± 5.0" in text
     assert "\\|&lt;b>" in text
 
 
 def test_markdown_has_the_lm_eval_command_of_this_very_run() -> None:
-    text = markdown(_results([_row("refine", 0.5, 100, 50)]), "name")
+    text = markdown(_results([_cell("refine", 50)]), "name")
     for part in (
         "--tasks task_b_cot",
         "tasks path b",
@@ -114,15 +72,13 @@ def test_markdown_has_the_lm_eval_command_of_this_very_run() -> None:
 
 
 def test_of_several_students_the_lm_eval_command_says_whose_it_is() -> None:
-    results = _results([_row("refine", 0.5, 100, 50, **{**_ARM, "seed": 0})])
-    results["arms"] = [
-        {"refine": None, **_ARM, "method": "instruct"},
-        {"refine": "k", **_ARM, "seed": 3},
-        {"refine": "l", **_ARM, "seed": 3, "refine_on": ["c d"], "fraction": 0.5},
+    arms = [
+        replace(ARM, method="instruct", lessons=(Lesson(seed=0),)),
+        replace(ARM, lessons=(Lesson(seed=3, refine="k"),)),
+        replace(ARM, refine_on=("c d",), fraction=0.5, lessons=(Lesson(seed=3, refine="l"),)),
     ]
-    text = markdown(results, "name")
+    text = markdown(_results([_cell("refine", 50)], arms), "name")
     assert "export name ./student --merge --refine-on b --fraction 1\n" in text
     assert '"seed": 3' in text
     # Students that recommend other settings each: no one length of answers is right for all.
-    results["recipe"]["set"] = {}
-    assert "lm_eval" not in markdown(results, "name")
+    assert "lm_eval" not in markdown(_results([_cell("refine", 50)], arms, {**RECIPE, "set": {}}), "name")

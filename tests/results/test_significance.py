@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.report.page.accuracy import difference
-from sitkit.results.significance import compare, mcnemar
+from sitkit.results.significance import compare, detectable, independent_discordance, mcnemar, needed
 
 
 def _answers(pairs: list[tuple[bool, bool]]) -> tuple[dict[str, bool], dict[str, bool]]:
@@ -73,3 +73,21 @@ def test_where_no_answer_changed_no_interval_is_shown() -> None:
         told = difference(test)
         assert told is not None
         assert bool(told.interval) is shown
+
+
+def test_the_number_of_questions_is_connors() -> None:
+    # Connor (1987): p01 = 0.45, p10 = 0.05 take 23 pairs.
+    assert needed(0.4, 0.5) == 23
+    assert needed(-0.4, 0.5) == 23
+    assert independent_discordance(0.5, 0.6) == pytest.approx(0.5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(8, 100_000), st.floats(0.01, 0.9))
+def test_what_can_be_told_takes_as_many_questions_as_there_are(n: int, discordance: float) -> None:
+    assert needed(detectable(n, discordance) * 1.0001, discordance) <= n
+    assert needed(detectable(n, discordance) * 0.999, discordance) >= n
+
+
+def test_a_handful_of_questions_tells_nothing() -> None:
+    assert detectable(2, 0.5) == 1.0
