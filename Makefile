@@ -28,7 +28,7 @@ help: ## list what make can do
 run: $(VENV)/.run ## sitkit run (ARGS="--student tiny --limit 50" passes options to it)
 	@$(VENV)/bin/sitkit run $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite (PYTEST_ARGS="tests/core -x" is passed to pytest; JOBS=2 workers)
+test: $(VENV)/.dev ## the whole test suite (PYTEST_ARGS="tests/store -x" is passed to pytest; JOBS=2 workers)
 	@$(PYTEST)
 
 test-quick: $(VENV)/.dev ## the test suite without the slow tests

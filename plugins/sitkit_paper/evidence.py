@@ -183,10 +183,7 @@ def _taught(scores: Iterable[TeacherScore]) -> dict[tuple[str, str, str, str], M
         # Fractions and seeds draw from one set of questions: the largest draw says most.
         if place not in largest or score.n > largest[place].n:
             largest[place] = score
-    return {
-        place: Measured(100 * score.value, 100 * score.stderr)
-        for place, score in largest.items()
-    }
+    return {place: Measured(100 * score.value, 100 * score.stderr) for place, score in largest.items()}
 
 
 def _pipelines(cells: Iterable[Cell]) -> dict[tuple[str, float, str, Tasks, str], Measured]:

@@ -63,7 +63,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             versions=versions,
             arms=_arms(plan),
             cells=cells,
-            changes=_changes(cells, stored),
+            changes=changes_of(cells, stored),
             pairs=_pairs(plan, outcome),
             training=_training(plan, outcome),
             demonstrations=_demonstrations(plan, outcome),
@@ -211,7 +211,8 @@ def _transfer(benchmark: str, trained: set[str], domains: Mapping[str, str]) -> 
 _Place = tuple[str, str, float, Phase, Tasks, str, str]
 
 
-def _changes(cells: Sequence[Cell], stored: StoredRows) -> tuple[Change, ...]:
+def changes_of(cells: Sequence[Cell], stored: StoredRows) -> tuple[Change, ...]:
+    """Return the change of each taught student from the student it started from, where that was scored too."""
     earlier = {_place(cell): index for index, cell in enumerate(cells) if cell.phase != "refine"}
     found = []
     for index, cell in enumerate(cells):

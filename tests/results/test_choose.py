@@ -1,7 +1,9 @@
 """Picking one student of a run with several."""
 
 import shlex
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,33 +11,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.errors import RecipeError, RunNotFoundError
-from sitkit.report.one_arm import narrowed
-from sitkit.results.choose import PICKERS, choose, picking
+from sitkit.results.accuracy import summarised
+from sitkit.results.arms import PICKERS, choose, picking
+from sitkit.results.artifacts import StoredRows
+from sitkit.results.build import changes_of
+from sitkit.results.model import Arm, Cell, Lesson, Pairs, Results, Training
+from tests.report.synthetic import blank_cell, made_results, score
 
-TASKS = (["a"], ["b"])
-
-
-def _arm(train: list[str], refine: list[str], seed: int = 0, **more: Any) -> dict[str, Any]:
-    names = f"{'+'.join(train)} {seed}"
-    arm = {
-        "student": "s", "teacher": "t", "strategy": "dpo", "fraction": 1.0, "train_on": train, "refine_on": refine,
-        "method": "both", "seed": seed, "annotate": [], "instruct": f"i {names}", "pair": f"p {names} {refine}",
-        "refine": f"r {names} {'+'.join(refine)}",
-    }  # fmt: skip
-    return {**arm, **more}
+TASKS = (("a",), ("b",))
 
 
-def _matrix(seeds: tuple[int, ...] = (0,)) -> dict[str, Any]:
-    return {"arms": [_arm(train, refine, seed) for train, refine, seed in product(TASKS, TASKS, seeds)]}
+def _arm(train: tuple[str, ...], refine: tuple[str, ...], *seeds: int, **more: Any) -> Arm:
+    what: dict[str, Any] = {"student": "s", "teacher": "t", "strategy": "dpo", "fraction": 1.0, "method": "both"}
+    lessons = []
+    for seed in seeds or (0,):
+        names = f"{'+'.join(train)} {seed}"
+        reached = f"{names} {'+'.join(refine)}"
+        lessons.append(Lesson(seed=seed, instruct=f"i {names}", pair=f"p {reached}", refine=f"r {reached}"))
+    return Arm(**{**what, "train_on": train, "refine_on": refine, "lessons": tuple(lessons), **more})
+
+
+def _matrix(*seeds: int) -> list[Arm]:
+    return [_arm(train, refine, *seeds) for train, refine in product(TASKS, TASKS)]
+
+
+def _results(*arms: Arm) -> Results:
+    return made_results(arms, ())
 
 
 def test_a_run_of_one_student_needs_no_choice() -> None:
-    found = choose({"arms": [_arm(["a"], ["a"])]}, "refine", dict.fromkeys(PICKERS), "run")
+    found = choose(_results(_arm(("a",), ("a",))), "refine", dict.fromkeys(PICKERS), "run")
     assert found.key == "r a 0 a"
 
 
 def test_the_first_seed_is_taken_unless_another_is_named() -> None:
-    results = {"arms": [_arm(["a"], ["a"], seed) for seed in (3, 4)]}
+    results = _results(_arm(("a",), ("a",), 3, 4))
     assert choose(results, "refine", {}, "run").key == "r a 3 a"
     assert choose(results, "refine", {"seed": 4}, "run").key == "r a 4 a"
     with pytest.raises(RecipeError, match=r"no such refine student; it has --seed 3\|4"):
@@ -44,28 +54,28 @@ def test_the_first_seed_is_taken_unless_another_is_named() -> None:
 
 def test_an_ambiguous_choice_lists_what_there_is_in_one_line() -> None:
     with pytest.raises(RecipeError) as raised:
-        choose(_matrix((0, 1)), "refine", {}, "run")
+        choose(_results(*_matrix(0, 1)), "refine", {}, "run")
     assert str(raised.value) == "run has several refine students; say which: --train-on a|b, --refine-on a|b"
     with pytest.raises(RecipeError, match="say which: --refine-on a"):
-        choose(_matrix(), "refine", {"train_on": ("b",)}, "run")
-    assert choose(_matrix(), "refine", {"train_on": ("b",), "refine_on": ("a",)}, "run").key == "r b 0 a"
+        choose(_results(*_matrix()), "refine", {"train_on": ("b",)}, "run")
+    assert choose(_results(*_matrix()), "refine", {"train_on": ("b",), "refine_on": ("a",)}, "run").key == "r b 0 a"
 
 
 def test_what_crosses_share_is_not_ambiguous() -> None:
-    assert choose(_matrix(), "instruct", {"train_on": ("b",)}, "run").key == "i b 0"
+    assert choose(_results(*_matrix()), "instruct", {"train_on": ("b",)}, "run").key == "i b 0"
 
 
 def test_a_value_that_is_not_there_is_answered_with_those_that_are() -> None:
     with pytest.raises(RecipeError, match=r"it has --train-on a\|b, --refine-on a\|b, --fraction 1"):
-        choose(_matrix(), "refine", {"fraction": 0.5}, "run")
+        choose(_results(*_matrix()), "refine", {"fraction": 0.5}, "run")
 
 
 def test_a_run_without_such_a_phase_says_so() -> None:
-    results = {"arms": [_arm(["a"], []) | {"refine": None, "method": "instruct"}]}
+    results = _results(_arm(("a",), (), method="instruct", lessons=(Lesson(seed=0, instruct="i"),)))
     with pytest.raises(RunNotFoundError, match="no student of the phase refine"):
         choose(results, "refine", {}, "run")
     with pytest.raises(RunNotFoundError):
-        choose({}, "refine", {}, "run")
+        choose(_results(), "refine", {}, "run")
 
 
 ARMS = st.builds(
@@ -75,46 +85,71 @@ ARMS = st.builds(
 )  # fmt: skip
 
 
+def _named(arm: Arm) -> dict[str, Any]:
+    return {name: arm.seeds[0] if name == "seed" else getattr(arm, name) for name in PICKERS}
+
+
 @given(st.lists(ARMS, min_size=1, max_size=8), st.data())
-def test_naming_everything_of_an_arm_finds_it(arms: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_naming_everything_of_an_arm_finds_it(arms: list[Arm], data: st.DataObject) -> None:
     # Arms that agree on everything are one student.
-    for arm in arms:
-        arm["refine"] = str([arm[name] for name in PICKERS])
-    wanted = data.draw(st.sampled_from(arms))
-    names = {name: tuple(wanted[name]) if isinstance(wanted[name], list) else wanted[name] for name in PICKERS}
-    assert choose({"arms": arms}, "refine", names, "run").key == wanted["refine"]
+    named = [replace(arm, lessons=(replace(arm.lessons[0], refine=str(_named(arm))),)) for arm in arms]
+    wanted = data.draw(st.sampled_from(named))
+    assert choose(_results(*named), "refine", _named(wanted), "run").key == wanted.lessons[0].refine
 
 
-@given(st.integers(0, 3))
+@pytest.mark.parametrize("number", range(4))
 def test_the_options_printed_for_an_arm_find_it(number: int) -> None:
-    alone = {**_arm(["a"], [], method="instruct"), "refine": None}
-    results = {"arms": [*_matrix()["arms"], _arm([], ["a"], method="refine"), alone]}
-    arm = results["arms"][number]
+    alone = _arm(("a",), (), method="instruct", lessons=(Lesson(seed=0, instruct="i"),))
+    results = _results(*_matrix(), _arm((), ("a",), method="refine"), alone)
+    arm = results.arms[number]
     words = shlex.split(picking(results, arm))
     said = dict(zip(words[::2], words[1::2], strict=True))
     wanted = {"train_on": (said["--train-on"],), "refine_on": (said["--refine-on"],), "method": said["--method"]}
-    assert choose(results, "refine", wanted, "run").key == arm["refine"]
+    assert choose(results, "refine", wanted, "run").arm == arm
 
 
-def test_narrowed_keeps_the_rows_of_the_arm_alone() -> None:
-    results = _matrix((0, 1))
-    arm = results["arms"][2]
-    assert (arm["train_on"], arm["refine_on"], arm["seed"]) == (["a"], ["b"], 0)
-    blank = {"student": "s", "teacher": "", "strategy": "dpo", "fraction": 1.0, "method": "both"}
-    rows = [{**blank, "phase": "baseline", "train_on": [], "refine_on": [], "seed": seed} for seed in (0, 1)]
-    for train, seed in product(TASKS, (0, 1)):
-        rows.append({**blank, "teacher": "t", "phase": "instruct", "train_on": train, "refine_on": [], "seed": seed})
-        rows += [
-            {**blank, "teacher": "t", "phase": "refine", "train_on": train, "refine_on": refine, "seed": seed}
-            for refine in TASKS
-        ]
-    keys = {"pairs": {"by_arm": [{"key": one["pair"], "total": index} for index, one in enumerate(results["arms"])]}}
+def _cell(phase: str, train: tuple[str, ...] = (), refine: tuple[str, ...] = (), seeds: tuple[int, ...] = (0,)) -> Cell:
+    what = {"student": "s", "teacher": "t", "strategy": "dpo", "benchmark": "a", "prompting": "cot"}
+    blank = blank_cell(phase=phase, train_on=train, refine_on=refine, **what)
+    return summarised(blank, [score(seed, phase, 5 + seed, 10) for seed in seeds])
+
+
+def test_narrowed_to_one_arm_and_seed_keeps_what_is_its_own() -> None:
+    arms = _matrix(0, 1)
+    arm = arms[1]
+    assert (arm.train_on, arm.refine_on) == (("a",), ("b",))
+    cells = [_cell("baseline", seeds=(0, 1))]
+    for train in TASKS:
+        cells += [_cell("instruct", train, seeds=(0, 1)), *(_cell("refine", train, refine, (0, 1)) for refine in TASKS)]
     recipe = {"train_on": ["a", "b"], "refine_on": ["a", "b"], "cross": True, "seeds": [0, 1], "limit": 5}
-    more = {"training": [{"key": "i a 0", "warnings": ["w"]}, {"key": "i b 0", "warnings": ["v"]}]}
-    found = narrowed({**results, **keys, **more, "scores": rows, "recipe": recipe, "demonstrations": []}, arm)
-    assert [(row["phase"], row["train_on"], row["refine_on"], row["seed"]) for row in found["scores"]] == [
-        ("baseline", [], [], 0), ("instruct", ["a"], [], 0), ("refine", ["a"], ["b"], 0),
+    found = made_results(
+        arms, cells, changes_of(cells, StoredRows(Path("nowhere"))), recipe=recipe, notices=("of another",),
+        pairs=tuple(_pairs(lesson.pair) for each in arms for lesson in each.lessons),
+        training=tuple(_training(lesson.instruct) for each in arms[::2] for lesson in each.lessons),
+    ).narrowed(arm, 1)  # fmt: skip
+    assert [(cell.phase, cell.train_on, cell.refine_on) for cell in found.cells] == [
+        ("baseline", (), ()), ("instruct", ("a",), ()), ("refine", ("a",), ("b",))
     ]  # fmt: skip
-    assert found["pairs"]["total"] == 2
-    assert found["notices"] == ["w"]
-    assert found["recipe"] | {"limit": 5, "cross": False, "seeds": [0]} == found["recipe"]
+    assert [[each.seed for each in cell.seeds] for cell in found.cells[:2]] == [[1], [1]]
+    # The baseline of seed 1 alone: 6 of 10 right, and nothing to tell seeds apart by.
+    assert (found.cells[0].value, found.cells[0].over_seeds) == (0.6, None)
+    assert [each.lessons for each in found.arms] == [arm.lessons[1:]]
+    assert [pairs.key for pairs in found.pairs] == ["p a 1 b"]
+    assert [training.key for training in found.training] == ["i a 1"]
+    assert found.notices == ()
+    assert found.recipe["limit"] == 5
+    assert (found.recipe["train_on"], found.recipe["refine_on"]) == (["a"], ["b"])
+    assert (found.recipe["cross"], found.recipe["seeds"]) == (False, [1])
+    # A change is over all seeds, unless there is but one.
+    assert found.changes == ()
+
+
+def _pairs(key: str | None) -> Pairs:
+    return Pairs(
+        key=str(key), label="", questions=1, direct_correct=0, cot_correct=0, total=1, chosen_from={},
+        chosen_characters=0, rejected_characters=0, rejected_correct=0, left_out=0, left_out_reasons={},
+    )  # fmt: skip
+
+
+def _training(key: str | None) -> Training:
+    return Training(stage="instruct", label="", key=str(key), examples=1, dropped=0, steps=1, metrics={})

@@ -121,7 +121,9 @@ def test_the_numbers_a_real_model_states_are_the_ones_read(name: str) -> None:
     path = DATA / "demonstrations" / f"{name}.text-davinci-002.jsonl"
     if not path.is_file():
         pytest.skip("the answers are not here")
-    stated = re.compile(r"\(arabic numerals\) is:?\s+(?P<sign>-?)\$?(?P<value>[0-9]+(?:,[0-9]{3})*(?:\.[0-9]{1,20})?)\.?$")
+    stated = re.compile(
+        r"\(arabic numerals\) is:?\s+(?P<sign>-?)\$?(?P<value>[0-9]+(?:,[0-9]{3})*(?:\.[0-9]{1,20})?)\.?$"
+    )
     misread, seen = [], 0
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

@@ -14,7 +14,7 @@ import pytest
 from sitkit.registry import plugin_manager
 from tests.installed import python, register, sitkit
 
-PAGE = (Path(__file__).parent.parent / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
 HOOKS = {name: hook.spec.argnames for name, hook in vars(plugin_manager().hook).items() if name.startswith("sitkit_")}
 EXAMPLES = dict(re.findall(r"^```(?:python|yaml)\n# file: (\S+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sitkit.report.arms import arms, rows_of
-from sitkit.report.results import make_results
 
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.walk import run_plan
@@ -16,6 +14,9 @@ from sitkit.plan import Plan, build_plan, count_stages
 from sitkit.recipe import Recipe
 from sitkit.registry import Provider, Registry, build_registry
 from sitkit.report.tables import all_tables
+from sitkit.results.artifacts import StoredRows, place
+from sitkit.results.build import build_results
+from sitkit.results.model import Results
 from sitkit.store import Store
 
 RECIPE = Recipe(
@@ -42,6 +43,11 @@ def two(example: Registry) -> Registry:
     example.manager.register(Plugin(), name="second")
     # Its tasks are the example's, so it stands under the same distribution.
     return build_registry(example.manager, {**example.providers, "second": Provider("sitkit-example", "1.0")})
+
+
+def _walked(plan: Plan, workspace: Path, registry: Registry) -> Results:
+    outcome = run_plan(plan, Store(workspace), registry, lambda event: None)
+    return build_results(plan, outcome, StoredRows(workspace))
 
 
 def test_a_matrix_instructs_once_for_all_it_is_refined_on(two: Registry) -> None:
@@ -87,20 +93,20 @@ def test_low_resource_shares_the_untaught_student_and_nests_the_questions(two: R
 
 def test_a_walked_matrix_has_every_cell_once_and_says_what_was_done(two: Registry, tmp_path: Path) -> None:
     plan = build_plan(replace(CROSS, eval_on=("letters",)), two)
-    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
-    cot = [row for row in results["scores"] if row["prompting"] == "cot"]
-    assert [(row["phase"], row["train_on"], row["refine_on"]) for row in cot] == [
-        ("baseline", [], []),
-        ("instruct", ["letters"], []),
-        ("refine", ["letters"], ["letters"]),
-        ("refine", ["letters"], ["letters2"]),
-        ("instruct", ["letters2"], []),
-        ("refine", ["letters2"], ["letters"]),
-        ("refine", ["letters2"], ["letters2"]),
+    results = _walked(plan, tmp_path, two)
+    cot = [cell for cell in results.cells if cell.prompting == "cot"]
+    assert [(cell.phase, cell.train_on, cell.refine_on) for cell in cot] == [
+        ("baseline", (), ()),
+        ("instruct", ("letters",), ()),
+        ("refine", ("letters",), ("letters",)),
+        ("refine", ("letters",), ("letters2",)),
+        ("instruct", ("letters2",), ()),
+        ("refine", ("letters2",), ("letters",)),
+        ("refine", ("letters2",), ("letters2",)),
     ]
-    assert all((tmp_path / "store" / "evaluate" / row["key"][:20]).is_dir() for row in cot)
-    assert len(results["arms"]) == len(results["pairs"]["by_arm"]) == 4
-    assert Counter(row["phase"] for row in results["students"]) == {"instruct": 2, "refine": 4}
+    assert all((tmp_path / place("evaluate", key)).is_file() for cell in cot for key in cell.keys)
+    assert len(results.arms) == len(results.pairs) == 4
+    assert Counter(training.stage for training in results.training) == {"instruct": 2, "refine": 4}
     shown = all_tables(results)[0]
     assert [row[0] for row in shown.rows][-1] == "instruct letters2 refine letters2"
     assert any("(cross)" in row[0] for row in shown.rows)
@@ -109,24 +115,24 @@ def test_a_walked_matrix_has_every_cell_once_and_says_what_was_done(two: Registr
 def test_several_teachers_and_students_are_told_apart(two: Registry, tmp_path: Path) -> None:
     recipe = replace(RECIPE, teacher=("speller", "speller,slips=5"), seeds=(0, 1), methods=("instruct",))
     plan = build_plan(recipe, two)
-    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
+    results = _walked(plan, tmp_path, two)
     assert count_stages(plan) == {"annotate": 2, "evaluate": 1 + 4, "instruct": 4}
     shown = all_tables(results)[0]
     assert shown.headings[0] == "teacher"
     assert [row[0] for row in shown.rows] == ["-", "-", "speller", "speller,slips=5"]
-    assert results["pairs"]["total"] == 0
+    assert results.pairs == ()
 
 
 @pytest.mark.parametrize("methods", [("both", "instruct"), ("instruct", "both")])
 def test_what_two_methods_share_is_scored_once(two: Registry, tmp_path: Path, methods: Any) -> None:
     plan = build_plan(replace(RECIPE, methods=methods), two)
-    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
-    assert Counter(row["phase"] for row in results["scores"] if row["prompting"] == "cot") == {
+    results = _walked(plan, tmp_path, two)
+    assert Counter(cell.phase for cell in results.cells if cell.prompting == "cot") == {
         "baseline": 1, "instruct": 1, "refine": 1
     }  # fmt: skip
     assert not any("seeds" in table.note.split(";")[0] for table in all_tables(results)[:1])
-    for arm in arms(results):
-        phases = [row["phase"] for row in rows_of(arm, results["scores"]) if row["prompting"] == "cot"]
+    for arm in results.arms:
+        phases = [cell.phase for cell in results.cells_of(arm) if cell.prompting == "cot"]
         assert phases == ["baseline", "instruct", "refine"][: 2 if arm.method == "instruct" else 3]
 
 
@@ -145,14 +151,14 @@ def test_teachers_are_asked_for_what_is_learnt_from_alone(two: Registry, methods
 
 def test_a_task_is_not_marked_as_trained_before_it_is(two: Registry, tmp_path: Path) -> None:
     plan = build_plan(replace(RECIPE, train_on=("letters2",), refine_on=("letters",), eval_on=("letters",)), two)
-    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
-    found = {row["phase"]: row["transfer"] for row in results["scores"]}
+    results = _walked(plan, tmp_path, two)
+    found = {cell.phase: cell.transfer for cell in results.cells}
     assert (found["instruct"], found["refine"]) == ("in-domain", "trained")
 
 
 def test_shares_of_the_demonstrations_are_told_apart_and_lead_to_their_files(two: Registry, tmp_path: Path) -> None:
     plan = build_plan(replace(RECIPE, fraction=(0.5, 1.0), seeds=(0, 1)), two)
-    results = make_results(plan, run_plan(plan, Store(tmp_path), two, lambda event: None))
+    results = _walked(plan, tmp_path, two)
     accuracy, *others = all_tables(results)
     assert [row[0] for row in accuracy.rows] == ["-", "-", "0.5", "0.5", "1", "1"]
     for title in ("Demonstrations", "The teacher's own accuracy"):
