@@ -41,7 +41,7 @@ def wilson(value: float, n: int, z: float = 1.959964) -> tuple[float, float]:
         return 0.0, 1.0
     centre = (value + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return 0.0 if value <= 0 else centre - half, 1.0 if value >= 1 else centre + half
 
 
 def standard_error(value: float, n: int) -> float:
