@@ -178,20 +178,21 @@ def _some(keys: Any, most: int = 8) -> str:
     return ", ".join(ordered[:most]) + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
 
 
-def check_weights(model: str, name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> None:
+def check_weights(
+    transformers: Any, model: str, name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> None:
     """Raise `ModelError` where a model's weights do not fit its config, for engines that may not say so themselves.
 
-    Names and shapes are compared, no weight is read. What transformers cannot load, or only with a library for
-    quantised weights, is left to the engine.
+    ``transformers`` is the library, as the plugin has loaded it. Names and shapes are compared, no weight is read. What
+    it cannot load, or only with a library for quantised weights, is left to the engine.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         with quiet():
-            if getattr(AutoConfig.from_pretrained(model, **where), "quantization_config", None) is not None:
+            config = transformers.AutoConfig.from_pretrained(model, **where)
+            if getattr(config, "quantization_config", None) is not None:
                 return
-            _, loaded = AutoModelForCausalLM.from_pretrained(
+            _, loaded = transformers.AutoModelForCausalLM.from_pretrained(
                 model, **where, device_map="meta", output_loading_info=True, ignore_mismatched_sizes=True
             )
     except Exception as error:

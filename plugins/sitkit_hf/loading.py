@@ -138,8 +138,14 @@ class Models:
         options = self.options
         if quantized:
             # Loading in 4 bits, transformers takes weights of any shape.
+            import transformers
+
             check_weights(
-                options.model, options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+                transformers,
+                options.model,
+                options.name,
+                revision=options.revision,
+                trust_remote_code=options.trust_remote_code,
             )
             # QLoRA (Dettmers et al. 2023): normal float, double quantisation.
             extra["quantization_config"] = BitsAndBytesConfig(

@@ -63,8 +63,11 @@ def _check_weights(kind: Any, arguments: Mapping[str, Any], told: Sequence[warni
     plain = isinstance(arguments.get("pretrained"), str) and not any(arguments.get(name) for name in _OTHER_WEIGHTS)
     if not plain or not any(base.__name__ == "HFLM" for base in inspect.getmro(kind)):
         return
+    import transformers
+
     try:
         check_weights(
+            transformers,
             arguments["pretrained"],
             Path(arguments["pretrained"]).name if Path(arguments["pretrained"]).is_dir() else arguments["pretrained"],
             revision=arguments.get("revision"),

@@ -136,9 +136,15 @@ class Engine:
         # there is, and a fork after that cannot use it.
         os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        import transformers
+
         options = self.options
         check_weights(
-            options.model, options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+            transformers,
+            options.model,
+            options.name,
+            revision=options.revision,
+            trust_remote_code=options.trust_remote_code,
         )
         lora: dict[str, Any] = {"enable_lora": True, "max_lora_rank": rank, "max_loras": 1} if rank else {}
         try:
