@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from pathlib import Path
 
 from sitkit.errors import RunNotFoundError
 from sitkit.execution.executor import Outcome
 from sitkit.plan import Plan
+from sitkit.plugin_support import NOTICES
 from sitkit.recipe import SCHEMA, Recipe, recipe_schema, recipe_yaml
 from sitkit.registry import Registry
 from sitkit.report.judgements import judgement_tables
@@ -56,9 +58,15 @@ def write_run(folder: Path, plan: Plan, outcome: Outcome, registry: Registry) ->
 
 
 def write_report(folder: Path, results: Results, registry: Registry) -> Path:
-    """Write report.md and report.html of a run from its results and what judges said of it; return the page's path."""
-    judgements = load_judgements(folder, results)
+    """Write report.md and report.html of a run from its results and what judges said of it; return the page's path.
+
+    A judgement that cannot be used is a warning in both, and told.
+    """
+    judgements, unread = load_judgements(folder, results)
+    for text in unread:
+        logging.getLogger(NOTICES).warning("%s", text)
     sections, problems = report_sections(results, judgements, registry)
+    problems = [*unread, *problems]
     ratings = [table for judgement in judgements for table in judgement_tables(judgement)]
     with disk_errors(folder):
         write_atomically(folder / REPORT, markdown(results, folder.name, ratings, sections, problems))

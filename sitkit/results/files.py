@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from sitkit.errors import RunNotFoundError, SitkitError
 from sitkit.execution.executor import Outcome, StageRecord
 from sitkit.execution.freshness import freshness
 from sitkit.plan import Plan, build_plan
+from sitkit.plugin_support import NOTICES
 from sitkit.recipe import load_recipe, recipe_from
 from sitkit.registry import Registry, load_plugins
 from sitkit.results.artifacts import StoredRows
@@ -44,7 +46,8 @@ def read_results(folder: Path) -> Results:
 
 
 def load_results(folder: Path, registry: Registry | None = None) -> Results:
-    """Return a run's results; where results.json is damaged or outdated, they are built anew from the store.
+    """Return a run's results; where results.json is damaged or outdated, they are built anew from the store, and
+    a notice says so.
 
     Raises `RunNotFoundError` where the store does not hold every stage of the recipe either.
     """
@@ -54,9 +57,13 @@ def load_results(folder: Path, registry: Registry | None = None) -> Results:
         if not (folder / RESULTS).exists():
             raise
         try:
-            return rebuilt(folder, registry or load_plugins())
+            results = rebuilt(folder, registry or load_plugins())
         except (SitkitError, OSError) as trouble:
             raise error from trouble
+        logging.getLogger(NOTICES).warning(
+            "%s; it was built again from the store", str(error).removesuffix(f"; {again(folder)}")
+        )
+        return results
 
 
 def rebuilt(folder: Path, registry: Registry) -> Results:

@@ -7,8 +7,10 @@ student is taken as it is, so another seed of its training is not in them.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -128,21 +130,32 @@ class Judgement:
     usage: Usage
 
 
-def load_judgements(folder: Path, results: Results) -> list[Judgement]:
-    """Return what each judge said of a run, by file name; none is no error.
+def load_judgements(folder: Path, results: Results) -> tuple[list[Judgement], list[str]]:
+    """Return what each judge said of a run, by file name, and a sentence for each file that cannot be used.
 
     Judgements of answers that the results no longer name, because another recipe was run under the run's name, are
-    left out. Raises `ArtifactError` for a file that is damaged or of another version, saying what to do.
+    left out.
     """
     named = {score.key for cell in results.cells for score in cell.seeds} | {
         score.key for score in results.teacher_scores
     }
-    found = [read_judgement(path) for path in sorted((folder / JUDGEMENTS).glob("*.json"))]
-    return [judgement for judgement in found if named.issuperset(judgement.stages)]
+    found, problems = list[Judgement](), list[str]()
+    for path in sorted((folder / JUDGEMENTS).glob("*.json")):
+        try:
+            judgement = read_judgement(path)
+        except ArtifactError as error:
+            problems.append(str(error))
+        else:
+            if named.issuperset(judgement.stages):
+                found.append(judgement)
+    return found, problems
 
 
 def read_judgement(path: Path) -> Judgement:
-    """Read one file. Raises `ArtifactError` if it is damaged or of another version."""
+    """Read one file and hold it against its items, where they are there.
+
+    Raises `ArtifactError` if it is damaged or of another version, saying what to do.
+    """
     try:
         content = path.read_bytes()
         schema = msgspec.json.decode(content, type=_Head).schema
@@ -151,9 +164,35 @@ def read_judgement(path: Path) -> Judgement:
         judgement = msgspec.json.decode(content, type=Judgement)
         if _digest_of(judgement) != judgement.digest:
             raise ValueError("it is damaged: its digest is another")
+        _check_items(judgement, path.with_suffix(".jsonl"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read as judgements: {error}; remove it or judge again") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ArtifactError(f"{path} cannot be read as judgements: {reason}; remove it or judge again") from error
     return judgement
+
+
+def _check_items(judgement: Judgement, path: Path) -> None:
+    """Raise ValueError where the ratings are not those of the items they are the means of."""
+    try:
+        rows = [msgspec.json.decode(line, type=_Item) for line in path.read_bytes().splitlines()]
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise ValueError(f"its items in {path.name} are damaged: {error}") from error
+    places = [_place(row, row.benchmark) for row in rows] + [_place(row, None) for row in rows]
+    counts = Counter(zip(places, [row.rating for row in rows] * 2, strict=True))
+    for rating in judgement.ratings:
+        place = _place(rating, rating.benchmark)
+        found = {value: counts[place, value] for value in rating.counts}
+        n = sum(found.values())
+        mean = sum(value * count for value, count in found.items()) / n if n else None
+        alike = mean == rating.mean or (mean and rating.mean and math.isclose(mean, rating.mean))
+        if found != rating.counts or n != rating.n or not alike:
+            raise ValueError(f"its ratings are not those of its items in {path.name}")
+
+
+def _place(of: Rating | _Item, benchmark: str | None) -> tuple[object, ...]:
+    return *(getattr(of, field.name) for field in fields(Party)), of.phase, of.prompting, benchmark
 
 
 def write_judgement(path: Path, judgement: Judgement) -> Judgement:
@@ -171,6 +210,16 @@ def encoded(judgement: Judgement) -> str:
 @dataclass(frozen=True)
 class _Head:
     schema: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Item(Party):
+    """What of a row of the items the ratings follow from."""
+
+    phase: Judged
+    prompting: Prompting
+    benchmark: str
+    rating: int | None
 
 
 def _digest_of(judgement: Judgement) -> str:

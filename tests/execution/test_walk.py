@@ -1,6 +1,7 @@
 """Walking a plan: reuse, resume, damage, full disks, other plugins' hooks; with the example plugin's parts."""
 
 import errno
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -90,6 +91,35 @@ def test_a_larger_limit_asks_the_teacher_only_for_what_is_missing(
     _run(example, tmp_path, replace(RECIPE, limit=9))
     _run(example, tmp_path, replace(RECIPE, fraction=(0.5,)))
     assert len(asked) == len(set(asked)) <= 2 * 14
+
+
+def test_an_answer_changed_in_a_journal_is_named_and_asked_again(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = _run(example, tmp_path)
+    journal = min((tmp_path / "journals").glob("annotate-*.jsonl"))
+    answer = journal.read_text(encoding="ascii")
+    changed = answer.replace("The answer is 4", "The answer is 5", 1)
+    assert changed != answer
+    journal.write_text(changed, encoding="ascii")
+    for record in first.stages:
+        if record.stage == "annotate":
+            Store(tmp_path).discard("annotate", record.key)
+    asked: list[str] = []
+    teacher = importlib.import_module("sitkit_example.teacher").Speller
+    answer_all = teacher.answer
+
+    def answering(self: Any, questions: Any, *more: Any) -> Any:
+        asked.extend(question.id for question in questions)
+        return answer_all(self, questions, *more)
+
+    monkeypatch.setattr(teacher, "answer", answering)
+    second, events = _run(example, tmp_path)
+    assert len(asked) == 1
+    (said,) = [event.text for event in events if isinstance(event, Notice) and str(journal) in event.text]
+    assert "damaged" in said
+    assert said in second.notices
+    assert _scores(example, first) == _scores(example, second)
 
 
 def test_a_damaged_artifact_is_named_and_made_again(example: Registry, tmp_path: Path) -> None:

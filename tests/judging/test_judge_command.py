@@ -19,7 +19,7 @@ import pytest
 
 from sitkit.errors import ArtifactError
 from sitkit.results.files import load_results
-from sitkit.results.judgements import load_judgements
+from sitkit.results.judgements import load_judgements, read_judgement, write_judgement
 from tests.installed import register, sitkit
 
 TESTS = Path(__file__).parents[1]
@@ -124,11 +124,31 @@ def test_what_was_judged_under_another_recipe_is_not_told_of_this_run(judging: J
     judging("--quiet")
     folder = judging.workspace / "runs" / "r"
     results = load_results(folder)
-    assert [one.calls for one in load_judgements(folder, results)] == [PROMPTS]
-    assert load_judgements(folder, replace(results, cells=())) == []
+    (found,), problems = load_judgements(folder, results)
+    assert (found.calls, problems) == (PROMPTS, [])
+    assert load_judgements(folder, replace(results, cells=())) == ([], [])
+
+
+def test_a_judgement_that_cannot_be_used_is_a_warning_in_the_report_and_no_more(judging: Judging) -> None:
+    judging("--quiet")
+    folder = judging.workspace / "runs" / "r"
     (folder / "judgements" / "half.json").write_text('{"judge": 1')
-    with pytest.raises(ArtifactError, match=r"half\.json cannot be read as judgements"):
-        load_judgements(folder, results)
+    done = sitkit("report", "r", "--workspace", str(judging.workspace), path=judging.site)
+    assert done.returncode == 0
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    for text in (done.stderr, report, (folder / "report.html").read_text(encoding="utf-8")):
+        assert "half.json cannot be read as judgements" in text
+    assert f"Ratings by rule:{judging.notes}" in report
+
+
+def test_ratings_that_are_not_those_of_the_items_are_not_shown(judging: Judging) -> None:
+    judging("--quiet")
+    (path,) = (judging.workspace / "runs" / "r" / "judgements").glob("*.json")
+    judgement = read_judgement(path)
+    first, *others = judgement.ratings
+    write_judgement(path, replace(judgement, ratings=(replace(first, mean=2.5), *others)))
+    with pytest.raises(ArtifactError, match="its ratings are not those of its items"):
+        read_judgement(path)
 
 
 def test_the_report_shows_what_the_judge_said(judging: Judging) -> None:
