@@ -156,6 +156,7 @@ def _cells(plan: Plan, outcome: Outcome) -> tuple[Cell, ...]:
                 worked=worked["worked"],
                 worked_correct=worked["worked_correct"],
                 characters=worked["characters"],
+                **{name: score[name] for name in ("truncated", "finished_correct", "repeated", "repeated_answer")},
             )
     return tuple(summarised(cell, list(seeds.values())) for cell, seeds in found.items())
 
@@ -187,6 +188,8 @@ def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, 
         worked=0.0,
         worked_accuracy=None,
         other_accuracy=None,
+        truncated=0.0,
+        finished_accuracy=None,
         seeds=(),
     )
 
@@ -269,7 +272,8 @@ def _pairs(plan: Plan, outcome: Outcome) -> tuple[Pairs, ...]:
                     name: info[name]
                     for name in (
                         "questions", "direct_correct", "cot_correct", "total", "chosen_characters",
-                        "rejected_characters", "rejected_correct", "left_out", "left_out_reasons",
+                        "rejected_characters", "rejected_correct", "rejected_truncated", "truncated", "fell_back",
+                        "left_out", "left_out_reasons",
                     )
                 },
             )
