@@ -213,8 +213,9 @@ class RunResults:
 
     def scores(self) -> pandas.DataFrame:
         """Return a row for each cell and seed: student, teacher, strategy, method, fraction, phase, train_on,
-        refine_on, benchmark, domain, transfer, prompting, seed, accuracy, stderr (over questions), n, unread, worked
-        (counts of answers), and key, the stage that holds the answers.
+        refine_on, benchmark, domain, transfer, prompting, seed, accuracy, stderr (over questions), n, unread, worked,
+        truncated (counts of answers), finished_accuracy (among the answers that were not cut), and key, the stage that
+        holds the answers.
         """
         import pandas
 
@@ -225,9 +226,10 @@ class RunResults:
                     "accuracy": score.value,
                     "stderr": score.stderr,
                     "n": score.n,
-                    **_cell_columns(cell),
                     "unread": score.unread,
                     "worked": score.worked,
+                    "truncated": score.truncated,
+                    "finished_accuracy": score.finished_accuracy,
                     "key": score.key,
                 }
                 for cell in self.data.cells
@@ -238,11 +240,13 @@ class RunResults:
     def cells(self) -> pandas.DataFrame:
         """Return a row for each cell, its seeds taken together: the columns of `scores` that tell cells apart,
         accuracy, low and high (Wilson's 95% interval over questions), over_questions and over_seeds (standard errors),
-        deviation (over seeds), n, seeds, unread, worked (shares), worked_accuracy and other_accuracy.
+        deviation (over seeds), n, seeds, unread, worked, truncated (shares), worked_accuracy, other_accuracy and
+        finished_accuracy.
         """
         import pandas
 
-        names = ("over_questions", "over_seeds", "deviation", "n", "unread", "worked", "worked_accuracy")
+        errors = ("over_questions", "over_seeds", "deviation")
+        shares = ("unread", "worked", "truncated", "worked_accuracy", "other_accuracy", "finished_accuracy")
         return pandas.DataFrame(
             [
                 {
@@ -250,7 +254,7 @@ class RunResults:
                     "accuracy": cell.value,
                     "low": cell.interval[0],
                     "high": cell.interval[1],
-                    **{name: getattr(cell, name) for name in (*names, "other_accuracy")},
+                    **{name: getattr(cell, name) for name in (*errors, "n", *shares)},
                     "seeds": len(cell.seeds),
                 }
                 for cell in self.data.cells

@@ -17,7 +17,20 @@ from sitkit.registry import Registry
 from sitkit.settings import resolve
 from sitkit.spec import parse_spec
 from sitkit.store import DISK_FULL, canonical
-from sitkit.types import LETTERS, Benchmark, Json, Kind, Objective, Question, Reply, Split, Strategy, Student, Teacher
+from sitkit.types import (
+    LETTERS,
+    Benchmark,
+    Completion,
+    Json,
+    Kind,
+    Objective,
+    Question,
+    Reply,
+    Split,
+    Strategy,
+    Student,
+    Teacher,
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +97,11 @@ class Component(Generic[ComponentT]):
             text = " ".join(str(error).split())
             raise PluginError(f"{self}: {method} failed with {type(error).__name__}: {text}") from error
 
-    def answers(self, method: str, given: Any) -> Iterator[tuple[str, str]]:
-        """Yield what ``given`` yields, checked to be pairs of an id and a text. Raises `PluginError` otherwise."""
+    def completions(self, method: str, given: Any) -> Iterator[Completion]:
+        """Yield what ``given`` yields as completions; a pair of an id and a text is one that was not cut.
+
+        Raises `PluginError` for anything else.
+        """
         with self.calling(method):
             found = iter(given)
         while True:
@@ -94,9 +110,13 @@ class Component(Generic[ComponentT]):
                     row = next(found)
                 except StopIteration:
                     return
-            if not (isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(one, str) for one in row)):
-                raise PluginError(f"{self}: {method} gave {row!r} in place of (id, text)")
-            yield row[0], row[1]
+            if isinstance(row, tuple | list) and len(row) == 2:
+                row = Completion(*row)
+            if not isinstance(row, Completion) or not (
+                isinstance(row.id, str) and isinstance(row.text, str) and isinstance(row.truncated, bool)
+            ):
+                raise PluginError(f"{self}: {method} gave {row!r} in place of a Completion or (id, text)")
+            yield row
 
     def replies(self, method: str, given: Any) -> Iterator[Reply]:
         """Yield what ``given`` yields as replies; a pair of an id and a text is an answer.

@@ -100,17 +100,26 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A student's own answers to one question: ``direct`` without the trigger, ``cot`` with it."""
+    """A student's own answers to one question: ``direct`` without the trigger, ``cot`` with it.
+
+    ``direct_truncated`` and ``cot_truncated``: that answer was cut at the length limit (see `Completion`).
+    """
 
     question_id: str
     benchmark: str
     direct: str
     cot: str
+    direct_truncated: bool = False
+    cot_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """All a strategy may choose from for one question, judged: who answered what, and whether it was right."""
+    """All a strategy may choose from for one question, judged: who answered what, and whether it was right.
+
+    An answer that was cut at the length limit (``answers.direct_truncated``, ``answers.cot_truncated``) never counts as
+    right here, whatever can be read in it, and may not be chosen.
+    """
 
     question: Question
     answers: Answers
@@ -121,7 +130,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """A prompt with a chosen and a rejected completion, where the chosen one came from, and which were right."""
+    """A prompt with a chosen and a rejected completion, where the chosen one came from, and which were right.
+
+    ``rejected_truncated``: the rejected one was cut at the length limit, so that no end token follows it in training;
+    set by the pair stage, whatever the strategy says.
+    """
 
     question_id: str
     benchmark: str
@@ -131,6 +144,7 @@ class PreferencePair:
     chosen_from: Origin
     chosen_correct: bool
     rejected_correct: bool
+    rejected_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +171,10 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One scored answer: the completion, the answer read out of it (None if none was found), right or wrong."""
+    """One scored answer: the completion, the answer read out of it (None if none was found), right or wrong.
+
+    ``truncated``: it was cut at the length limit; what can be read in it counts all the same, as in lm-eval.
+    """
 
     question_id: str
     benchmark: str
@@ -165,11 +182,17 @@ class Prediction:
     completion: str
     extracted: str | None
     correct: bool
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Accuracy on one benchmark under one prompting: ``value`` and ``stderr`` between 0 and 1, over ``n`` questions."""
+    """Accuracy on one benchmark under one prompting: ``value`` and ``stderr`` between 0 and 1, over ``n`` questions.
+
+    ``truncated`` answers were cut at the length limit; ``finished_correct`` counts the right ones among the others.
+    ``repeated`` questions got one and the same answer, ``repeated_answer`` (0 and "": no answer is given so often that
+    it tells something; see `sitkit.stages.evaluate.repeated`).
+    """
 
     benchmark: str
     domain: str
@@ -179,6 +202,10 @@ class Score:
     stderr: float
     n: int
     extraction_failures: int
+    truncated: int
+    finished_correct: int
+    repeated: int
+    repeated_answer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +214,19 @@ class Prompt:
 
     id: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a student wrote for the prompt ``id``, stripped.
+
+    ``truncated``: it was cut, at ``max_new_tokens`` or where the model sees no further, before the student ended it.
+    One that ended with an end token or at a stop string was not, even if it took every token it may have.
+    """
+
+    id: str
+    text: str
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +380,11 @@ class Student(Protocol):
 
     def complete(
         self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
-    ) -> Iterator[tuple[str, str]]:
-        """Yield (prompt id, completion, stripped) as they are done, in any order."""
+    ) -> Iterator[Completion | tuple[str, str]]:
+        """Yield a `Completion` of each prompt as they are done, in any order.
+
+        A plain pair (prompt id, text) is taken as one that was not cut.
+        """
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write a folder that transformers and PEFT load: the adapter, or with ``merge`` the whole model."""

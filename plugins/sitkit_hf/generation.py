@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sitkit.errors import ModelError
 from sitkit.plugin_support import NOTICES, stream_seed
-from sitkit.types import Generation, Prompt
+from sitkit.types import Completion, Generation, Prompt
 from sitkit_hf.kv_cache import families, read
 from sitkit_hf.memory import MOST_ROWS, free_memory, generation_rows, out_of_memory
 from sitkit_hf.prompts import Prompts
@@ -38,12 +38,10 @@ def complete(
     generation: Generation,
     *,
     batch_size: int = 0,
-    cut: Callable[[str], None] | None = None,
-) -> Iterator[tuple[str, str]]:
-    """Yield (prompt id, completion) as rows finish, in batches of the longest prompts first.
+) -> Iterator[Completion]:
+    """Yield completions as rows finish, in batches of the longest prompts first.
 
-    ``cut`` is told the id of each that took all the tokens it may have, just before it is yielded. A batch
-    that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
+    A batch that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
     """
     waiting = in_order(_rows(model, prompts, wanted, generation))
     if not waiting:
@@ -56,9 +54,8 @@ def complete(
         try:
             for row, tokens in _decoded(model, batch, prompts, stops, generation):
                 done.add(row.id)
-                if cut is not None and len(tokens) >= row.limit:
-                    cut(row.id)
-                yield row.id, stops.text(tokens)
+                truncated = len(tokens) >= row.limit and not stops.reached(tokens)
+                yield Completion(row.id, stops.text(tokens), truncated)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise

@@ -37,8 +37,12 @@ class Prompts(PromptTokenizer):
         """Return how many tokens a completion takes, without the one that ends it."""
         return len(self.ids(completion, special=False))
 
-    def joined(self, prompt: str, completion: str) -> tuple[list[int], list[int]]:
-        """Return the prompt's token ids, exactly those of `prompt`, and the completion's, closed by an end token."""
+    def joined(self, prompt: str, completion: str, *, truncated: bool = False) -> tuple[list[int], list[int]]:
+        """Return the prompt's token ids, exactly those of `prompt`, and the completion's, closed by an end token.
+
+        ``truncated``: the completion was cut while it was written, so that no end token, nor anything else that a
+        template puts after it, belongs to it.
+        """
         if not self.ends:
             raise ModelError("the tokenizer has no end-of-sequence token, so a model cannot learn where to stop")
         head = self.prompt(prompt)
@@ -47,10 +51,13 @@ class Prompts(PromptTokenizer):
             before, text = self.render(prompt), self.render(prompt, completion)
             if not text.startswith(before):
                 text = before + completion
+            if truncated:
+                found = text.rfind(completion, len(before))
+                text = before + completion if found < 0 else text[: found + len(completion)]
             tail = self._tail(head, before, text, special=False)
-            return head, self._closed(tail)
-        tail = self._tail(head, prompt, f"{prompt} {completion}", special=True)
-        return head, self._closed(tail)
+        else:
+            tail = self._tail(head, prompt, f"{prompt} {completion}", special=True)
+        return head, self._open(tail) if truncated else self._closed(tail)
 
     def _tail(self, head: list[int], before: str, text: str, *, special: bool) -> list[int]:
         ids = self.ids(text, special=special)
@@ -59,6 +66,10 @@ class Prompts(PromptTokenizer):
         # Tokens merge across the boundary: the completion is tokenised by itself, so that the prefix stays
         # what generation starts from.
         return self.ids(text[len(before) :], special=False)
+
+    def _open(self, tail: list[int]) -> list[int]:
+        # A tokenizer may close every text by itself.
+        return next((tail[:index] for index, token in enumerate(tail) if token in self.ends), tail)
 
     def _closed(self, tail: list[int]) -> list[int]:
         for index, token in enumerate(tail):
@@ -111,7 +122,7 @@ def preferences(prompts: Prompts, pairs: Sequence[PreferencePair], max_length: i
     examples = Examples()
     for pair in pairs:
         head, chosen = prompts.joined(pair.prompt, pair.chosen)
-        _, rejected = prompts.joined(pair.prompt, pair.rejected)
+        _, rejected = prompts.joined(pair.prompt, pair.rejected, truncated=pair.rejected_truncated)
         room = max_length - len(head)
         if room <= 0 or chosen[:room] == rejected[:room]:
             examples.left_out += 1

@@ -12,6 +12,7 @@ from sitkit.errors import SettingError
 from sitkit.plugin_support import end_tokens
 from sitkit.settings import InstructSettings, RefineSettings, Settings, TrainSettings
 from sitkit.types import (
+    Completion,
     Demonstration,
     Generation,
     Json,
@@ -119,10 +120,8 @@ class HfStudent:
             self.models, start, pairs, objective, settings, out=out, scratch=scratch, seed=seed, progress=progress
         )
 
-    def complete(
-        self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
-    ) -> Iterator[tuple[str, str]]:
-        """Yield (prompt id, completion) from the full-precision model with the adapter merged in."""
+    def complete(self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Completion]:
+        """Yield completions from the full-precision model with the adapter merged in."""
         if not prompts:
             return
         from sitkit_hf.generation import complete

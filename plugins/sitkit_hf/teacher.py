@@ -61,17 +61,15 @@ class HfTeacher:
         model = self.models.generator(None)
         joined = Prompts(self.models.tokenizer(), self.options, end_tokens(model.generation_config))
         texts = {prompt.id: prompt.text for prompt in prompts}
-        limited: set[str] = set()
-        size = self.options.batch_size
-        for prompt_id, text in complete(model, joined, prompts, generation, batch_size=size, cut=limited.add):
-            written = joined.count(text)
-            thought = apart(joined.opening + text)
-            cut = not thought.closed or prompt_id in limited
+        for given in complete(model, joined, prompts, generation, batch_size=self.options.batch_size):
+            written = joined.count(given.text)
+            thought = apart(joined.opening + given.text)
+            cut = not thought.closed or given.truncated
             yield Reply(
-                id=prompt_id,
+                id=given.id,
                 completion=thought.answer,
                 outcome=TRUNCATED if cut else ANSWERED,
                 reasoning=thought.reasoning,
-                prompt_tokens=len(joined.prompt(texts[prompt_id])),
+                prompt_tokens=len(joined.prompt(texts[given.id])),
                 completion_tokens=written,
             )

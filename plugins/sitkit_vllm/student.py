@@ -9,6 +9,7 @@ import sitkit
 from sitkit.capabilities import CardFacts, ModelFacts
 from sitkit.settings import InstructSettings, RefineSettings, Settings
 from sitkit.types import (
+    Completion,
     Demonstration,
     Generation,
     Json,
@@ -86,8 +87,8 @@ class VllmStudent:
 
     def complete(
         self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
-    ) -> Iterator[tuple[str, str]]:
-        """Yield (prompt id, completion) as chunks finish; through ``hf``, with a notice, where vLLM is not installed.
+    ) -> Iterator[Completion | tuple[str, str]]:
+        """Yield completions as chunks finish; through ``hf``, with a notice, where vLLM is not installed.
 
         Raises `ModelError` if vLLM is there but cannot run the model: an engine is never swapped behind a key.
         """
@@ -103,7 +104,7 @@ class VllmStudent:
         learnt = None if adapter is None else read_adapter(adapter)
         self.hf.close()
         for prompt, _, written in complete(self.engine, load_prompts(self.options), learnt, prompts, generation):
-            yield prompt.id, written.text.strip()
+            yield Completion(prompt.id, written.text.strip(), written.truncated)
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write what ``hf`` writes."""

@@ -8,10 +8,24 @@ from typing import Any, NoReturn
 from lm_eval.api.model import LM
 
 from sitkit.errors import PluginError
-from sitkit.types import Generation, Prompt
+from sitkit.types import Completion, Generation, Prompt
 
-Complete = Callable[[list[Prompt], Generation], Mapping[str, str]]
+Complete = Callable[[list[Prompt], Generation], Mapping[str, Completion]]
 """Completes prompts and returns prompt id -> completion."""
+
+
+class Answer(str):
+    """A completion as lm-eval passes it on, which knows whether it was cut at the length limit."""
+
+    __slots__ = ("truncated",)
+    truncated: bool
+
+    @classmethod
+    def of(cls, completion: Completion) -> Answer:
+        """Return a completion's text as such an answer."""
+        answer = cls(completion.text)
+        answer.truncated = completion.truncated
+        return answer
 
 
 class StudentLM(LM):  # type: ignore[misc]
@@ -26,10 +40,10 @@ class StudentLM(LM):  # type: ignore[misc]
         self._complete = complete
         self._seed = seed
 
-    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+    def generate_until(self, requests: Sequence[Any]) -> list[Answer]:
         """Complete every request. All must agree on temperature, length and stop strings."""
         settings = {_generation(request.args[1], self._seed) for request in requests}
-        completions: dict[str, str] = {}
+        completions: dict[str, Completion] = {}
         for generation in sorted(settings, key=str):
             prompts = [
                 Prompt(_request_id(request), request.args[0])
@@ -37,7 +51,7 @@ class StudentLM(LM):  # type: ignore[misc]
                 if _generation(request.args[1], self._seed) == generation
             ]
             completions |= self._complete(prompts, generation)
-        return [completions[_request_id(request)] for request in requests]
+        return [Answer.of(completions[_request_id(request)]) for request in requests]
 
     def loglikelihood(self, requests: Sequence[Any]) -> NoReturn:
         """Students generate only. Raises `PluginError`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from sitkit.errors import PluginError
-from sitkit.types import Generation, Prompt
+from sitkit.types import Completion, Generation, Prompt
 
 if TYPE_CHECKING:
     from sitkit.harness.lm import Complete
@@ -38,7 +38,7 @@ def run_tasks(
     """
     with _ONE_AT_A_TIME, _quiet() as loud, _without_env_info():
 
-        def complete_aloud(prompts: list[Prompt], generation: Generation) -> Mapping[str, str]:
+        def complete_aloud(prompts: list[Prompt], generation: Generation) -> Mapping[str, Completion]:
             # Progress and notices of the student belong to the user, whatever lm-eval draws around them.
             with contextlib.redirect_stderr(loud):
                 return complete(prompts, generation)

@@ -115,9 +115,14 @@ def target(doc: Mapping[str, Any]) -> str:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, int]:
-    """Judge one completion with `sitkit.answers`: ``accuracy`` and ``extraction_failure``, each 0 or 1."""
+    """Judge one completion with `sitkit.answers`: ``accuracy`` and ``extraction_failure``, each 0 or 1.
+
+    ``truncated`` beside them where it is known: within sitkit. lm-eval's own models do not say whether a text was cut.
+    """
     question, text = as_question(doc), results[0]
-    return {"accuracy": int(is_correct(question, text)), "extraction_failure": int(extract(question, text) is None)}
+    judged = {"accuracy": int(is_correct(question, text)), "extraction_failure": int(extract(question, text) is None)}
+    truncated = getattr(text, "truncated", None)
+    return judged if truncated is None else {**judged, "truncated": int(truncated)}
 
 
 def letters(doc: Mapping[str, Any]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sitkit.results.arms import describe
 from sitkit.results.artifacts import place
 from sitkit.results.model import Cell, Results
 from sitkit.types import PHASES, PROMPTINGS
@@ -44,6 +46,7 @@ def all_tables(results: Results) -> Sequence[Table]:
     return (
         *score_tables(results),
         *(() if len(results.arms) > 1 else (worked_table(results),)),
+        cut_table(results),
         demonstration_table(results),
         *teacher_tables(results),
         pair_table(results),
@@ -162,39 +165,82 @@ def worked_table(results: Results) -> Table:
     return Table("Worked answers", headings, tuple(rows), note)
 
 
-def pair_table(results: Results) -> Table:
-    """Where the pairs came from, in counts (summed over arms and seeds)."""
-    if not results.pairs:
-        return Table("Preference pairs", ("what", "count"), (("pairs", "0"),))
-    reasons: dict[str, int] = {}
-    for pairs in results.pairs:
-        for reason, count in pairs.left_out_reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    listed = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
-    chosen = {
-        origin: sum(pairs.chosen_from[origin] for pairs in results.pairs) for origin in results.pairs[0].chosen_from
-    }
-    rows = (
-        ("pairs", str(sum(pairs.total for pairs in results.pairs))),
-        ("chosen: the student's own answer", str(chosen["student"])),
-        ("chosen: the teacher's", str(chosen["teacher"])),
-        *((("chosen: the target", str(chosen["target"])),) if chosen["target"] else ()),
-        ("rejected although right", str(sum(pairs.rejected_correct for pairs in results.pairs))),
+def cut_table(results: Results) -> Table:
+    """The cells with answers that were cut at the length limit, and the accuracy among the others, in percent."""
+    found = [cell for phase in PHASES for cell in results.cells if cell.phase == phase and cell.truncated]
+    several = len({(cell.student, cell.teacher, cell.fraction) for cell in found}) > 1
+    rows = tuple(
         (
-            "questions left out",
-            f"{sum(pairs.left_out for pairs in results.pairs)}" + (f" ({listed})" if listed else ""),
-        ),
+            *((cell.student, cell.teacher or "-", _said(cell, "fraction")) if several else ()),
+            _done(cell) if len(results.arms) > 1 else cell.phase,
+            cell.benchmark,
+            cell.prompting,
+            f"{100 * cell.truncated:.1f}",
+            f"{100 * cell.value:.1f}",
+            _percent(cell.finished_accuracy),
+        )
+        for cell in found
     )
-    return Table("Preference pairs", ("what", "count"), rows)
+    asked = sum(score.n for cell in results.cells for score in cell.seeds)
+    cut = sum(score.truncated for cell in results.cells for score in cell.seeds)
+    note = (
+        f"{cut:,} of {asked:,} answers were cut at evaluate.max_new_tokens; in percent. What is read in them counts."
+        " Where there are many, a gain may be nothing but shorter answers: compare the accuracy of the finished ones."
+        if cut
+        else f"None of {asked:,} answers was cut at evaluate.max_new_tokens."
+    )
+    students = ("student", "teacher", "fraction") if several else ()
+    headings = (*students, "phase", "benchmark", "prompting", "cut", "right", "right among finished")
+    return Table("Answers cut at the length limit", headings, rows, note)
+
+
+def pair_table(results: Results) -> Table:
+    """Where the pairs came from, in counts, a row for each arm (its seeds summed)."""
+    by_key = {pairs.key: pairs for pairs in results.pairs}
+    target = any(pairs.chosen_from["target"] for pairs in results.pairs)
+    rows = []
+    for arm in results.arms:
+        own = [by_key[lesson.pair] for lesson in arm.lessons if lesson.pair in by_key]
+        if not own:
+            continue
+        reasons: Counter[str] = Counter()
+        for pairs in own:
+            reasons.update(pairs.left_out_reasons)
+        listed = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+        chosen = {origin: sum(pairs.chosen_from[origin] for pairs in own) for origin in own[0].chosen_from}
+        rows.append(
+            (
+                describe(arm, results.arms),
+                str(sum(pairs.total for pairs in own)),
+                str(chosen["student"]),
+                str(chosen["teacher"]),
+                *((str(chosen["target"]),) if target else ()),
+                str(sum(pairs.rejected_correct for pairs in own)),
+                str(sum(pairs.rejected_truncated for pairs in own)),
+                str(sum(pairs.fell_back for pairs in own)),
+                f"{sum(pairs.left_out for pairs in own)}" + (f" ({listed})" if listed else ""),
+            )
+        )
+    headings = (
+        "student", "pairs", "chosen: the student's own", "chosen: the teacher's",
+        *(("chosen: the target",) if target else ()),
+        "rejected although right", "rejected: cut", "own answer cut, another's chosen", "questions left out",
+    )  # fmt: skip
+    note = "" if rows else "No student was refined, so there are no pairs."
+    return Table("Preference pairs", headings, tuple(rows), note)
 
 
 def demonstration_table(results: Results) -> Table:
-    """How many demonstrations the teacher gave and how many reach the target."""
+    """How many demonstrations the teacher gave, how many reach the target, and how many were cut."""
     rows = tuple(
-        (given.label, str(given.asked), str(given.answered), str(given.right), place("annotate", given.key))
+        (
+            given.label, str(given.asked), str(given.answered), str(given.right), str(given.truncated),
+            place("annotate", given.key),
+        )
         for given in results.demonstrations
-    )
-    return Table("Demonstrations", ("benchmark and teacher", "asked", "answered", "right", "file"), rows, _PATHS)
+    )  # fmt: skip
+    headings = ("benchmark and teacher", "asked", "answered", "right", "cut", "file")
+    return Table("Demonstrations", headings, rows, _PATHS)
 
 
 def teacher_tables(results: Results) -> Sequence[Table]:

@@ -15,6 +15,7 @@ from sitkit.types import PHASES
 
 _NEAR_ZERO = 0.1
 _MANY_UNREAD = 0.05
+_MANY_TRUNCATED = 0.05
 _MANY_REJECTED_RIGHT = 0.1
 _MUCH_LONGER = 3.0
 _GREW = 1.5
@@ -36,11 +37,14 @@ def warnings_of(results: Results) -> list[str]:
     return [
         *_near_zero(results.cells),
         *_duplicates(results.duplicates),
+        *_truncated(results.cells, named),
+        *_repeated(results.cells, named),
         *_unread(results.cells, named),
         *_falls(list(results.changes_to("instruct")), "instruction-tuning lowered accuracy", named),
         *_falls(list(results.changes_to("refine")), "refining lowered accuracy", named),
         *_likelihood(results.training),
         *_rejected(results.pairs),
+        *_sampled(results.pairs),
         *_lengths(results),
         *_too_few(list(results.changes_to("refine", "cot")), named),
         *_notices(results.notices),
@@ -98,14 +102,52 @@ def _unread(cells: Sequence[Cell], named: Named) -> list[str]:
     found = sorted((cell for cell in cells if cell.unread > _MANY_UNREAD), key=lambda cell: -cell.unread)
     if not found:
         return []
-    listed = [f"{cell.phase} {named(cell)} {cell.unread:.0%}" for cell in found]
-    where = "; ".join(listed)
-    if len(found) > _NAMED:
-        counts = {phase: sum(cell.phase == phase for cell in found) for phase in PHASES}
-        of = {phase: sum(cell.phase == phase for cell in cells) for phase in PHASES}
-        by_phase = ", ".join(f"{counts[phase]} of {of[phase]} {phase} cells" for phase in PHASES if counts[phase])
-        where = f"{by_phase}, worst {'; '.join(listed[:_WORST])}"
+    where = _where(found, cells, lambda cell: f"{cell.phase} {named(cell)} {cell.unread:.0%}")
     return [f"more than {_MANY_UNREAD:.0%} of the answers could not be read and count as wrong: {where}"]
+
+
+def _truncated(cells: Sequence[Cell], named: Named) -> list[str]:
+    found = sorted((cell for cell in cells if cell.truncated > _MANY_TRUNCATED), key=lambda cell: -cell.truncated)
+    if not found:
+        return []
+
+    def told(cell: Cell) -> str:
+        finished = "none finished" if cell.finished_accuracy is None else f"{cell.finished_accuracy:.1%}"
+        return f"{cell.phase} {named(cell)} {cell.truncated:.0%} cut ({cell.value:.1%} right, finished: {finished})"
+
+    return [
+        f"more than {_MANY_TRUNCATED:.0%} of the answers were cut at evaluate.max_new_tokens, so that a gain may be"
+        f" nothing but shorter answers; compare the accuracy of finished ones: {_where(found, cells, told)}"
+    ]
+
+
+def _repeated(cells: Sequence[Cell], named: Named) -> list[str]:
+    """Told by the seed that repeats itself most."""
+    most = [(cell, max(cell.seeds, key=lambda score: score.repeated / max(score.n, 1))) for cell in cells if cell.seeds]
+    found = {id(cell): score for cell, score in most if score.repeated}
+    if not found:
+        return []
+
+    def told(cell: Cell) -> str:
+        score = found[id(cell)]
+        return f"{cell.phase} {named(cell)} “{score.repeated_answer}” to {score.repeated} of {score.n}"
+
+    worst = sorted(
+        (cell for cell in cells if id(cell) in found),
+        key=lambda cell: -found[id(cell)].repeated / max(found[id(cell)].n, 1),
+    )
+    return [f"a third of the questions or more got one and the same answer: {_where(worst, cells, told)}"]
+
+
+def _where(found: Sequence[Cell], cells: Sequence[Cell], told: Named) -> str:
+    """The cells found, each as ``told``, worst first; of many the worst alone, and how many there are by phase."""
+    listed = [told(cell) for cell in found]
+    if len(found) <= _NAMED:
+        return "; ".join(listed)
+    counts = {phase: sum(cell.phase == phase for cell in found) for phase in PHASES}
+    of = {phase: sum(cell.phase == phase for cell in cells) for phase in PHASES}
+    by_phase = ", ".join(f"{counts[phase]} of {of[phase]} {phase} cells" for phase in PHASES if counts[phase])
+    return f"{by_phase}, worst {'; '.join(listed[:_WORST])}"
 
 
 def _falls(steps: Sequence[Step], what: str, named: Named) -> list[str]:
@@ -150,6 +192,17 @@ def _rejected(pairs: Sequence[Pairs]) -> list[str]:
     if not total or right / total <= _MANY_REJECTED_RIGHT:
         return []
     return [f"in {right / total:.0%} of the pairs the rejected answer was right too ({right} of {total})"]
+
+
+def _sampled(pairs: Sequence[Pairs]) -> list[str]:
+    questions, cut = sum(one.questions for one in pairs), sum(one.truncated for one in pairs)
+    if not questions or cut / questions <= _MANY_TRUNCATED:
+        return []
+    fell_back, rejected = sum(one.fell_back for one in pairs), sum(one.rejected_truncated for one in pairs)
+    return [
+        f"for {cut / questions:.0%} of the questions refined on ({cut} of {questions}) an own answer of the student was"
+        f" cut at sample.max_new_tokens: none was chosen ({fell_back} pairs took another's), {rejected} were rejected"
+    ]
 
 
 def _lengths(results: Results) -> list[str]:

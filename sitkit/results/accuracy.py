@@ -15,6 +15,7 @@ def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
     values = [score.value for score in seeds]
     asked, worked = sum(score.n for score in seeds), sum(score.worked for score in seeds)
     right_worked = sum(score.worked_correct for score in seeds)
+    truncated, finished_right = sum(score.truncated for score in seeds), sum(score.finished_correct for score in seeds)
     right = sum(round(score.value * score.n) for score in seeds)
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return replace(
@@ -28,6 +29,8 @@ def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
         worked=worked / asked if asked else 0.0,
         worked_accuracy=right_worked / worked if worked else None,
         other_accuracy=(right - right_worked) / (asked - worked) if asked > worked else None,
+        truncated=truncated / asked if asked else 0.0,
+        finished_accuracy=finished_right / (asked - truncated) if asked > truncated else None,
         seeds=tuple(seeds),
     )
 

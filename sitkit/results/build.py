@@ -168,6 +168,7 @@ def seed_score(seed: int, key: str, prompting: Prompting, info: Json) -> SeedSco
         worked=worked["worked"],
         worked_correct=worked["worked_correct"],
         characters=worked["characters"],
+        **{name: score[name] for name in ("truncated", "finished_correct", "repeated", "repeated_answer")},
     )
 
 
@@ -198,6 +199,8 @@ def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, 
         worked=0.0,
         worked_accuracy=None,
         other_accuracy=None,
+        truncated=0.0,
+        finished_accuracy=None,
         seeds=(),
     )
 
@@ -274,7 +277,7 @@ def pairs_told(key: str, label: str, info: Json) -> Pairs:
     """Return what a pair stage's info tells."""
     same = (
         "questions", "direct_correct", "cot_correct", "total", "chosen_characters", "rejected_characters",
-        "rejected_correct", "left_out", "left_out_reasons",
+        "rejected_correct", "rejected_truncated", "truncated", "fell_back", "left_out", "left_out_reasons",
     )  # fmt: skip
     origins: tuple[Origin, ...] = ("student", "teacher", "target")
     chosen_from = {origin: info[f"chosen_from_{origin}"] for origin in origins}

@@ -88,7 +88,9 @@ class SeedScore:
     """What one seed scored in a cell. ``key`` names the evaluate stage that holds the answers; ``stderr`` is lm-eval's.
 
     ``worked``: answers of more than one sentence, ``worked_correct`` those of them that are right; ``characters``: the
-    length of all answers together; ``unread``: answers in which no answer was found, which count as wrong.
+    length of all answers together; ``unread``: answers in which no answer was found, which count as wrong;
+    ``truncated``: answers cut at the length limit, ``finished_correct`` the right ones among the others; ``repeated``:
+    questions that got one and the same answer, ``repeated_answer``, where these are suspiciously many (else 0 and "").
     """
 
     seed: int
@@ -100,6 +102,16 @@ class SeedScore:
     worked: int
     worked_correct: int
     characters: int
+    truncated: int
+    finished_correct: int
+    repeated: int
+    repeated_answer: str
+
+    @property
+    def finished_accuracy(self) -> float | None:
+        """The accuracy among the answers that were not cut, None where all were."""
+        finished = self.n - self.truncated
+        return self.finished_correct / finished if finished else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +123,8 @@ class Cell:
     the seeds': they share their questions), ``over_seeds`` the standard error of the mean over seeds and ``deviation``
     their standard deviation (None for one seed). ``n`` counts the questions of one seed. ``worked`` is the share of
     answers with more than one sentence, ``worked_accuracy`` the accuracy among them, ``other_accuracy`` among the rest
-    (None where there is none).
+    (None where there is none). ``truncated`` is the share of answers that were cut at the length limit,
+    ``finished_accuracy`` the accuracy among the others (None where all were cut).
     """
 
     student: str
@@ -135,6 +148,8 @@ class Cell:
     worked: float
     worked_accuracy: float | None
     other_accuracy: float | None
+    truncated: float
+    finished_accuracy: float | None
     seeds: tuple[SeedScore, ...]
 
     @property
@@ -211,7 +226,12 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """Where the preference pairs of one arm and seed came from, in counts."""
+    """Where the preference pairs of one arm and seed came from, in counts.
+
+    ``truncated`` questions have an own answer of the student that was cut at the length limit. ``fell_back`` counts the
+    pairs whose chosen answer is another's where the student's own was cut, ``rejected_truncated`` those whose rejected
+    answer was cut, after which no end token is trained.
+    """
 
     key: str
     label: str
@@ -223,6 +243,9 @@ class Pairs:
     chosen_characters: int
     rejected_characters: int
     rejected_correct: int
+    rejected_truncated: int
+    truncated: int
+    fell_back: int
     left_out: int
     left_out_reasons: Mapping[str, int]
 

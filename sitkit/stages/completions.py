@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,14 +10,14 @@ from sitkit.components import Component
 from sitkit.errors import PluginError
 from sitkit.stages.base import Work
 from sitkit.store import Journal
-from sitkit.types import Generation, Prompt, Student
+from sitkit.types import Completion, Generation, Prompt, Student
 
 COMPLETIONS = "completions.jsonl"
 
 
 def complete_all(
     work: Work, student: Component[Student], adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
-) -> dict[str, str]:
+) -> dict[str, Completion]:
     """Return prompt id -> completion for every prompt. Raises `PluginError` if the student leaves one out."""
     with Journal(work.scratch / COMPLETIONS) as journal:
         return complete_into(journal, student, adapter, prompts, generation, work.progress)
@@ -29,28 +30,28 @@ def complete_into(
     prompts: Sequence[Prompt],
     generation: Generation,
     progress: Callable[[int, int], None],
-) -> dict[str, str]:
+) -> dict[str, Completion]:
     """Complete the prompts the journal lacks and return prompt id -> completion for all of them."""
     missing = [prompt for prompt in prompts if prompt.id not in journal.rows]
     wanted = {prompt.id for prompt in missing}
     done = len(prompts) - len(missing)
     progress(done, len(prompts))
-    for prompt_id, completion in _completions(student, adapter, missing, generation):
-        if prompt_id not in wanted:
-            raise PluginError(f"{student}: completed {prompt_id!r}, which was not asked, or asked once")
-        wanted.remove(prompt_id)
-        journal.append(prompt_id, completion)
+    for completion in _completions(student, adapter, missing, generation):
+        if completion.id not in wanted:
+            raise PluginError(f"{student}: completed {completion.id!r}, which was not asked, or asked once")
+        wanted.remove(completion.id)
+        journal.append(completion.id, json.dumps([completion.text, completion.truncated]))
         done += 1
         progress(done, len(prompts))
     if wanted:
         raise PluginError(f"{student}: left {len(wanted)} of {len(prompts)} prompts uncompleted")
-    return {prompt.id: journal.rows[prompt.id] for prompt in prompts}
+    return {prompt.id: Completion(prompt.id, *json.loads(journal.rows[prompt.id])) for prompt in prompts}
 
 
 def _completions(
     student: Component[Student], adapter: Path | None, missing: Sequence[Prompt], generation: Generation
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Completion]:
     if missing:
         with student.calling("complete"):
             given = student.made.complete(adapter, missing, generation)
-        yield from student.answers("complete", given)
+        yield from student.completions("complete", given)

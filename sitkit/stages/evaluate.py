@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,9 +17,12 @@ from sitkit.stages.completions import COMPLETIONS, complete_into
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Journal
 from sitkit.store.jsonl import write_rows
-from sitkit.types import PROMPTINGS, Generation, Json, Phase, Prediction, Prompt, Prompting, Score, Student
+from sitkit.types import PROMPTINGS, Completion, Generation, Json, Phase, Prediction, Prompt, Prompting, Score, Student
 
 PREDICTIONS = "predictions.jsonl"
+
+_ENOUGH = 20
+_SHOWN = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,7 @@ class Evaluate:
     """The scores of one phase on one benchmark. ``learnt`` is None for the baseline."""
 
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     student: Component[Student]
     phase: Phase
@@ -81,7 +85,7 @@ class Evaluate:
         adapter: Path | None = None if self.learnt is None else work.artifact(self.learnt).folder / ADAPTER
         with Journal(work.scratch / COMPLETIONS) as journal:
 
-            def complete(prompts: list[Prompt], generation: Generation) -> Mapping[str, str]:
+            def complete(prompts: list[Prompt], generation: Generation) -> Mapping[str, Completion]:
                 return complete_into(journal, self.student, adapter, prompts, generation, work.progress)
 
             results = run_tasks(
@@ -127,6 +131,8 @@ class Evaluate:
                     completion=text,
                     extracted=answers.extract(question, text),
                     correct=bool(sample["accuracy"]),
+                    # A task's filters may put another text in the reply's place, so the replies themselves are asked.
+                    truncated=any(getattr(text, "truncated", False) for texts in sample["resps"] for text in texts),
                 )
             )
         return made
@@ -134,6 +140,7 @@ class Evaluate:
     def _score(self, prompting: Prompting, results: Mapping[str, Any], made: list[Prediction]) -> Score:
         benchmark = self.questions.benchmark
         stderr = results.get("accuracy_stderr,none")
+        count, answer = repeated(made, {question.id: question.target for question in self.questions.questions})
         return Score(
             benchmark=benchmark.spec,
             domain=benchmark.made.domain,
@@ -144,7 +151,32 @@ class Evaluate:
             stderr=float(stderr) if isinstance(stderr, int | float) else 0.0,
             n=len(made),
             extraction_failures=sum(one.extracted is None for one in made),
+            truncated=sum(one.truncated for one in made),
+            finished_correct=sum(one.correct and not one.truncated for one in made),
+            repeated=count,
+            repeated_answer=answer,
         )
+
+
+def repeated(predictions: Sequence[Prediction], targets: Mapping[str, str]) -> tuple[int, str]:
+    """Return to how many questions the commonest answer was given, and that answer (0 and "" if it tells nothing).
+
+    It is one text, or what was read out of different ones. It tells something where there are 20 questions or more and
+    it was given to a third of them, a quarter of them more than have it as their target: a letter that is the answer
+    to half of the questions may well be given to half of them.
+    """
+    n = len(predictions)
+    if n < _ENOUGH:
+        return 0, ""
+    wanted = Counter(targets[one.question_id] for one in predictions)
+    texts = Counter(one.completion.strip() for one in predictions)
+    read = Counter(one.extracted for one in predictions if one.extracted is not None)
+    said = {one.completion.strip(): one.extracted for one in predictions}
+    found = [(count, text, wanted[said[text] or ""]) for text, count in texts.most_common(1)]
+    found += [(count, answer, wanted[answer]) for answer, count in read.most_common(1)]
+    telling = [(count, answer) for count, answer, due in found if 3 * count >= n and 4 * (count - due) >= n]
+    count, answer = max(telling, key=lambda one: one[0], default=(0, ""))
+    return count, answer if len(answer) <= _SHOWN else f"{answer[:_SHOWN]}…"
 
 
 def _worked(predictions: list[Prediction]) -> dict[str, dict[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from sitkit import answers as reader
@@ -26,7 +26,7 @@ class Pair:
     """The preference pairs of one student on the tasks refined on."""
 
     name: ClassVar[str] = "pair"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     strategy: Component[Strategy]
     sampled: tuple[Node, ...]
@@ -67,26 +67,43 @@ class Pair:
     def run(self, work: Work) -> Json:
         """Write pairs.jsonl and left_out.jsonl, and count where both sides came from."""
         candidates = self._candidates(work)
-        left = {(one.question.benchmark, one.question.id) for one in candidates}
+        left = {(one.question.benchmark, one.question.id): one for one in candidates}
         pairs, left_out = list[PreferencePair](), list[LeftOut]()
         with self.strategy.calling("pairs"):
             items = list(self.strategy.made.pairs(candidates))
         for item in items:
             if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in left:
                 raise PluginError(f"{self.strategy}: gave {item!r}, which is no pair of a candidate, or a second one")
-            left.remove((item.benchmark, item.question_id))
+            candidate = left.pop((item.benchmark, item.question_id))
             if isinstance(item, LeftOut):
                 left_out.append(item)
             elif item.chosen.strip() == item.rejected.strip():
                 # Trains in silence at ln 2 and teaches nothing: a strategy must not, so it is counted for it.
                 left_out.append(LeftOut(item.question_id, item.benchmark, "same text"))
             else:
-                pairs.append(item)
+                pairs.append(self._checked(item, candidate))
         if left:
             raise PluginError(f"{self.strategy}: said nothing of {len(left)} of its {len(candidates)} candidates")
         write_rows(work.folder / PAIRS, pairs)
         write_rows(work.folder / LEFT_OUT, left_out)
         return pair_counts(candidates, pairs, left_out)
+
+    def _checked(self, pair: PreferencePair, candidate: Candidate) -> PreferencePair:
+        """Return the pair with ``rejected_truncated`` as it is. Raises `PluginError` where a cut answer was chosen."""
+        cut = own_texts(candidate, truncated=True)
+        if not cut:
+            return replace(pair, rejected_truncated=False)
+        whole = own_texts(candidate, truncated=False)
+        given = {candidate.question.target_text}
+        if candidate.demonstration is not None:
+            given.add(candidate.demonstration.completion.strip())
+        chosen, rejected = pair.chosen.strip(), pair.rejected.strip()
+        if chosen in cut - whole - given:
+            raise PluginError(
+                f"{self.strategy}: chose an answer to {pair.question_id} of {pair.benchmark} that was cut at"
+                " sample.max_new_tokens, so that training would teach to end there; choose another, or leave it out"
+            )
+        return replace(pair, rejected_truncated=rejected in cut - whole)
 
     def _candidates(self, work: Work) -> list[Candidate]:
         kept, _ = kept_demonstrations(work, self.demonstrations, self.keep)
@@ -105,9 +122,17 @@ class Pair:
             question=question,
             answers=answers,
             demonstration=demonstration,
-            direct_correct=reader.is_correct(question, answers.direct, match=match),
-            cot_correct=reader.is_correct(question, answers.cot, match=match),
+            # What was cut has no final answer yet, whatever the last number in it is.
+            direct_correct=not answers.direct_truncated and reader.is_correct(question, answers.direct, match=match),
+            cot_correct=not answers.cot_truncated and reader.is_correct(question, answers.cot, match=match),
         )
+
+
+def own_texts(candidate: Candidate, *, truncated: bool) -> set[str]:
+    """Return the student's own answers that were cut, or those that were not."""
+    own = candidate.answers
+    texts = ((own.direct, own.direct_truncated), (own.cot, own.cot_truncated))
+    return {text.strip() for text, cut in texts if cut == truncated}
 
 
 def pair_counts(
@@ -126,6 +151,20 @@ def pair_counts(
         "chosen_characters": sum(len(pair.chosen) for pair in pairs),
         "rejected_characters": sum(len(pair.rejected) for pair in pairs),
         "rejected_correct": sum(pair.rejected_correct for pair in pairs),
+        "rejected_truncated": sum(pair.rejected_truncated for pair in pairs),
+        "truncated": sum(bool(own_texts(one, truncated=True)) for one in candidates),
+        "fell_back": _fell_back(candidates, pairs),
         "left_out": len(left_out),
         "left_out_reasons": dict(sorted(Counter(item.reason for item in left_out).items())),
     }
+
+
+def _fell_back(candidates: Sequence[Candidate], pairs: Sequence[PreferencePair]) -> int:
+    """How many pairs have another's answer chosen where the student's own, to the same prompt, was cut."""
+    by_id = {(one.question.benchmark, one.question.id): one for one in candidates}
+    count = 0
+    for pair in pairs:
+        candidate = by_id[pair.benchmark, pair.question_id]
+        own, worked = candidate.answers, pair.prompt == candidate.question.prompt("cot")
+        count += pair.chosen_from != "student" and (own.cot_truncated if worked else own.direct_truncated)
+    return count

@@ -21,7 +21,7 @@ class Refine:
     """One refined student."""
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     student: Component[Student]
     strategy: Component[Strategy]

@@ -21,7 +21,7 @@ class Sample:
     """One instructed student's answers to one benchmark's training questions."""
 
     name: ClassVar[str] = "sample"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     student: Component[Student]
     instructed: Node
@@ -66,18 +66,21 @@ class Sample:
         )
         adapter = work.artifact(self.instructed).folder / ADAPTER
         done = complete_all(work, self.student, adapter, prompts, generation)
-        write_rows(
-            work.folder / ANSWERS,
-            (
+        rows = []
+        for question in questions:
+            direct, cot = (done[_prompt_id(prompting, question)] for prompting in PROMPTINGS)
+            rows.append(
                 Answers(
                     question.id,
                     question.benchmark,
-                    *(done[_prompt_id(prompting, question)] for prompting in PROMPTINGS),
+                    direct=direct.text,
+                    cot=cot.text,
+                    direct_truncated=direct.truncated,
+                    cot_truncated=cot.truncated,
                 )
-                for question in questions
-            ),
-        )
-        return {"questions": len(questions)}
+            )
+        write_rows(work.folder / ANSWERS, rows)
+        return {"questions": len(questions), "truncated": sum(one.truncated for one in done.values())}
 
 
 def _prompt_id(prompting: Prompting, question: Question) -> str:

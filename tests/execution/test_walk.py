@@ -162,7 +162,7 @@ def test_a_stage_that_is_stopped_goes_on_from_its_rows(
 
     def stopping(self: Any, *arguments: Any) -> Any:
         for row in complete(self, *arguments):
-            counted.append(row[0])
+            counted.append(row.id)
             yield row
             if len(counted) == 20:
                 raise KeyboardInterrupt

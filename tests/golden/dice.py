@@ -11,7 +11,7 @@ from typing import Any
 from sitkit import hookimpl
 from sitkit.registry import Provider, Registry, build_registry, load_plugins
 from sitkit.spec import Spec
-from sitkit.types import COT_TRIGGER, Context, Prompt, Question, TrainingReport
+from sitkit.types import COT_TRIGGER, Completion, Context, Prompt, Question, TrainingReport
 
 SKILL = {"baseline": (0.1, 0.3), "instruct": (0.2, 0.55), "refine": (0.3, 0.8)}
 """Phase -> the share of right answers without the trigger and with it."""
@@ -52,7 +52,7 @@ class Dice:
                progress: Any, scratch: Path) -> TrainingReport:  # fmt: skip
         return self._learn(out, "refine", seed, len(pairs))
 
-    def complete(self, adapter: Path | None, prompts: Sequence[Prompt], generation: Any) -> Iterator[tuple[str, str]]:
+    def complete(self, adapter: Path | None, prompts: Sequence[Prompt], generation: Any) -> Iterator[Completion]:
         learnt = {"phase": "baseline", "seed": 0, "rows": 0}
         if adapter is not None:
             learnt = json.loads((adapter / "dice.json").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ class Dice:
             unread = share("unread", *told) < 0.04
             other = "Z" if question.kind == "choice" else "-77"
             said = "I cannot say" if unread else f"The answer is {question.target if right else other}"
-            yield prompt.id, f"{worked}{said}"
+            yield Completion(prompt.id, f"{worked}{said}")
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Nothing to write."""

@@ -50,10 +50,12 @@ def _cell(arm: Arm, phase: Phase, prompting: Prompting, value: float) -> Cell:
         method=arm.method if refined else "", fraction=arm.fraction if taught else 1.0, phase=phase,
         train_on=arm.train_on if taught else (), refine_on=arm.refine_on if refined else (), benchmark="b",
         domain="math", transfer="trained", prompting=prompting, value=0.0, over_questions=0.0, over_seeds=None,
-        deviation=None, n=0, unread=0.0, worked=0.0, worked_accuracy=None, other_accuracy=None, seeds=(),
+        deviation=None, n=0, unread=0.0, worked=0.0, worked_accuracy=None, other_accuracy=None, truncated=0.0,
+        finished_accuracy=None, seeds=(),
     )  # fmt: skip
     score = SeedScore(
-        seed=3, key=SCORE, n=100, value=value, stderr=0.05, unread=0, worked=0, worked_correct=0, characters=0
+        seed=3, key=SCORE, n=100, value=value, stderr=0.05, unread=0, worked=0, worked_correct=0, characters=0,
+        truncated=0, finished_correct=round(100 * value), repeated=0, repeated_answer="",
     )  # fmt: skip
     return summarised(blank, [score])
 
@@ -80,7 +82,7 @@ def _results(arm: Arm = ARM, *, label: str = "b by gold", **recipe: Any) -> Resu
         pairs=(
             Pairs(key=PAIR, label="", questions=9, direct_correct=4, cot_correct=5, total=9,
                   chosen_from={"student": 4, "teacher": 5, "target": 0}, chosen_characters=9, rejected_characters=9,
-                  rejected_correct=0, left_out=0, left_out_reasons={}),
+                  rejected_correct=0, rejected_truncated=0, truncated=0, fell_back=0, left_out=0, left_out_reasons={}),
         ),
         training=(
             Training(stage="instruct", label="", key=INSTRUCT, examples=12, dropped=0, steps=34, metrics={}),

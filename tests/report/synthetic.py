@@ -58,7 +58,8 @@ def blank_cell(**what: Any) -> Cell:
         "train_on": (), "refine_on": (),
         "domain": "math", "transfer": "trained", "value": 0.0, "over_questions": 0.0,
         "over_seeds": None, "deviation": None, "n": 0,
-        "unread": 0.0, "worked": 0.0, "worked_accuracy": None, "other_accuracy": None, "seeds": (),
+        "unread": 0.0, "worked": 0.0, "worked_accuracy": None, "other_accuracy": None,
+        "truncated": 0.0, "finished_accuracy": None, "seeds": (),
     } | what  # fmt: skip
     cell |= {} if taught else {"teacher": "", "train_on": (), "fraction": 1.0}
     cell |= {} if refined else {"strategy": "", "method": "", "refine_on": ()}
@@ -69,7 +70,7 @@ def score(seed: int, key: str, right: int, n: int, unread: int = 0) -> SeedScore
     value = right / n
     return SeedScore(
         seed=seed, key=key, n=n, value=value, stderr=math.sqrt(value * (1 - value) / max(1, n - 1)), unread=unread,
-        worked=0, worked_correct=0, characters=0,
+        worked=0, worked_correct=0, characters=0, truncated=0, finished_correct=right, repeated=0, repeated_answer="",
     )  # fmt: skip
 
 
@@ -191,5 +192,6 @@ def _pairs(key: str, questions: int) -> Pairs:
     return Pairs(
         key=key, label="invented", questions=questions, direct_correct=0, cot_correct=questions, total=questions - 1,
         chosen_from={"student": questions - 1, "teacher": 0, "target": 0}, chosen_characters=0, rejected_characters=0,
-        rejected_correct=0, left_out=1, left_out_reasons={"same text": 1},
+        rejected_correct=0, rejected_truncated=0, truncated=0, fell_back=0, left_out=1,
+        left_out_reasons={"same text": 1},
     )  # fmt: skip

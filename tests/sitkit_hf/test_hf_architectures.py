@@ -10,6 +10,7 @@ import pytest
 
 from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Demonstration, Generation, Objective, PreferencePair, Prompt
+from tests.completions import answered
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,7 @@ def assert_greedy_answers_are_those_of_generate(student: Any, adapter: Path, fol
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     prompts = [Prompt(f"{n}", "Question: " + "what is it? " * n + "\nAnswer:") for n in (1, 3, 7, 5)]
-    given = dict(student.complete(adapter, prompts, Generation(max_new_tokens=24, stop=())))
+    given = answered(student.complete(adapter, prompts, Generation(max_new_tokens=24, stop=())))
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     model = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -10,6 +10,7 @@ import pytest
 
 from sitkit.errors import ModelError
 from sitkit.types import Generation, Prompt
+from tests.completions import answered
 
 ASKED = [Prompt(str(n), f"Question: what is {n} plus 3?\nAnswer:") for n in range(8)]
 
@@ -32,13 +33,13 @@ def test_the_merged_model_is_bit_for_bit_the_one_that_answered(student: Any, sta
     import torch
     from safetensors.torch import load_file
 
-    expected = dict(student.complete(start, ASKED, Generation(12)))
+    expected = answered(student.complete(start, ASKED, Generation(12)))
     student.export(start, tmp_path / "m", merge=True)
     assert answers(tmp_path / "m") == expected
     written = load_file(tmp_path / "m" / "model.safetensors")
     generating = student.models.generator(start).state_dict()
     assert all(torch.equal(generating[name], tensor) for name, tensor in written.items())
-    assert expected != dict(student.complete(None, ASKED, Generation(12)))
+    assert expected != answered(student.complete(None, ASKED, Generation(12)))
     assert not list((tmp_path / "m").glob("*.bin"))
 
 
@@ -46,14 +47,14 @@ def test_the_exported_adapter_finds_its_base(student: Any, start: Path, tmp_path
     student.export(start, tmp_path / "a", merge=False)
     assert not (tmp_path / "a" / "model.safetensors").exists()
     unmerged = answers(tmp_path / "a")
-    merged = dict(student.complete(start, ASKED, Generation(12)))
+    merged = answered(student.complete(start, ASKED, Generation(12)))
     assert sum(unmerged[key] == merged[key] for key in merged) >= 6, "only rounding tells them apart"
 
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_the_untouched_base_is_written_whole(student: Any, tmp_path: Path, merge: bool) -> None:
     student.export(None, tmp_path / "b", merge=merge)
-    assert answers(tmp_path / "b") == dict(student.complete(None, ASKED, Generation(12)))
+    assert answers(tmp_path / "b") == answered(student.complete(None, ASKED, Generation(12)))
 
 
 def test_sampling_habits_and_penalties_are_left_behind(
@@ -83,14 +84,16 @@ def test_another_adapter_takes_the_place_of_the_merged_one(student: Any, start: 
 
     from safetensors.torch import load_file, save_file
 
-    once = dict(student.complete(start, ASKED, Generation(12)))
+    once = answered(student.complete(start, ASKED, Generation(12)))
     copy = tmp_path / "copy"
     shutil.copytree(start, copy)
     tensors = load_file(copy / "adapter_model.safetensors")
     save_file({name: tensor * 0 for name, tensor in tensors.items()}, copy / "adapter_model.safetensors")
     os.utime(copy / "adapter_model.safetensors")
-    assert dict(student.complete(copy, ASKED, Generation(12))) == dict(student.complete(None, ASKED, Generation(12)))
-    assert dict(student.complete(start, ASKED, Generation(12))) == once
+    assert answered(student.complete(copy, ASKED, Generation(12))) == answered(
+        student.complete(None, ASKED, Generation(12))
+    )
+    assert answered(student.complete(start, ASKED, Generation(12))) == once
 
 
 def test_a_folder_without_an_adapter_is_one_clear_line(student: Any, tmp_path: Path) -> None:

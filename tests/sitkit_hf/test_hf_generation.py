@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sitkit.errors import ModelError
 from sitkit.types import Generation, Prompt
+from tests.completions import answered
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_greedy_answers_are_those_of_generate(student: Any, start: Path, asked: 
     for adapter in (None, start):
         expected = generate(student, adapter, asked[:12], 16)
         assert len(set(expected.values())) > 3
-        assert dict(student.complete(adapter, asked[:12], Generation(16))) == expected
+        assert answered(student.complete(adapter, asked[:12], Generation(16))) == expected
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
@@ -47,13 +48,13 @@ def test_no_answer_depends_on_batch_size_or_order(
     generation = Generation(10, temperature, seed=5)
     shuffled = random.Random(1).sample(list(asked), len(asked))
     answers = [
-        dict(make_student(tiny, batch_size=size).complete(None, prompts, generation))
+        answered(make_student(tiny, batch_size=size).complete(None, prompts, generation))
         for size, prompts in (("0", asked), ("1", shuffled), ("8", shuffled), ("32", asked))
     ]
     assert len(answers[0]) == len(asked)
     assert all(other == answers[0] for other in answers)
     # As after a kill: what is left is asked alone.
-    rest = dict(make_student(tiny).complete(None, asked[20:], generation))
+    rest = answered(make_student(tiny).complete(None, asked[20:], generation))
     assert rest == {prompt.id: answers[0][prompt.id] for prompt in asked[20:]}
 
 
@@ -68,7 +69,7 @@ def test_prompts_that_begin_alike_are_read_once_and_answered_as_alone(student: A
         lambda module, args, kwargs: read.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     try:
-        assert dict(student.complete(start, prompts, Generation(12))) == expected
+        assert answered(student.complete(start, prompts, Generation(12))) == expected
     finally:
         hook.remove()
     assert len(set(expected.values())) > 5
@@ -111,7 +112,7 @@ def test_rows_are_handed_out_as_they_finish_and_memory_may_run_out_between(
 
     student = make_student(tiny)
     warm = Generation(30, 1.0, seed=3)
-    expected = dict(student.complete(None, asked, warm))
+    expected = answered(student.complete(None, asked, warm))
     model = student.models.base()
     forward, calls = model.forward, []
     first = student.complete(None, asked, warm)
@@ -127,16 +128,16 @@ def test_rows_are_handed_out_as_they_finish_and_memory_may_run_out_between(
     assert len(calls) < 25
     rest = list(first)
     assert len(rest) == len(asked) - 1
-    assert dict([early, *rest]) == expected
+    assert answered([early, *rest]) == expected
     assert calls[25] < calls[0]
 
 
 def test_sampling_follows_seed_and_id_and_the_softmax(student: Any, asked: Sequence[Prompt]) -> None:
     warm = Generation(12, 1.0, seed=1)
-    once = dict(student.complete(None, asked[:8], warm))
-    assert dict(student.complete(None, asked[:8], warm)) == once
-    assert dict(student.complete(None, asked[:8], Generation(12, 1.0, seed=2))) != once
-    twins = dict(student.complete(None, [Prompt("a", "same"), Prompt("b", "same")], warm))
+    once = answered(student.complete(None, asked[:8], warm))
+    assert answered(student.complete(None, asked[:8], warm)) == once
+    assert answered(student.complete(None, asked[:8], Generation(12, 1.0, seed=2))) != once
+    twins = answered(student.complete(None, [Prompt("a", "same"), Prompt("b", "same")], warm))
     assert twins["a"] != twins["b"]
 
     import torch
@@ -217,10 +218,10 @@ def test_a_rows_stream_goes_on_when_others_leave_the_batch(vocabulary: int) -> N
 
 
 def test_a_stop_string_ends_a_row_and_is_cut_off(student: Any, asked: Sequence[Prompt]) -> None:
-    free = dict(student.complete(None, asked[:16], Generation(24, stop=())))
+    free = answered(student.complete(None, asked[:16], Generation(24, stop=())))
     written = [text[at : at + 2] for text in free.values() for at in range(1, len(text) - 2)]
     stop = next(piece for piece in written if piece.isascii() and piece.strip() == piece)
-    stopped = dict(student.complete(None, asked[:16], Generation(24, stop=(stop, "\nQuestion:"))))
+    stopped = answered(student.complete(None, asked[:16], Generation(24, stop=(stop, "\nQuestion:"))))
     for key, text in free.items():
         assert stopped[key] == text.partition(stop)[0].strip()
     assert stopped != free
@@ -241,17 +242,17 @@ def test_a_stopped_row_writes_no_further(student: Any) -> None:
 def test_end_tokens_of_the_generation_config_end_a_row(tiny: Path, make_student: Callable[..., Any]) -> None:
     student = make_student(tiny)
     prompts = [Prompt(str(n), f"Question: {n}\nAnswer:") for n in range(8)]
-    free = dict(student.complete(None, prompts, Generation(12, stop=())))
+    free = answered(student.complete(None, prompts, Generation(12, stop=())))
     letter = next(letter for letter in free["1"][1:] if letter.isascii())
     ends = student.models.tokenizer()(letter)["input_ids"]
     student.models.base().generation_config.eos_token_id = [2, *ends]
-    ended = dict(student.complete(None, prompts, Generation(12, stop=())))
+    ended = answered(student.complete(None, prompts, Generation(12, stop=())))
     assert ended == {key: text.partition(letter)[0].strip() for key, text in free.items()}
     assert ended != free
 
 
 def test_no_special_token_is_shown(chatty: Path, make_student: Callable[..., Any], asked: Sequence[Prompt]) -> None:
-    answers = dict(make_student(chatty).complete(None, asked[:32], Generation(24, 1.5, seed=1)))
+    answers = answered(make_student(chatty).complete(None, asked[:32], Generation(24, 1.5, seed=1)))
     assert not any("<|" in text or "</s>" in text or "<pad>" in text for text in answers.values())
 
 
@@ -261,11 +262,11 @@ def test_a_long_prompt_is_cut_on_the_left_and_told_of(
     student = make_student(make_model(positions=64))
     long = "x" * 100 + "Question: abc\nAnswer:"
     with caplog.at_level(logging.WARNING):
-        answers = dict(student.complete(None, [Prompt("long", long), Prompt("short", "abc")], Generation(16)))
+        answers = answered(student.complete(None, [Prompt("long", long), Prompt("short", "abc")], Generation(16)))
     assert [record.getMessage() for record in caplog.records if record.name == "sitkit.notices"] == [
         "1 of 2 prompts are longer than the model's 64 positions allow; cut on the left"
     ]
-    kept = dict(student.complete(None, [Prompt("long", long[-48:])], Generation(16)))
+    kept = answered(student.complete(None, [Prompt("long", long[-48:])], Generation(16)))
     assert answers["long"] == kept["long"]
 
 
@@ -274,8 +275,9 @@ def test_an_answer_never_outgrows_the_models_positions(
 ) -> None:
     student = make_student(make_model(positions=32))
     tokenizer = student.models.tokenizer()
-    ((_, text),) = student.complete(None, [Prompt("1", "x" * 20)], Generation(500, stop=()))
-    assert len(tokenizer(text)["input_ids"]) <= 3 * 16
+    (given,) = student.complete(None, [Prompt("1", "x" * 20)], Generation(500, stop=()))
+    assert len(tokenizer(given.text)["input_ids"]) <= 3 * 16
+    assert given.truncated
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(
@@ -284,7 +286,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     import torch
 
     student = make_student(tiny)
-    expected = dict(student.complete(None, asked[:20], Generation(8)))
+    expected = answered(student.complete(None, asked[:20], Generation(8)))
     model = student.models.base()
     forward, sizes = model.forward, []
 
@@ -296,7 +298,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 
     model.forward = small
     limit = 6
-    assert dict(student.complete(None, asked[:20], Generation(8))) == expected
+    assert answered(student.complete(None, asked[:20], Generation(8))) == expected
     assert [size for size in sizes if size > limit] == [20, 10]
     limit = 0
     with pytest.raises(ModelError, match="memory ran out"):
@@ -329,7 +331,7 @@ def test_the_teacher_answers_with_the_benchmarks_prompts(tiny: Path, make_studen
     teacher = sitkit_hf.hf_teacher(Spec("hf", str(tiny)), Context())
     questions = [Question(f"q{n}", "sums", "number", "Solve.", f"{n}+1?", None, str(n + 1)) for n in range(3)]
     for prompting in ("direct", "cot"):
-        expected = dict(
+        expected = answered(
             make_student(tiny).complete(
                 None, [Prompt(f"sums/{q.id}", q.prompt(prompting)) for q in questions], Generation(8, 0.7)
             )

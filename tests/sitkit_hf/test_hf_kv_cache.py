@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sitkit.types import Generation, Prompt
+from tests.completions import answered
 
 GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4}
 NEO = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}
@@ -93,7 +94,7 @@ def test_prompts_that_begin_alike_are_answered_as_alone_where_an_index_counts(
     prompts = [Prompt(f"{n}{tail}", f"{text}?{tail}") for n, text in enumerate(questions) for tail in tails]
     expected = alone(student, prompts, 12)
     assert len(set(expected.values())) > 5
-    assert dict(student.complete(None, prompts, Generation(12, stop=()))) == expected
+    assert answered(student.complete(None, prompts, Generation(12, stop=()))) == expected
 
 
 def test_a_row_that_ended_at_the_last_position_stays_there(make_body: Callable[..., Any]) -> None:
@@ -104,8 +105,8 @@ def test_a_row_that_ended_at_the_last_position_stays_there(make_body: Callable[.
     assert len(prompts) == 12
     expected = alone(student, prompts[:1], 16) | alone(student, prompts[1:], 28)
     answers = list(student.complete(None, prompts, Generation(500, stop=())))
-    assert answers[0][0] == "long"
-    assert dict(answers) == expected
+    assert answers[0].id == "long"
+    assert answered(answers) == expected
 
 
 def test_penalties_of_the_generation_config_are_left_out(make_body: Callable[..., Any]) -> None:
@@ -114,7 +115,7 @@ def test_penalties_of_the_generation_config_are_left_out(make_body: Callable[...
     plain = alone(student, prompts, 24)
     student.models.base().generation_config.repetition_penalty = 3.0
     assert alone(student, prompts, 24) != plain
-    assert dict(student.complete(None, prompts, Generation(24, stop=()))) == plain
+    assert answered(student.complete(None, prompts, Generation(24, stop=()))) == plain
 
 
 def test_a_model_whose_layers_differ_in_shape_is_answered(make_body: Callable[..., Any]) -> None:
@@ -124,4 +125,4 @@ def test_a_model_whose_layers_differ_in_shape_is_answered(make_body: Callable[..
     prompts = [Prompt(str(n), f"Question: what is {n} times {n * n}?\nAnswer:{'?' * (n % 5)}") for n in range(12)]
     expected = alone(student, prompts, 16)
     assert len(set(expected.values())) > 5
-    assert dict(student.complete(None, prompts, Generation(16, stop=()))) == expected
+    assert answered(student.complete(None, prompts, Generation(16, stop=()))) == expected

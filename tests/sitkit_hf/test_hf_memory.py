@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sitkit.types import Generation, Prompt
+from tests.completions import answered
 
 PROMPTS: Sequence[Prompt] = [Prompt(str(n), f"Question: {'ab' * (n % 9)} {n}?\nAnswer:") for n in range(20)]
 
@@ -52,10 +53,10 @@ def test_a_batchs_cache_is_gone_when_the_next_is_read(
     tiny: Path, make_student: Callable[..., Any], no_collecting: None
 ) -> None:
     student = make_student(tiny, batch_size="8")
-    expected = dict(student.complete(None, PROMPTS, Generation(6)))
+    expected = answered(student.complete(None, PROMPTS, Generation(6)))
     model = student.models.base()
     model.forward = watched = Watched(model)
-    assert dict(student.complete(None, PROMPTS, Generation(6))) == expected
+    assert answered(student.complete(None, PROMPTS, Generation(6))) == expected
     assert watched.seen
     assert watched.alive == [0, 0, 0]
 
@@ -67,11 +68,11 @@ def test_nothing_of_a_batch_that_ran_out_of_memory_is_kept(
     import torch
 
     student = make_student(tiny)
-    expected = dict(student.complete(None, PROMPTS, Generation(12)))
+    expected = answered(student.complete(None, PROMPTS, Generation(12)))
     model = student.models.base()
     told = (torch.OutOfMemoryError, "CUDA out of memory") if on_a_gpu else (RuntimeError, "can't allocate memory")
     model.forward = watched = Watched(model, 7, *told)
-    assert dict(student.complete(None, PROMPTS, Generation(12))) == expected
+    assert answered(student.complete(None, PROMPTS, Generation(12))) == expected
     assert len(watched.alive) > 1
     assert set(watched.alive) == {0}
 

@@ -9,6 +9,7 @@ import pytest
 
 from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Demonstration, Generation, Objective, PreferencePair, Prompt
+from tests.completions import answered
 
 
 @pytest.fixture(scope="module")
@@ -88,5 +89,5 @@ def test_gradients_do_not_change_after_an_evaluation(tiny: Path, make_student: C
 def test_answers_come_from_full_precision_weights(quantized: Any, student: Any, start: Path) -> None:
     asked = [Prompt(str(n), f"Question: what is {n} plus 3?\nAnswer:") for n in range(6)]
     for folder in (None, start):
-        answers = dict(student.complete(folder, asked, Generation(10)))
-        assert dict(quantized.complete(folder, asked, Generation(10))) == answers
+        answers = answered(student.complete(folder, asked, Generation(10)))
+        assert answered(quantized.complete(folder, asked, Generation(10))) == answers

@@ -11,7 +11,7 @@ import pytest
 from sitkit.capabilities import PromptCompleter
 from sitkit.errors import SpecError
 from sitkit.spec import Spec
-from sitkit.types import ANSWERED, TRUNCATED, Context, Generation, Prompt, Question, Reply
+from sitkit.types import ANSWERED, TRUNCATED, Completion, Context, Generation, Prompt, Question, Reply
 
 SWITCHED = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}\n{% endfor %}"
@@ -78,11 +78,9 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     def given(folder: Path, texts: dict[str, str], tokens: int = 60, **options: str) -> dict[str, Reply]:
         import sitkit_hf
 
-        def complete(*_: Any, cut: Any, **__: Any) -> Any:
+        def complete(*_: Any, **__: Any) -> Any:
             for name, text in texts.items():
-                if len(text) >= tokens:
-                    cut(name)
-                yield name, text
+                yield Completion(name, text, truncated=len(text) >= tokens)
 
         monkeypatch.setattr("sitkit_hf.generation.complete", complete)
         teacher: Any = sitkit_hf.hf_teacher(Spec("hf", str(folder), options), Context())

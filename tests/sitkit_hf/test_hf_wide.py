@@ -62,5 +62,5 @@ def test_a_layer_of_a_7b_is_trained_in_four_bits_saved_and_asked(
     assert student.models.base().get_memory_footprint() == pytest.approx(0.134e9, rel=0.02)
     assert (work["out"] / "adapter_model.safetensors").stat().st_size == pytest.approx(20.0e6, rel=0.01)
     asked = [Prompt("a", demonstrations[0].prompt)]
-    assert [prompt_id for prompt_id, _ in student.complete(work["out"], asked, Generation(2))] == ["a"]
+    assert [one.id for one in student.complete(work["out"], asked, Generation(2))] == ["a"]
     student.close()

@@ -15,6 +15,7 @@ from sitkit.errors import TeacherError
 from sitkit.spec import Spec, parse_spec
 from sitkit.types import ANSWERED, Context, Generation, Prompt, Question, Reply
 from sitkit_lmeval.generation import reply
+from tests.completions import answered
 
 GREEDY = Generation(max_new_tokens=24)
 SAMPLED = Generation(max_new_tokens=12, temperature=1.0, seed=3)
@@ -47,7 +48,7 @@ def test_a_local_model_answers_as_it_does_without_lm_eval(
     import sitkit_hf
 
     plain = sitkit_hf.hf_student(Spec("hf", str(world), {"device": "cpu", "dtype": "float32"}), Context())
-    expected = dict(plain.complete(None, [Prompt(one.id, one.prompt("cot")) for one in questions], GREEDY))
+    expected = answered(plain.complete(None, [Prompt(one.id, one.prompt("cot")) for one in questions], GREEDY))
     answers = told(local.answer(questions, "cot", GREEDY))
     assert answers == expected
     assert len(set(answers.values())) > 5

@@ -23,7 +23,7 @@ def cell(phase: Any, benchmark: str, percent: float, *, stderr: float, n: int = 
         "method": "both" if phase == "refine" else "", "fraction": 1.0, "train_on": (), "refine_on": (),
         "domain": paper().tasks[benchmark].domain if benchmark in paper().tasks else "qa", "transfer": "trained",
         "prompting": "cot", "over_seeds": None, "deviation": None, "unread": 0.0, "worked": 0.0,
-        "worked_accuracy": None, "other_accuracy": None, "seeds": (),
+        "worked_accuracy": None, "other_accuracy": None, "truncated": 0.0, "finished_accuracy": None, "seeds": (),
     } | more  # fmt: skip
     return Cell(phase=phase, benchmark=benchmark, value=percent / 100, over_questions=stderr, n=n, **fields)
 

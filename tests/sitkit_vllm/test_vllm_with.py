@@ -16,6 +16,8 @@ from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
 from sitkit.types import Generation, Prompt
 import sys
+def texts(given):
+    return {{one.id: [one.text, one.truncated] for one in given}}
 registry = load_plugins()
 spec = {spec!r}
 student = registry.student(parse_spec("vllm:" + spec))
@@ -26,11 +28,13 @@ prompts = [Prompt(f"p{{n}}", "Question: " + "what is " * (n % 5) + f"{{n}} plus 
 prompts.append(Prompt("long", "x" * 300))
 greedy = Generation(max_new_tokens=10, stop=("e",))
 adapters = [None, Path({four!r}), Path({twelve!r}), Path({four!r}), None]
-told["vllm"] = [dict(student.complete(one, prompts, greedy)) for one in adapters]
-told["hf"] = [dict(hf.complete(one, prompts, greedy)) for one in adapters]
+told["vllm"] = [texts(student.complete(one, prompts, greedy)) for one in adapters]
+told["hf"] = [texts(hf.complete(one, prompts, greedy)) for one in adapters]
 sampled = Generation(max_new_tokens=10, temperature=1.0, seed=5, stop=())
-told["sampled"] = [dict(student.complete(None, order, sampled)) for order in (prompts, prompts[::-1], prompts[2:3])]
-told["reseeded"] = dict(student.complete(None, prompts, Generation(10, 1.0, seed=6, stop=())))
+told["sampled"] = [texts(student.complete(None, order, sampled)) for order in (prompts, prompts[::-1], prompts[2:3])]
+told["reseeded"] = texts(student.complete(None, prompts, Generation(10, 1.0, seed=6, stop=())))
+letter = told["vllm"][0]["p0"][0][2]
+told["stopped"] = [texts(one.complete(None, prompts, Generation(10, stop=(letter,)))) for one in (student, hf)]
 told["nothing"] = list(student.complete(None, [], greedy))
 student.close()
 student.close()
@@ -63,6 +67,10 @@ def test_it_answers_as_hf_does_with_and_without_an_adapter(student: Any) -> None
     assert told["vllm"][1] != told["vllm"][0] != told["vllm"][2] != told["vllm"][1]
     assert told["vllm"][3] == told["vllm"][1]
     assert told["nothing"] == []
+    assert all(cut for answers in told["vllm"] for _, cut in answers.values())
+    stopped, by_hf = told["stopped"]
+    assert stopped == by_hf
+    assert {cut for _, cut in stopped.values()} == {True, False}
 
 
 def test_a_draw_depends_on_seed_and_prompt_alone(student: Any) -> None:
@@ -71,7 +79,7 @@ def test_a_draw_depends_on_seed_and_prompt_alone(student: Any) -> None:
     assert first == backwards
     assert alone == {"p2": first["p2"]}
     assert told["reseeded"] != first
-    assert len(set(first.values())) > 3
+    assert len({text for text, _ in first.values()}) > 3
 
 
 def test_one_engine_at_a_time_started_anew_only_where_an_adapter_needs_room(student: Any) -> None:

@@ -92,6 +92,10 @@ function inside(row, view) {
   return view.split === 'test' ? insideTest(row, view) : insideTrain(row, view);
 }
 
+function cutNote(truncated) {
+  return truncated ? make('p', {class: 'where'}, 'It was cut off at the length limit.') : null;
+}
+
 function insideTest(row, view) {
   const other = view.prompting === 'cot' ? 'direct' : 'cot';
   const blocks = view.phases.map(phase => {
@@ -101,8 +105,10 @@ function insideTest(row, view) {
     return make('div', {class: phase},
       make('h3', {}, capital(NOUNS[phase]), own ? verdict(own, NOUNS[phase]) : null),
       own ? textBlock(own.text, view.term) : make('p', {class: 'where'}, 'not asked'),
+      cutNote(own?.truncated),
       beside ? make('h4', {}, other === 'direct' ? 'direct' : 'CoT', verdict(beside, NOUNS[phase])) : null,
       beside ? textBlock(beside.text, view.term, true) : null,
+      cutNote(beside?.truncated),
       where(found.file, view));
   });
   return [questionBlock(row, view), make('div', {class: 'said'}, ...blocks)];
@@ -120,7 +126,7 @@ function insideTrain(row, view) {
   }
   if (student) for (const [source, title] of [['cot', 'Student, CoT'], ['direct', 'Student, direct']]) {
     blocks.push(make('div', {class: 'student'}, make('h3', {}, title, ...badges(pair, source)),
-      textBlock(student[source], view.term), where(student.file, view)));
+      textBlock(student[source], view.term), cutNote(student.truncated[source]), where(student.file, view)));
   }
   for (const side of ['chosen', 'rejected']) {
     if (pair && typeof pair[side] === 'string') {

@@ -165,6 +165,7 @@ def _predictions(rows: Sequence[Row]) -> Json:
             "text": [_cut(row["completion"]) for row in own],
             "read": [None if row["extracted"] is None else _cut(row["extracted"]) for row in own],
             "right": [int(row["correct"]) for row in own],
+            "truncated": [int(row["truncated"]) for row in own],
         }
     return {"benchmark": rows[0]["benchmark"] if rows else "", **found}
 
@@ -187,6 +188,8 @@ def _answers(rows: Sequence[Row]) -> Json:
         "benchmark": [row["benchmark"] for row in rows],
         "direct": [_cut(row["direct"]) for row in rows],
         "cot": [_cut(row["cot"]) for row in rows],
+        "direct_truncated": [int(row["direct_truncated"]) for row in rows],
+        "cot_truncated": [int(row["cot_truncated"]) for row in rows],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
@@ -13,6 +13,7 @@ from sitkit.report.page.answers import Packed, fullest, index
 from sitkit.report.tables import (
     ReportSection,
     Table,
+    cut_table,
     demonstration_table,
     gain_table,
     stage_table,
@@ -64,6 +65,7 @@ def page_sections(
         *_panels("phases", "Phase by phase", drawn, _WHISKERS + _left_out(results)),
         _answers(results, packed, missing),
         *_gains(results),
+        *_cut(results),
         _pairs(results),
         _training(results, drawn),
         *_tables("ratings", "Rated by judges", "", ratings),
@@ -127,6 +129,11 @@ def _gains(results: Results) -> list[Section]:
     return [Section("gains", "What gains are made of", "tables.html", {"tables": tables, "note": "", "beside": True})]
 
 
+def _cut(results: Results) -> list[Section]:
+    table = cut_table(results)
+    return _tables("cut", table.title, table.note, [replace(table, title="By cell", note="")])
+
+
 def _tables(anchor: str, title: str, note: str, tables: Sequence[Table]) -> list[Section]:
     shown = [_table(table, f"{anchor}-{number}") for number, table in enumerate(tables) if table.rows]
     return [Section(anchor, title, "tables.html", {"note": note, "tables": shown, "beside": False})] if shown else []
@@ -185,6 +192,8 @@ def _pair_row(results: Results, pairs: Pairs, origins: Sequence[tuple[str, str, 
         "numbers": (
             f"{pairs.total}",
             f"{pairs.rejected_correct}",
+            f"{pairs.rejected_truncated}",
+            f"{pairs.fell_back}",
             f"{100 * pairs.direct_correct / questions:.1f}%",
             f"{100 * pairs.cot_correct / questions:.1f}%",
         ),
@@ -251,7 +260,7 @@ def _score_files(results: Results) -> dict[str, object]:
                 "; ".join(filter(None, (", ".join(cell.train_on), ", ".join(cell.refine_on)))),
                 *(told(cell, name) for name in telling),
             ),
-            "numbers": (score.seed, f"{100 * score.value:.2f}", score.n, score.unread),
+            "numbers": (score.seed, f"{100 * score.value:.2f}", score.n, score.unread, score.truncated),
             "file": place("evaluate", score.key),
             "key": score.key,
         }

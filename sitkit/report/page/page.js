@@ -232,13 +232,15 @@ function filtersOf(now) {
   if (now.split === 'test') {
     const became = name => [name, name, row => change(row, now.compare, now.prompting) === name];
     return [every, became('wrong to right'), became('right to wrong'), became('stayed right'), became('stayed wrong'),
-      ['unread', 'no answer read', row => unread(row, now.compare, now.prompting)]];
+      ['unread', 'no answer read', row => unread(row, now.compare, now.prompting)],
+      ['cut off', 'cut off', row => cutOff(row, now.compare, now.prompting)]];
   }
   return [every, ...Object.entries(ORIGINS).map(([from, name]) => [`from ${from}`, `chosen: ${name}`, row => row.pair?.from === from]),
     ['rejected right', 'rejected although right', row => row.pair?.rejectedRight === true],
     ['left out', 'left out', row => row.leftOut !== undefined],
     ['taught wrong', 'demonstration wrong', row => row.teacher?.right === false],
-    ['cut off', 'demonstration cut off', row => row.teacher?.truncated === true]];
+    ['cut off', 'demonstration cut off', row => row.teacher?.truncated === true],
+    ['own cut off', 'student’s answer cut off', row => row.student?.truncated.direct || row.student?.truncated.cot]];
 }
 
 function select(pairs, changed) {

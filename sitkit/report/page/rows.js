@@ -33,13 +33,13 @@ async function testRows(arm) {
       const found = await chunk(phases[phase]);
       if (!found) continue;
       for (const prompting of ['direct', 'cot']) {
-        const {id, text, read, right} = found[prompting];
+        const {id, text, read, right, truncated} = found[prompting];
         id.forEach((one, at) => {
           const row = rowOf(rows, benchmark, one);
           const known = texts.get(one);
           if (known !== undefined) { row.prompt = questions.prompt[known]; row.target = questions.target[known]; }
           row.phases[phase] ??= {file: phases[phase]};
-          row.phases[phase][prompting] = {text: text[at], read: read[at], right: right[at] === 1};
+          row.phases[phase][prompting] = {text: text[at], read: read[at], right: right[at] === 1, truncated: truncated[at] === 1};
         });
       }
     }
@@ -61,7 +61,8 @@ async function trainRows(arm) {
   for (const name of arm.sample) {
     const found = await chunk(name);
     if (found) found.id.forEach((id, at) => {
-      rowOf(rows, found.benchmark[at], id).student = {direct: found.direct[at], cot: found.cot[at], file: name};
+      rowOf(rows, found.benchmark[at], id).student = {direct: found.direct[at], cot: found.cot[at], file: name,
+        truncated: {direct: found.direct_truncated[at] === 1, cot: found.cot_truncated[at] === 1}};
     });
   }
   await addPairs(rows, arm.pair);
@@ -101,6 +102,10 @@ function change(row, [before, after], prompting) {
   const was = row.phases[before]?.[prompting], is = row.phases[after]?.[prompting];
   if (!was || !is) return 'none';
   return was.right ? (is.right ? 'stayed right' : 'right to wrong') : (is.right ? 'wrong to right' : 'stayed wrong');
+}
+
+function cutOff(row, phases, prompting) {
+  return phases.some(phase => row.phases[phase]?.[prompting]?.truncated);
 }
 
 function unread(row, phases, prompting) {

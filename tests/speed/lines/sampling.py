@@ -89,7 +89,7 @@ def counted(student: Any, prompts: Sequence[Prompt], generation: Generation) -> 
 
     StopStrings.text = watched  # type: ignore[method-assign]
     try:
-        return {prompt_id: last["tokens"] for prompt_id, _ in student.complete(None, prompts, generation)}
+        return {one.id: last["tokens"] for one in student.complete(None, prompts, generation)}
     finally:
         StopStrings.text = text  # type: ignore[method-assign]
 

@@ -10,6 +10,7 @@ from sitkit.errors import ModelError
 from sitkit.settings import InstructSettings, RefineSettings, Settings
 from sitkit.types import (
     COT_TRIGGER,
+    Completion,
     Demonstration,
     Generation,
     Json,
@@ -73,15 +74,13 @@ class Counter:
         progress(len(pairs), len(pairs))
         return _learn(out, max([_reach(start), *preferred]), steps=len(pairs))
 
-    def complete(
-        self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation
-    ) -> Iterator[tuple[str, str]]:
+    def complete(self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Completion]:
         """Yield an answer a prompt, the last first: no caller may rely on the order."""
         reach = 0 if adapter is None else _reach(adapter)
         for prompt in reversed(prompts):
             asked = word(prompt.text)
             worked = prompt.text.endswith(COT_TRIGGER) and len(asked) <= reach
-            yield prompt.id, spelled(asked, len(asked)) if worked else f"The answer is {GUESS}"
+            yield Completion(prompt.id, spelled(asked, len(asked)) if worked else f"The answer is {GUESS}")
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write what was learnt; there is nothing to merge it into."""
