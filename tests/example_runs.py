@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sitkit.execution import executors
 from sitkit.execution.walk import run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe, recipe_yaml
@@ -28,14 +29,16 @@ PARTS: dict[str, Any] = {
 
 @contextmanager
 def example_registry() -> Iterator[Registry]:
-    """A registry that holds the example plugin alone."""
+    """A registry that holds the example plugin, and sitkit's own executors."""
     sys.path.insert(0, str(EXAMPLE))
     try:
         import sitkit_example  # type: ignore[import-not-found]
 
         manager = plugin_manager()
         manager.register(sitkit_example, name="example")
-        yield build_registry(manager, {"example": Provider("sitkit-example", "1.0")})
+        manager.register(executors, name="executors")
+        providers = {"example": Provider("sitkit-example", "1.0"), "executors": Provider("sitkit", "0")}
+        yield build_registry(manager, providers)
     finally:
         sys.path.remove(str(EXAMPLE))
         for name in [name for name in sys.modules if name.split(".")[0] == "sitkit_example"]:

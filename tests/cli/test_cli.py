@@ -41,7 +41,7 @@ def test_a_dry_run_of_the_default_loads_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "0 of 21 stages are stored" in done.stdout
+    assert "nothing stored yet: 21 stages to run" in done.stdout
     assert not (tmp_path / "w").exists()
 
 
