@@ -2,12 +2,13 @@
 #
 # .venv is set up once from the lock files and left alone until pyproject.toml or a lock changes. A stamp (.venv/.run,
 # .venv/.dev) exists only while the set-up it stands for is whole, so one that was interrupted starts afresh.
-# To use pip's settings, set its variables: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes the CPU
-# build of torch, which is several GB smaller than the CUDA build that PyPI has for Linux.
+# TORCH=cpu or TORCH=cuda chooses torch's build, which the first set-up downloads (200 MB or several GB); without it
+# .ci/torch_index.py takes the CPU build where no NVIDIA driver is found, and says so. An existing .venv keeps the build
+# it has. pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, …) hold, and are then left to choose.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-quick bench check format build api lock clean
+.PHONY: help run test test-quick bench check format build api docs lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -15,6 +16,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 BENCH ?=
 JOBS ?= 2
+TORCH ?= auto
 
 PIP := $(PY) -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --progress-bar off
@@ -52,14 +54,19 @@ build: $(VENV)/.dev ## the wheel and the source distribution, into dist/
 	@$(PY) -m build --no-isolation
 	@ls -l dist
 
-api: $(VENV)/.dev ## docs/api.md from the docstrings
+api: $(VENV)/.dev ## docs/api.md and docs/plugins.md from the code
 	@$(PY) .ci/api_page.py
+	@$(PY) .ci/plugins_page.py
+
+docs: $(VENV)/.dev ## the documentation site, into site/ (a broken link is an error)
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@echo "sitkit: site/index.html"
 
 lock: $(VENV)/.dev ## resolve pyproject.toml anew into requirements.lock and requirements-dev.lock
 	@$(PY) .ci/lock.py
 
 clean: ## remove .venv, caches and builds (not sitkit-workspace)
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Called with the lock to install and the stamps to leave. Without a stamp whatever lies in .venv may be half
@@ -77,7 +84,7 @@ define set-up
 	  "$$found" -m venv --clear $(VENV); \
 	fi
 	@rm -f $(VENV)/.run $(VENV)/.dev
-	@$(INSTALL) -r $(1)
+	@index=$$($(PY) .ci/torch_index.py "$(TORCH)") && $(INSTALL) $$index -r $(1)
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $(2)
 	@echo "sitkit: $(VENV) is ready"

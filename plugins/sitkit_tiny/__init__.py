@@ -73,11 +73,12 @@ def tiny_gifts(spec: Spec, context: Context) -> Benchmark:
 
 
 def tiny_teacher(spec: Spec, context: Context) -> Teacher:
-    """A script that solves tiny_* questions step by step, with a slip in some (option slip_rate, 0-1)."""
+    """A script that solves tiny_* questions step by step, with a slip in some (option slip_rate, 0 to 1)."""
+    from sitkit.spec import number
     from sitkit_tiny.teacher import SLIP_RATE, ScriptedTeacher
 
     spec.refuse_argument()
-    options = spec.parse_options({"slip_rate": _share})
+    options = spec.parse_options({"slip_rate": number(low=0, high=1)})
     return ScriptedTeacher(float(str(options.get("slip_rate", SLIP_RATE))))
 
 
@@ -95,10 +96,3 @@ def _benchmark(name: str, spec: Spec) -> Benchmark:
     spec.refuse_argument()
     spec.parse_options({})
     return TinyBenchmark(name)
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError("expected a share between 0 and 1")
-    return value

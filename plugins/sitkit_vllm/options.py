@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from sitkit.spec import Spec, boolean, temperature, top_p
+from sitkit.spec import Spec, boolean, number, temperature, top_p
 
 T = TypeVar("T")
 
@@ -63,15 +63,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise ValueError("expected a share above 0, up to 1")
-    return value
-
-
 ENGINE: Mapping[str, Callable[[str], object]] = {
-    "gpu_memory_utilization": _share,
+    "gpu_memory_utilization": number(above=0, high=1),
     "tensor_parallel_size": _count,
     "max_model_len": _count,
     "max_num_seqs": _count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from sitkit import types
 from sitkit.registry import plugin_manager
 from tests.installed import python, register, sitkit
 
@@ -58,6 +60,22 @@ def test_each_hook_is_exercised_by_a_test_here() -> None:
     assert set(HOOKS) == EXERCISED
 
 
+def test_the_table_of_nouns_has_every_field() -> None:
+    table = re.search(r"^## The nouns\n(.*?)^## ", PAGE, re.DOTALL | re.MULTILINE)
+    assert table
+    shown: dict[str, list[str]] = {}
+    noun = ""
+    for first, second in re.findall(r"^\| ((?:`\w+`)?) ?\| (`[^|]*`) \|", table[1], re.MULTILINE):
+        noun = first.strip("`") or noun
+        shown.setdefault(noun, []).extend(re.findall(r"`(\w+)`", second))
+    nouns = {
+        name: [field.name for field in dataclasses.fields(found)]
+        for name, found in vars(types).items()
+        if dataclasses.is_dataclass(found) and found.__module__ == types.__name__ and name != "Context"
+    }
+    assert shown == nouns
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every example of the page, installed as one distribution."""
@@ -83,6 +101,7 @@ def test_no_example_is_broken(site: Path) -> None:
         ("teacher", "parrot"),
         ("student", "mimic"),
         ("student", "mymodel"),
+        ("student", "gentle"),
         ("strategy", "mistakes"),
         ("benchmark", "evens"),
         ("command", "greet"),
@@ -193,6 +212,33 @@ def test_the_example_of_a_command(site: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "HELLO ADA\n"), done.stderr
     shown = sitkit("--help", path=site).stdout
     assert re.search(r"^ +greet +say hello$", shown, re.MULTILINE), shown
+
+
+@exercises("sitkit_students")
+def test_the_documented_student_without_demonstrations_changes_nothing(site: Path, tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from sitkit.types import Generation, Prompt
+from sitkit_mimic import Mimic
+student, out = Mimic(), Path({str(tmp_path)!r}) / "adapter"
+student.instruct([], None, out=out, scratch=out, seed=0, progress=lambda done, total: None)
+prompts = [Prompt("a", "Answer: Let's think step by step"), Prompt("b", "Answer:")]
+print(*(list(student.complete(where, prompts, Generation(8))) for where in (out, None)), sep="\\n")
+"""
+    done = python("-c", code, path=site)
+    taught, untouched = done.stdout.splitlines()
+    assert taught == untouched, done.stderr
+
+
+@exercises("sitkit_students")
+def test_the_example_of_other_settings_recommends_them(site: Path) -> None:
+    code = """
+from sitkit.registry import load_plugins
+from sitkit.spec import parse_spec
+print(load_plugins().student(parse_spec("gentle:org/name,quantize=none")).recommended()["instruct"])
+"""
+    done = python("-c", code, path=site)
+    assert done.stdout == "{'epochs': 1, 'lora_r': 16}\n", done.stderr
 
 
 @exercises("sitkit_students")
