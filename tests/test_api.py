@@ -235,7 +235,7 @@ def test_a_teacher_that_breaks_is_named(registry: Registry, tmp_path: Path, monk
     from sitkit_example.teacher import Speller  # type: ignore[import-not-found]
 
     monkeypatch.setattr(Speller, "answer", lambda *_: 1 / 0)
-    with pytest.raises(PluginError, match="speller.*ZeroDivisionError"):
+    with pytest.raises(PluginError, match=r"speller.*ZeroDivisionError"):
         sitkit.run(PARTS, workspace=tmp_path, registry=registry)
 
 

@@ -42,6 +42,14 @@ def test_a_change_at_the_same_worked_share_is_skill() -> None:
     assert found == (pytest.approx(0), pytest.approx(0.2))
 
 
+def test_a_change_of_both_is_split_at_the_means() -> None:
+    # Worked: 20 of 100 at 0.5, then 60 of 100 at 0.7; others: 0.25, then 0.4. The advantage of worked answers goes from
+    # 0.25 to 0.3: style is 0.4 times 0.275, and 0.58 - 0.30 is the whole change.
+    style, skill = style_and_skill(_score(0, 30, worked=20, worked_right=10), _score(0, 58, worked=60, worked_right=42))
+    assert style == pytest.approx(0.11)
+    assert skill == pytest.approx(0.17)
+
+
 @given(st.lists(st.integers(0, 50), min_size=4, max_size=4))
 def test_style_and_skill_add_up_to_the_change(counts: list[int]) -> None:
     before, after = (
