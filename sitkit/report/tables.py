@@ -75,8 +75,7 @@ def arms_table(results: Results) -> Table:
             lines.setdefault(_line(cell), {})[cell.benchmark] = cell
     ordered = sorted(lines.values(), key=lambda line: _order(next(iter(line.values()))))
     firsts = [next(iter(line.values())) for line in ordered]
-    taught = [cell for cell in firsts if cell.phase != "baseline"] or firsts
-    varying = [name for name in ("student", "teacher", "fraction") if len({_said(cell, name) for cell in taught}) > 1]
+    varying = _varying(firsts)
     rows = []
     for line, first in zip(ordered, firsts, strict=True):
         values = (accuracy(line.get(name)) + _mark(line.get(name)) for name in results.benchmarks)
@@ -84,6 +83,12 @@ def arms_table(results: Results) -> Table:
     headings = (*varying, "phase", "prompting", *results.benchmarks)
     note = f"{error_note(results.cells)}; * a task trained or refined on."
     return Table("Accuracy", headings, tuple(rows), note)
+
+
+def _varying(cells: Sequence[Cell]) -> list[str]:
+    """The fields that tell the students of these cells apart."""
+    taught = [cell for cell in cells if cell.phase != "baseline"] or cells
+    return [name for name in ("student", "teacher", "fraction") if len({_said(cell, name) for cell in taught}) > 1]
 
 
 def _line(cell: Cell) -> tuple[object, ...]:
@@ -168,10 +173,10 @@ def worked_table(results: Results) -> Table:
 def cut_table(results: Results) -> Table:
     """The cells with answers that were cut at the length limit, and the accuracy among the others, in percent."""
     found = [cell for phase in PHASES for cell in results.cells if cell.phase == phase and cell.truncated]
-    several = len({(cell.student, cell.teacher, cell.fraction) for cell in found}) > 1
+    varying = _varying(results.cells)
     rows = tuple(
         (
-            *((cell.student, cell.teacher or "-", _said(cell, "fraction")) if several else ()),
+            *(_said(cell, name) for name in varying),
             _done(cell) if len(results.arms) > 1 else cell.phase,
             cell.benchmark,
             cell.prompting,
@@ -189,8 +194,7 @@ def cut_table(results: Results) -> Table:
         if cut
         else f"None of {asked:,} answers was cut at evaluate.max_new_tokens."
     )
-    students = ("student", "teacher", "fraction") if several else ()
-    headings = (*students, "phase", "benchmark", "prompting", "cut", "right", "right among finished")
+    headings = (*varying, "phase", "benchmark", "prompting", "cut", "right", "right among finished")
     return Table("Answers cut at the length limit", headings, rows, note)
 
 

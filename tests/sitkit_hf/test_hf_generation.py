@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.errors import ModelError
-from sitkit.types import Generation, Prompt
+from sitkit.types import Completion, Generation, Prompt
 from tests.completions import answered
 
 
@@ -249,6 +249,29 @@ def test_end_tokens_of_the_generation_config_end_a_row(tiny: Path, make_student:
     ended = answered(student.complete(None, prompts, Generation(12, stop=())))
     assert ended == {key: text.partition(letter)[0].strip() for key, text in free.items()}
     assert ended != free
+
+
+def test_what_ran_into_its_limit_was_cut_and_what_ended_there_was_not(
+    tiny: Path, make_student: Callable[..., Any], asked: Sequence[Prompt]
+) -> None:
+    student, prompt = make_student(tiny), asked[0]
+    tokenizer = student.models.tokenizer()
+
+    def written(tokens: int, stop: str = "") -> Any:
+        (given,) = student.complete(None, [prompt], Generation(tokens, stop=(stop,)))
+        return given
+
+    text = written(24).text
+    at = next(n for n in range(2, 20) if text[n].isascii() and text[n].strip() and text[n] not in text[:n])
+    tokens = next(n for n in range(2, 24) if text[at] in written(n).text)
+    assert written(tokens).truncated
+    assert written(24).truncated
+    # The very last token it may have completes a stop string, or is an end token: the student ended it.
+    assert written(tokens, stop=text[at]) == Completion(prompt.id, text[:at].strip(), truncated=False)
+    assert written(tokens - 1, stop=text[at]).truncated
+    student.models.base().generation_config.eos_token_id = [2, *tokenizer(text[at])["input_ids"][-1:]]
+    assert written(tokens) == Completion(prompt.id, text[:at].strip(), truncated=False)
+    assert written(tokens - 1).truncated
 
 
 def test_no_special_token_is_shown(chatty: Path, make_student: Callable[..., Any], asked: Sequence[Prompt]) -> None:

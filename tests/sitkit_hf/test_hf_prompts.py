@@ -100,6 +100,24 @@ def test_tokens_that_merge_across_the_boundary_do_not_change_the_prefix(tiny: Pa
     assert fast.decode(tail) == " 2</s>"
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prompt=TEXT, completion=TEXT)
+def test_a_completion_that_was_cut_is_the_same_without_its_end(
+    plain: Prompts, templated: Prompts, prompt: str, completion: str
+) -> None:
+    for joined in (plain, templated):
+        head, tail = joined.joined(prompt, completion)
+        assert joined.joined(prompt, completion, truncated=True) == (head, tail[:-1])
+
+
+def test_nothing_that_stands_after_a_turn_follows_a_completion_that_was_cut(tiny: Path, chatty: Path) -> None:
+    in_brackets = with_template(tiny, IN_BRACKETS)
+    assert in_brackets.tokenizer.decode(in_brackets.joined("1+1?", "2 and", truncated=True)[1]) == " 2 and"
+    further = prompts(chatty, ends=(5,))
+    further.tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|system|>{% endfor %}"
+    assert further.tokenizer.decode(further.joined("1+1?", "1", truncated=True)[1]) == "1"
+
+
 def test_a_tokenizer_that_closes_every_text_does_not_end_the_prompt(tiny: Path) -> None:
     from tokenizers.processors import TemplateProcessing
 
@@ -112,6 +130,7 @@ def test_a_tokenizer_that_closes_every_text_does_not_end_the_prompt(tiny: Path) 
     assert head[0] == 1
     assert 2 not in head
     assert tail.count(2) == 1
+    assert joined.joined("Hi", "yes", truncated=True) == (head, tail[:-1])
 
 
 def test_a_chat_template_that_is_not_there_cannot_be_asked_for(tiny: Path) -> None:

@@ -18,11 +18,11 @@ from sitkit_hf.refine import hold_out
 DPO = RefineSettings(max_steps=6, batch_size=8, learning_rate=2e-3, warmup=0, max_length=128, validation=0.0)
 
 
-def log_prob(model: Any, tokenizer: Any, prompt: str, completion: str) -> float:
+def log_prob(model: Any, tokenizer: Any, prompt: str, completion: str, end: str = "</s>") -> float:
     """log pi(completion and its end token | prompt), in nats, computed by hand."""
     import torch
 
-    head, tail = tokenizer(prompt)["input_ids"], tokenizer(f" {completion}</s>")["input_ids"]
+    head, tail = tokenizer(prompt)["input_ids"], tokenizer(f" {completion}{end}")["input_ids"]
     with torch.no_grad():
         log_probs = model(input_ids=torch.tensor([head + tail])).logits[0].log_softmax(-1)
     return sum(float(log_probs[len(head) + place - 1, token]) for place, token in enumerate(tail))
@@ -52,6 +52,22 @@ def test_it_starts_at_ln_2_prefers_the_chosen_and_records_its_log_probability(
     moved = sum(b - a for a, b in zip(before, after, strict=True)) / len(pairs)
     assert report.metrics["chosen_logp_shift"] == pytest.approx(moved, abs=1e-3)
     assert {"rewards/chosen", "rewards/rejected", "logps/rejected"} <= set(report.log[0])
+
+
+def test_no_end_token_is_taught_after_a_rejected_answer_that_was_cut(
+    student: Any, start: Path, pairs: Sequence[PreferencePair], work: dict[str, Any]
+) -> None:
+    some = [replace(pair, rejected_truncated=place % 2 == 0) for place, pair in enumerate(pairs)]
+    report = student.refine(start, some, Objective(), replace(DPO, batch_size=24, max_steps=1), **work)
+    model, tokenizer = student.models.generator(start), student.models.tokenizer()
+    chosen = [log_prob(model, tokenizer, pair.prompt, pair.chosen) for pair in some]
+    rejected = [
+        log_prob(model, tokenizer, pair.prompt, pair.rejected, "" if pair.rejected_truncated else "</s>")
+        for pair in some
+    ]
+    assert report.log[0]["logps/chosen"] == pytest.approx(sum(chosen) / len(chosen), abs=1e-3)
+    assert report.log[0]["logps/rejected"] == pytest.approx(sum(rejected) / len(rejected), abs=1e-3)
+    assert report.metrics["first_loss"] == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_the_best_checkpoint_by_validation_loss_is_kept(
