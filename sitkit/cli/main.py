@@ -56,9 +56,10 @@ class Program(click.Group):
     ) -> NoReturn:
         """Run the program and exit; the same as click's own, but for how errors are told."""
         context: list[click.Context] = []
+        caught: list[type[KeyboardInterrupt]] = []
         extra["standalone_mode"] = False
         try:
-            with terminable():
+            with terminable() as caught:
                 sys.exit(_code(super().main(args, prog_name, obj=context, **extra)))
         except click.Abort as error:
             code = _tell(context, _STOPPED, TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED)
@@ -73,6 +74,9 @@ class Program(click.Group):
             where = f"{error.filename}: " if error.filename else ""
             code = _tell(context, f"{where}{error.strerror or error}", USAGE)
         except Exception as error:
+            if caught:
+                # Compiled code that calls back turns an interrupt that lands there into an error of its own.
+                sys.exit(_tell(context, _STOPPED, TERMINATED if caught[-1] is Terminated else INTERRUPTED))
             text = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
             code = _tell(context, text, INTERNAL)
         sys.exit(code)

@@ -17,17 +17,29 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, as a cluster or `timeout` sends it: it ends a run the way Ctrl-C does."""
 
 
+class _Handler:
+    """Raises what a signal means, and remembers it in ``caught``: whatever it lands in may lose or replace it."""
+
+    def __init__(self) -> None:
+        self.caught: list[type[KeyboardInterrupt]] = []
+
+    def __call__(self, number: int, frame: object) -> None:
+        self.caught.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+        raise self.caught[-1]
+
+
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Have SIGTERM raise `Terminated` in the main thread; left alone where it is ignored or somebody's already."""
+def terminable() -> Iterator[list[type[KeyboardInterrupt]]]:
+    """Have SIGTERM raise `Terminated` and Ctrl-C KeyboardInterrupt in the main thread, and yield which of them came.
+
+    A signal is left alone where it is ignored or somebody's already.
+    """
+    handler = _Handler()
     with contextlib.ExitStack() as stack:
-        if _is_main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _terminate))
-        yield
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise Terminated
+        for number, usual in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+            if _is_main_thread() and signal.getsignal(number) == usual:
+                stack.callback(signal.signal, number, signal.signal(number, handler))
+        yield handler.caught
 
 
 @contextmanager
@@ -37,22 +49,22 @@ def interruptible(listener: Listener) -> Iterator[Listener]:
     Python drops an interrupt that lands in a finaliser ("Exception ignored in …"), and a run would go on. Ctrl-C is
     remembered where it is not ignored, SIGTERM within `terminable`.
     """
-    caught = list[type[KeyboardInterrupt]]()
-
-    def remember(number: int, frame: object) -> None:
-        caught.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
-        raise caught[-1]
+    own = _Handler()
+    handlers = [own]
 
     def heeding(event: Event) -> None:
-        if caught:
-            raise caught[-1]
+        for handler in handlers:
+            if handler.caught:
+                raise handler.caught[-1]
         listener(event)
 
     with contextlib.ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM) if _is_main_thread() else ():
-            handler = signal.getsignal(number)
-            if handler == _terminate or (number == signal.SIGINT and handler not in (signal.SIG_IGN, None)):
-                stack.callback(signal.signal, number, signal.signal(number, remember))
+            before = signal.getsignal(number)
+            if isinstance(before, _Handler):
+                handlers.append(before)
+            elif number == signal.SIGINT and before not in (signal.SIG_IGN, None):
+                stack.callback(signal.signal, number, signal.signal(number, own))
         yield heeding
 
 
