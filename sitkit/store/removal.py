@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
 
 from sitkit.errors import StoreError
+from sitkit.store.artifacts import Store
 
 _TRASH = ".trash-"
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{32}")
 EXPORT = ".export-"
 """What starts the name of a folder in a workspace in which an export is made ready."""
 
@@ -50,11 +53,21 @@ def leftovers(workspace: Path) -> list[Path]:
     return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 
-def remove(folder: Path) -> None:
-    """Remove a folder that is out of the way already. Raises `StoreError` naming what cannot be removed."""
+def half_written(store: Store) -> list[Path]:
+    """Return the files that a kill has left while they were written; those of stages go with their stage."""
+    folders = [folder for folder in (store.runs, store.journals) if not folder.is_symlink()]
+    found = [*store.workspace.glob(".*"), *(path for folder in folders for path in folder.rglob(".*"))]
+    return sorted(path for path in found if _PARTIAL.fullmatch(path.name) and path.is_file() and not path.is_symlink())
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or file that is out of the way already. Raises `StoreError` naming what cannot be removed."""
     try:
-        shutil.rmtree(folder)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StoreError(f"{error.filename or folder} cannot be removed ({error.strerror})") from error
+        raise StoreError(f"{error.filename or path} cannot be removed ({error.strerror})") from error

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from sitkit.errors import RunNotFoundError, StoreError, UsageError, suggestion
 from sitkit.store import Store
-from sitkit.store.removal import Trash, leftovers, remove
+from sitkit.store.removal import Trash, half_written, leftovers, remove
 from sitkit.store.usage import cleaning, entries, lock_files, measure
 from sitkit.workspace.runs import RunEntry, list_runs, orphans
 
@@ -91,6 +91,7 @@ def plan_cleanup(request: CleanRequest, now: float) -> Cleanup:
     journals = _journals(store) if request.journals else []
     old, young = _by_age(journals, before)
     if not request.runs:
+        made += [_item(LEFT_OVER, path) for path in half_written(store)]
         made, kept = _by_age(made, before)
         young = [*kept, *young]
         old += [_item(LEFT_OVER, path) for path in (*leftovers(request.workspace), *_discarded(store))]

@@ -345,6 +345,21 @@ def test_what_an_interrupted_clean_up_left_is_taken_along(workspace: Path) -> No
     assert not aside.exists()
 
 
+def test_a_file_that_a_kill_left_half_written_goes_when_it_is_old(workspace: Path) -> None:
+    before = _files(workspace)
+    name = f".results.json.{'0a' * 16}"
+    left = [workspace / "runs" / "first" / name, workspace / name]
+    for path in left:
+        path.write_text("{")
+    (workspace / "runs" / "first" / ".notes.txt").write_text("the user's")
+    assert _clean(workspace, "--yes") == 0
+    assert all(path.exists() for path in left)
+    for path in left:
+        _age(path)
+    assert _clean(workspace, "--yes") == 0
+    assert _files(workspace) == before | {workspace / "runs" / "first" / ".notes.txt"}
+
+
 def test_a_store_that_cannot_be_written_costs_no_run(
     workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
