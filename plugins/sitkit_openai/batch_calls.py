@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from sitkit_openai.batch_files import STATE, Sent
 from sitkit_openai.keys import shown
 from sitkit_openai.options import Options
 from sitkit_openai.replies import judge_error
-from sitkit_openai.requests import backoff
+from sitkit_openai.requests import retry_options
 from sitkit_openai.verdict import Verdict, read_body
 
 ENDPOINT = "/v1/chat/completions"
@@ -45,20 +46,18 @@ class BatchCalls:
 
     def create(self, sent: Sent, file: str) -> str:
         """Create the batch and return its id; a creation whose reply was lost is found again, not repeated."""
-        attempt = 0
-        while True:
-            attempt += 1
-            made = self._once(
+        attempts = itertools.count()
+
+        def made() -> Json | Verdict:
+            if next(attempts) and (found := self.find(sent)) is not None:
+                return {"id": found}
+            return self._body(
                 lambda: self.client.batches.with_raw_response.create(
                     input_file_id=file, endpoint=ENDPOINT, completion_window="24h", metadata={_MARK: sent.token}
                 )
             )
-            if not isinstance(made, Verdict):
-                return self._text(made, "id", "create a batch")
-            self._wait_or_raise(made, attempt, "create a batch")
-            found = self.find(sent)
-            if found is not None:
-                return found
+
+        return self._text(self._retried("create a batch", made), "id", "create a batch")
 
     def find(self, sent: Sent) -> str | None:
         """Return the id of the batch that carries the token, None if the provider has none."""
@@ -102,7 +101,9 @@ class BatchCalls:
 
     def download(self, file: str) -> list[Json]:
         """Return the lines of a file of results; one that cannot be read is left out: its request counts as lost."""
-        content = self._good(f"download {file}", lambda: self.client.files.with_raw_response.content(file)).content
+        content: bytes = self._retried(
+            f"download {file}", lambda: self._content(lambda: self.client.files.with_raw_response.content(file))
+        )
         found = []
         for line in content.splitlines():
             try:
@@ -120,34 +121,27 @@ class BatchCalls:
         return value
 
     def _json(self, what: str, call: Callable[[], Any]) -> Json:
-        attempt = 0
-        while True:
-            attempt += 1
-            found = self._once(call)
-            if not isinstance(found, Verdict):
-                return found
-            self._wait_or_raise(found, attempt, what)
+        return self._retried(what, lambda: self._body(call))
 
-    def _good(self, what: str, call: Callable[[], Any]) -> Any:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return call()
-            except Exception as error:
-                verdict = judge_error(error, self.options.model)
-            self._wait_or_raise(verdict, attempt, what)
+    def _body(self, call: Callable[[], Any]) -> Json | Verdict:
+        content = self._content(call)
+        return content if isinstance(content, Verdict) else read_body(content)
 
-    def _once(self, call: Callable[[], Any]) -> Json | Verdict:
+    def _content(self, call: Callable[[], Any]) -> bytes | Verdict:
         try:
-            return read_body(call().content)
+            content: bytes = call().content
         except Exception as error:
             return judge_error(error, self.options.model)
+        return content
 
-    def _wait_or_raise(self, verdict: Verdict, attempt: int, what: str) -> None:
-        if not verdict.passing or attempt > self.options.retries:
-            raise self._error(what, verdict.fatal or f"{verdict.outcome}: {verdict.detail}")
-        time.sleep(max(backoff(self.options, attempt), verdict.wait or 0.0))
+    def _retried(self, what: str, call: Callable[[], Any]) -> Any:
+        """Return what ``call`` brings, tried again while that is a verdict that may pass."""
+        from tenacity import Retrying
+
+        found = Retrying(**retry_options(self.options))(call)
+        if isinstance(found, Verdict):
+            raise self._error(what, found.fatal or f"{found.outcome}: {found.detail}")
+        return found
 
     def _error(self, what: str, why: str) -> TeacherError:
         why = shown(why, self.hidden)

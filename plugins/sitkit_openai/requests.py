@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from sitkit.plugin_support import chat_messages, own_sampling, stream_seed
 from sitkit.types import Generation, Json, Prompt, Question
 from sitkit_openai.options import Options
+from sitkit_openai.verdict import Verdict
 
 LONGEST_BACKOFF = 60.0
 """Seconds; a wait that the endpoint asks for may be longer."""
@@ -68,10 +68,22 @@ def digest(asked: Json) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:40]
 
 
-def backoff(options: Options, attempt: int) -> float:
-    """Return the seconds to wait before the next attempt; ``attempt`` counts from 1. Jittered by a half either way."""
-    longest = max(LONGEST_BACKOFF, options.backoff)
-    return min(longest, options.backoff * 2.0 ** min(attempt - 1, 30)) * random.uniform(0.5, 1.5)
+def retry_options(options: Options) -> dict[str, Any]:
+    """Return how tenacity repeats a call whose `Verdict` may pass; what it came to last is returned.
+
+    The wait doubles from one attempt to the next, jittered by a half either way, and is never shorter than what the
+    endpoint asks for.
+    """
+    from tenacity import retry_if_result, stop_after_attempt, wait_exponential, wait_random_exponential
+
+    first, longest = options.backoff, max(LONGEST_BACKOFF, options.backoff)
+    doubling = wait_exponential(first / 2, min=first / 2, max=longest / 2) + wait_random_exponential(first, max=longest)
+    return {
+        "retry": retry_if_result(lambda found: isinstance(found, Verdict) and found.passing),
+        "stop": stop_after_attempt(options.retries + 1),
+        "wait": lambda state: max(doubling(state), state.outcome.result().wait or 0.0),
+        "retry_error_callback": lambda state: state.outcome.result(),
+    }
 
 
 def http_options(options: Options) -> dict[str, Any]:

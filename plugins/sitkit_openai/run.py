@@ -18,7 +18,7 @@ from sitkit_openai.costs import Ledger, most_tokens
 from sitkit_openai.keys import shown, without_keys
 from sitkit_openai.options import Options
 from sitkit_openai.replies import judge_content, judge_error
-from sitkit_openai.requests import Ask, backoff, body, client_options, http_options
+from sitkit_openai.requests import Ask, body, client_options, http_options, retry_options
 from sitkit_openai.verdict import PASSING, Outcome, Verdict
 
 _LOG = logging.getLogger(NOTICES)
@@ -151,11 +151,13 @@ class Run:
 
     async def _reply(self, client: Any, ask: Ask, generation: Generation) -> Reply | None:
         """Return the reply to one prompt, after retries; None if the run stopped before there was one."""
+        from tenacity import AsyncRetrying
+
         asked = body(self.options, ask, generation)
         worst = self.ledger.worst(most_tokens(self.options, ask.text), generation.max_new_tokens)
-        into = out = counted = tries = 0
+        into = out = tries = 0
         since = time.monotonic()
-        while True:
+        async for attempt in AsyncRetrying(sleep=asyncio.sleep, **retry_options(self.options)):
             flight = _Flight(worst)
             try:
                 verdict = await self._call(client, asked, flight)
@@ -165,17 +167,15 @@ class Run:
             into += verdict.prompt_tokens or 0
             out += verdict.completion_tokens or 0
             self._learn(verdict, flight.started)
-            if not verdict.passing:
-                break
+            state = attempt.retry_state
             # While others are answered, a rate limit says nothing against this prompt.
-            counted += verdict.outcome != Outcome.RATE_LIMIT or self._last_answer < since
+            state.attempt_number -= verdict.outcome == Outcome.RATE_LIMIT and self._last_answer >= since
             since = time.monotonic()
-            if counted > self.options.retries:
+            if verdict.passing and state.attempt_number > self.options.retries:
                 self._given_up(verdict)
-                break
-            if self.stopped is not None:
+            elif verdict.passing and self.stopped is not None:
                 return None
-            await asyncio.sleep(max(backoff(self.options, max(1, counted)), verdict.wait or 0.0))
+            state.set_result(verdict)
         if verdict.fatal is not None:
             return None
         detail = verdict.detail if tries == 1 or not verdict.passing else f"{verdict.detail} ({tries} attempts)"

@@ -10,12 +10,14 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import RetryCallState, Retrying
 
 from sitkit.types import ANSWERED
 from sitkit_openai.concurrency import Pace
 from sitkit_openai.options import Options
 from sitkit_openai.replies import retry_after
-from sitkit_openai.requests import backoff
+from sitkit_openai.requests import retry_options
+from sitkit_openai.verdict import Verdict
 from tests.sitkit_openai.conftest import ask, teacher
 from tests.sitkit_openai.endpoint import Call, Endpoint, Fault, error
 
@@ -126,9 +128,23 @@ def test_a_wait_for_days_is_not_sat_out(endpoint: Endpoint) -> None:
 
 @given(st.integers(1, 60), st.floats(0.001, 100))
 def test_backoff_doubles_within_its_jitter_and_stays_below_its_longest(attempt: int, base: float) -> None:
-    found = backoff(Options(model="m", backoff=base), attempt)
+    found = _wait(attempt, base, Verdict("server error"))
     plain = min(max(60.0, base), base * 2 ** (attempt - 1))
-    assert 0.5 * plain <= found <= 1.5 * plain
+    assert 0.499 * plain <= found <= 1.501 * plain
+
+
+@given(st.integers(0, 60), st.floats(0.001, 100), st.floats(0, 10**5))
+def test_no_retry_comes_before_what_the_endpoint_asks_for(attempt: int, base: float, wait: float) -> None:
+    assert _wait(attempt, base, Verdict("rate limit", wait=wait)) >= max(wait, base / 2)
+
+
+def _wait(attempt: int, base: float, verdict: Verdict) -> float:
+    how = retry_options(Options(model="m", backoff=base))
+    state = RetryCallState(Retrying(**how), None, (), {})
+    state.attempt_number = attempt
+    state.set_result(verdict)
+    found: float = how["wait"](state)
+    return found
 
 
 @given(st.integers(0, 10**6))
