@@ -276,12 +276,16 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What asking would take: calls, tokens in, tokens out at most, and money at most (None: no price is known)."""
+    """What asking would take: calls, tokens in, tokens out at most, and money at most (None: no price is known).
+
+    ``pricing`` is for the user: where the price was looked up, or what has none; empty where the user gave it.
+    """
 
     calls: int
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    pricing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,35 +8,13 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 from sitkit_openai.options import Options
 
 _MILLION = 1_000_000
-_BATCH = 0.5
-"""OpenAI's batch API costs half (developers.openai.com/api/docs/guides/batch)."""
-
-PRICES: dict[str, tuple[float, float]] = {
-    "gpt-3.5-turbo": (0.50, 1.50),
-    "gpt-3.5-turbo-0125": (0.50, 1.50),
-    "gpt-4o": (2.50, 10.00),
-    "gpt-4o-2024-08-06": (2.50, 10.00),
-    "gpt-4o-2024-11-20": (2.50, 10.00),
-    "gpt-4o-mini": (0.15, 0.60),
-    "gpt-4o-mini-2024-07-18": (0.15, 0.60),
-    "gpt-4.1": (2.00, 8.00),
-    "gpt-4.1-2025-04-14": (2.00, 8.00),
-    "gpt-4.1-mini": (0.40, 1.60),
-    "gpt-4.1-mini-2025-04-14": (0.40, 1.60),
-    "gpt-4.1-nano": (0.10, 0.40),
-    "gpt-4.1-nano-2025-04-14": (0.10, 0.40),
-}
-"""US dollars per million tokens in and out at OpenAI's own endpoint, as reported in 2026; docs/cost.md has the sources.
-
-Newer models are left out: their prices move, and a wrong price is worse than none.
-"""
-
-
 _LETTERS = 4
 """Letters of English prose to a token, as OpenAI's help states (help.openai.com/en/articles/4936856)."""
 
@@ -58,15 +36,74 @@ class Price:
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / _MILLION
 
 
-def price(options: Options) -> Price | None:
-    """Return the price given, or OpenAI's known one, half of it for batches; None where neither is there."""
+@dataclass(frozen=True)
+class Quote:
+    """A price, None where none is known, and in words where it was looked up (empty where the user gave it)."""
+
+    price: Price | None
+    source: str = ""
+
+
+def quote(options: Options) -> Quote:
+    """Return the price given, or that of the model at this endpoint in the table of genai-prices."""
     if options.price_in is not None and options.price_out is not None:
-        return Price(options.price_in, options.price_out)
-    if not options.is_openai or options.model not in PRICES:
+        return Quote(Price(options.price_in, options.price_out))
+    # No table knows what a server of one's own costs; the table takes a quarter of a second to load.
+    if options.is_local:
+        return Quote(None)
+    found, source = _listed(options), f"genai-prices {version('genai-prices')}, newest price {_newest()}"
+    return Quote(found, source if found else f"not in {source}")
+
+
+def _listed(options: Options) -> Price | None:
+    """Return the table's price of a prompt of ordinary length, the dearest of the day; None where it has none.
+
+    Some providers ask for more at certain hours, and for prompts longer than 32,000 tokens or more; a few for a sum a
+    call on top, which is no price of tokens.
+    """
+    from genai_prices import Usage, calc_price
+
+    context = {"processing": "batch"} if options.batch else None
+    now, tokens = datetime.now(UTC), 1000
+    try:
+        day = [
+            calc_price(
+                Usage(input_tokens=tokens, output_tokens=tokens),
+                options.model,
+                provider_api_url=options.base_url,
+                genai_request_timestamp=now + timedelta(hours=hour),
+                price_context=context,
+            )
+            for hour in range(24)
+        ]
+    except LookupError:
         return None
-    share = _BATCH if options.batch else 1.0
-    into, out = PRICES[options.model]
-    return Price(into * share, out * share)
+    if any(
+        found.model_price.input_mtok is None
+        or found.model_price.output_mtok is None
+        or found.total_price != found.input_price + found.output_price
+        for found in day
+    ):
+        return None
+    scale = _MILLION // tokens
+    return Price(
+        float(max(found.input_price for found in day) * scale), float(max(found.output_price for found in day) * scale)
+    )
+
+
+def _newest() -> date:
+    """Return the newest date, up to today, from which a price in the table holds: how fresh the table is."""
+    from genai_prices.data_snapshot import get_snapshot
+    from genai_prices.types import StartDateConstraint
+
+    models = [model for provider in get_snapshot().providers for model in provider.models]
+    dated = [
+        entry.constraint.start_date
+        for model in models
+        for entry in (*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ()))
+        if isinstance(entry.constraint, StartDateConstraint)
+    ]
+    return max(day for day in dated if day <= datetime.now(UTC).date())
 
 
 class Ledger:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sitkit.errors import TeacherError
 from sitkit.types import Estimate, Generation, Json, Prompt, Prompting, Question, Reply
-from sitkit_openai.costs import Ledger, counter, estimate_tokens, price
+from sitkit_openai.costs import Ledger, Quote, counter, estimate_tokens, quote
 from sitkit_openai.keys import find_key, find_secrets
 from sitkit_openai.options import Options
 from sitkit_openai.requests import Ask, asks_of_prompts, asks_of_questions
@@ -23,8 +24,12 @@ class OpenAITeacher:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self._price = price(options)
-        self._ledger = Ledger(None, self._price)
+        self._ledger = Ledger(None, None)
+
+    @cached_property
+    def _quote(self) -> Quote:
+        # Looked up when a price is needed: a run whose answers are all there needs none.
+        return quote(self.options)
 
     def fingerprint(self) -> Json:
         """Return the model, the endpoint and the options that determine answers."""
@@ -33,12 +38,13 @@ class OpenAITeacher:
     def begin(self, folder: Path, *, budget: float | None) -> None:
         """Get ready; see `PaidEndpoint`. Raises `TeacherError` where a key or a price is missing."""
         find_key(self.options)
-        if budget is not None and self._price is None:
+        price = self._quote.price
+        if budget is not None and price is None:
             raise TeacherError(
-                f"no price is known for openai:{self.options.model} at {self.options.host}: give price_in= and"
-                " price_out= in US dollars per million tokens (0 where it is free), or leave --max-cost out"
+                f"no price is known for {self._no_price()}: give price_in= and price_out= in US dollars per million"
+                " tokens (0 where it is free), or leave --max-cost out"
             )
-        self._ledger = Ledger(budget, self._price)
+        self._ledger = Ledger(budget, price)
 
     def spent(self) -> float:
         """Return what was spent since `begin`; see `sitkit.capabilities.PaidEndpoint`."""
@@ -73,11 +79,19 @@ class OpenAITeacher:
         count = counter(self.options)
         into = sum(estimate_tokens(count, self.options, prompt.text) for prompt in prompts)
         out = len(prompts) * generation.max_new_tokens
-        return Estimate(len(prompts), into, out, self.cost(into, out))
+        known = self._quote.price is not None
+        return Estimate(
+            len(prompts), into, out, self.cost(into, out), self._quote.source if known else self._no_price()
+        )
+
+    def _no_price(self) -> str:
+        where = f"openai:{self.options.model} at {self.options.host}"
+        return f"{where} ({self._quote.source})" if self._quote.source else where
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Return the price of so many tokens, in US dollars; None if it is not known."""
-        return None if self._price is None else self._price.of(prompt_tokens, completion_tokens)
+        price = self._quote.price
+        return None if price is None else price.of(prompt_tokens, completion_tokens)
 
     def close(self) -> None:
         """Nothing stays open between calls of `answer`."""

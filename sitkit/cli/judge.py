@@ -123,7 +123,9 @@ def _show_estimate(estimate: Json, *, as_json: bool) -> None:
     if as_json:
         echo_json(estimate)
         return
-    price = "no price is known" if estimate["cost"] is None else f"at most ${estimate['cost']:,.2f}"
+    from sitkit.cli.show import price_text
+
+    price = price_text(estimate["cost"], estimate["pricing"])
     tokens = f"about {estimate['prompt_tokens']:,} tokens in and at most {estimate['completion_tokens']:,} out, {price}"
     echo(
         f"{estimate['answers']} answers to {estimate['questions']} questions: {estimate['calls']} calls"

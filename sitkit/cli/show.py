@@ -113,10 +113,14 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _taking(estimate: Estimate) -> str:
-    price = "no price is known (options price_in=, price_out=)"
-    if estimate.cost is not None:
-        price = f"at most ${estimate.cost:,.2f}"
     return (
         f"teachers: {estimate.calls} calls, about {estimate.prompt_tokens:,} tokens in and at most"
-        f" {estimate.completion_tokens:,} out, {price}"
+        f" {estimate.completion_tokens:,} out, {price_text(estimate.cost, estimate.pricing)}"
     )
+
+
+def price_text(cost: float | None, pricing: str) -> str:
+    """Return an estimate's money in words, and where its price is from; see `sitkit.types.Estimate`."""
+    if cost is None:
+        return f"no price is known{f' for {pricing}' if pricing else ''}: price_in= and price_out= give one"
+    return f"at most ${cost:,.2f}{f' ({pricing})' if pricing else ''}"

@@ -114,4 +114,11 @@ def _total(estimates: list[Estimate]) -> Estimate:
         completion_tokens=sum(estimate.completion_tokens for estimate in estimates),
         # Without a price for each there is none for all.
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        pricing="; ".join(
+            dict.fromkeys(
+                estimate.pricing
+                for estimate in estimates
+                if estimate.pricing and (estimate.cost is None or None not in costs)
+            )
+        ),
     )

@@ -85,6 +85,7 @@ class Prepared:
             "prompt_tokens": found.prompt_tokens,
             "completion_tokens": found.completion_tokens,
             "cost": found.cost,
+            "pricing": found.pricing,
             "remote": isinstance(self.judge.part.made, PaidEndpoint),
         }
 

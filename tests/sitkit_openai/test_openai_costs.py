@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sitkit.errors import TeacherError
-from sitkit.types import ANSWERED, Prompt, Reply
-from sitkit_openai.costs import PRICES, counter, most_tokens
+from sitkit.spec import parse_spec
+from sitkit.types import ANSWERED, Context, Prompt, Reply
+from sitkit_openai import openai_teacher
+from sitkit_openai.costs import counter, most_tokens
 from sitkit_openai.options import Options
+from sitkit_openai.teacher import OpenAITeacher
 from tests.sitkit_openai.conftest import GENERATION, ask, prompts, teacher, until_it_ends
 from tests.sitkit_openai.endpoint import PASSING, Call, Endpoint, Fault, completion, reply
 
@@ -31,20 +38,74 @@ def test_no_price_is_no_cost() -> None:
     assert made.cost(10, 10) is None
 
 
-def test_known_prices_hold_for_openai_alone_and_batches_cost_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sitkit.spec import parse_spec
-    from sitkit.types import Context
-    from sitkit_openai import openai_teacher
+def made(spec: str) -> OpenAITeacher:
+    found = openai_teacher(parse_spec(spec), Context())
+    assert isinstance(found, OpenAITeacher)
+    return found
 
-    def cost(spec: str) -> float | None:
-        return openai_teacher(parse_spec(spec), Context()).cost(1_000_000, 1_000_000)  # type: ignore[attr-defined,no-any-return]
 
-    into, out = PRICES["gpt-4o-mini"]
-    assert cost("openai:gpt-4o-mini") == into + out
-    assert cost("openai:gpt-4o-mini,batch=true") == (into + out) / 2
-    assert cost("openai:gpt-4o-mini,batch=true,price_in=1,price_out=2") == 3
-    assert cost(f"openai:gpt-4o-mini,base_url={LOCAL}") is None
-    assert cost("openai:no-such-model") is None
+def cost(spec: str) -> float | None:
+    return made(spec).cost(1_000_000, 1_000_000)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o-mini-2024-07-18"])
+def test_the_table_holds_the_prices_of_openai_and_of_its_batches(model: str) -> None:
+    # As OpenAI has charged for this model since July 2024.
+    assert cost(f"openai:{model}") == pytest.approx(0.15 + 0.60)
+    assert cost(f"openai:{model},batch=true") == pytest.approx((0.15 + 0.60) / 2)
+    assert cost(f"openai:{model},batch=true,price_in=1,price_out=2") == 3
+    found = made(f"openai:{model}").estimate(prompts(1), GENERATION)
+    assert re.fullmatch(r"genai-prices [0-9.]+, newest price 20[0-9]{2}-[0-9]{2}-[0-9]{2}", found.pricing)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "openai:no-such-model",
+        "openai:gpt-4o-mini,base_url=https://openai.example.org/v1",
+        # A sum for each call comes on top of the tokens.
+        "openai:sonar-pro,base_url=https://api.perplexity.ai",
+    ],
+)
+def test_what_the_table_lacks_has_no_price_and_says_so(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")
+    assert cost(spec) is None
+    name = re.escape(f"{spec.split(',')[0]} at ")
+    assert re.match(rf"{name}\S+ \(not in genai-prices ", made(spec).estimate(prompts(1), GENERATION).pricing)
+    with pytest.raises(TeacherError, match=name + r"\S+ \(not in genai-prices"):
+        made(spec).begin(tmp_path, budget=1.0)
+
+
+@pytest.mark.parametrize("spec", [f"openai:gpt-4o-mini,base_url={LOCAL}", "openai:gpt-4o-mini,price_in=1,price_out=2"])
+def test_the_table_is_loaded_for_what_may_be_in_it_alone(spec: str) -> None:
+    code = (
+        "import sys\nfrom sitkit.spec import parse_spec\nfrom sitkit.types import Context, Generation, Prompt\n"
+        "from sitkit_openai import openai_teacher\n"
+        "for spec in sys.argv[1:]:\n    made = openai_teacher(parse_spec(spec), Context())\n"
+        "print('genai_prices' in sys.modules)\n"
+        "made.estimate([Prompt('p', 'x')], Generation(8))\nprint('genai_prices' in sys.modules)\n"
+    )
+    for specs, loaded in (((spec,), "False"), (("openai:gpt-4o-mini",), "True")):
+        done = subprocess.run([sys.executable, "-c", code, *specs], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["False", loaded]
+
+
+def test_the_price_is_the_dearest_of_the_day_and_that_of_prompts_of_ordinary_length() -> None:
+    # DeepSeek asks for half outside certain hours; Gemini 2.5 Pro for twice as much beyond 200,000 tokens.
+    from genai_prices import Usage, calc_price
+
+    url = "https://api.deepseek.com/v1"
+    usage, day = Usage(input_tokens=10**6, output_tokens=0), datetime(2026, 11, 1, tzinfo=UTC)
+    hours = {
+        float(calc_price(usage, "deepseek-chat", provider_api_url=url, genai_request_timestamp=found).input_price)
+        for found in (day + timedelta(hours=hour) for hour in range(24))
+    }
+    assert len(hours) > 1
+    assert made(f"openai:deepseek-chat,base_url={url}").cost(10**6, 0) == pytest.approx(max(hours))
+    gemini = "openai:gemini-2.5-pro,base_url=https://generativelanguage.googleapis.com/v1beta/openai"
+    assert made(gemini).cost(10**6, 0) == pytest.approx(1.25)
 
 
 def test_a_budget_needs_a_price(tmp_path: Path) -> None:
