@@ -19,6 +19,7 @@ _WHOLE = 8
 _LIKE_A_KEY = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi|key)[-_][\w*.-]*[\w*]"  # the prefixes providers give their keys
     r"|[\w-]*\*{2,}[\w*-]*"  # a key shown in part: abcd****wxyz
+    r"|\bAIza[\w-]{8,}"  # Google's
     r"|(?<=[Bb]earer )\S+"
 )
 

@@ -15,6 +15,25 @@ from sitkit.types import Json
 
 OPENAI = "https://api.openai.com/v1"
 
+PROVIDERS: dict[str, dict[str, Any]] = {
+    "anthropic": {"base_url": "https://api.anthropic.com/v1", "key_env": "ANTHROPIC_API_KEY", "seed": False},
+    "deepseek": {"base_url": "https://api.deepseek.com/v1", "key_env": "DEEPSEEK_API_KEY"},
+    "google": {
+        "base_url": "https://generativelanguage.googleapis.com/v1beta/openai",
+        "key_env": "GEMINI_API_KEY",
+        "seed": False,
+    },
+    "groq": {"base_url": "https://api.groq.com/openai/v1", "key_env": "GROQ_API_KEY"},
+    "mistral": {"base_url": "https://api.mistral.ai/v1", "key_env": "MISTRAL_API_KEY", "seed": False},
+    "openrouter": {"base_url": "https://openrouter.ai/api/v1", "key_env": "OPENROUTER_API_KEY"},
+    "together": {"base_url": "https://api.together.xyz/v1", "key_env": "TOGETHER_API_KEY"},
+    "xai": {"base_url": "https://api.x.ai/v1", "key_env": "XAI_API_KEY"},
+}
+"""What ``provider=`` stands for: options that hold where the SPEC gives no others. docs/teachers.md has the sources."""
+
+_NOT_TAKEN = {"anthropic": ("seed", "reasoning_effort", "batch"), "google": ("batch",)}
+"""Options that a provider ignores in silence, or has nothing for behind this protocol."""
+
 LengthField = Literal["auto", "max_tokens", "max_completion_tokens"]
 
 _NOT_EXTRA = ("messages", "model", "stream", "n", "temperature", "max_tokens", "max_completion_tokens", "seed", "stop")
@@ -96,6 +115,7 @@ def parse_options(spec: Spec) -> Options:
     _refuse_secrets(spec)
     given: dict[str, Any] = spec.parse_options(
         {
+            "provider": one_of(*PROVIDERS),
             "base_url": _base_url,
             "key_env": _text,
             "concurrency": _count(1, 1024),
@@ -118,6 +138,11 @@ def parse_options(spec: Spec) -> Options:
     )
     if ("price_in" in given) != ("price_out" in given):
         raise SpecError("openai: price_in= and price_out= belong together (US dollars per million tokens)")
+    if provider := given.pop("provider", None):
+        for name in _NOT_TAKEN.get(provider, ()):
+            if given.get(name):
+                raise SpecError(f"openai: provider={provider} takes no {name}=; leave it out")
+        given = PROVIDERS[provider] | given
     if "base_url" not in given and (found := os.environ.get("OPENAI_BASE_URL", "").strip()):
         given |= {"base_url": _environment_url(found), "url_of_environment": True}
     return Options(model=model, **given)

@@ -28,9 +28,13 @@ _FILTERS = ("content_filter", "content_policy_violation", "responsibleaipolicyvi
 
 _TOO_LONG = re.compile(
     r"maximum context|context[ _](?:length|window|size)|(?:prompt|input|request) is too long|too many (?:input )?tokens"
-    r"|reduce the length|max_model_len|longer than the model",
+    r"|reduce the length|max_model_len|longer than the model|exceeds the maximum number of tokens",
     re.IGNORECASE,
 )
+
+_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
+
+_NO_KEY = re.compile(r"api key (?:is )?(?:not valid|invalid|expired)|valid api key", re.IGNORECASE)
 
 _NOT_THERE = re.compile(
     r"not found|does not exist|no such|unknown|invalid model|not a valid|unavailable|not supported|pinned to",
@@ -46,6 +50,13 @@ _HINTS = {
     "top_p": "leave top_p= out",
     "reasoning_effort": "leave reasoning_effort= out",
 }
+
+_REFUSED_FIELD = re.compile(
+    rf"(?:unknown name|invalid) [\"'`]?(?P<unknown>{'|'.join(_HINTS)})\b"
+    rf"|[\"'`](?P<unfit>{'|'.join(_HINTS)})[\"'`][^.]*(?:deprecated|not supported|unsupported)",
+    re.IGNORECASE,
+)
+"""How endpoints that fill in no field for it say which one they refuse: Google's and Anthropic's words."""
 
 _DETAIL = 300
 
@@ -102,17 +113,18 @@ def refused(status: int, headers: Mapping[str, str], text: str, error: Json, mod
     code, message, field = _error_parts(error)
     said = f"HTTP {status}" + (f": {message}" if message else _page(text))
     wait = retry_after(headers)
+    wait = _retry_info(error) if wait is None else wait
     if code in _FILTERS:
         return Verdict(Outcome.CONTENT_FILTER, said, billed=False)
     if code == "context_length_exceeded" or (status in (400, 403, 413, 422) and _TOO_LONG.search(message)):
         return Verdict(Outcome.TOO_LONG, said, billed=False)
-    if code in _NO_MONEY or status == 402:
+    if code in _NO_MONEY or status == 402 or _NO_CREDIT.search(message):
         return _stop(f"the account has no money or quota left ({said})")
     if status == 429:
         return Verdict(Outcome.RATE_LIMIT, said, wait=wait, billed=False)
     if status in (408, 409) or status >= 500:
         return Verdict(Outcome.SERVER_ERROR, said, wait=wait, billed=False)
-    if status == 401:
+    if status == 401 or (status == 400 and _NO_KEY.search(message)):
         return _stop(f"the key was refused ({said})")
     if status == 403:
         return _stop(f"the key may not do this ({said})")
@@ -163,13 +175,15 @@ def _error_parts(error: Json) -> tuple[str, str, str]:
     if not isinstance(error, dict):
         return "", "", ""
     code = error.get("code")
+    message = error.get("message")
+    message = message[:_DETAIL] if isinstance(message, str) else ""
+    named = _REFUSED_FIELD.search(message)
     words = [str(one).lower() for one in (code, error.get("type")) if isinstance(one, str) and one]
     known = (*_NO_MONEY, *_WRONG_FIELD, *_FILTERS)
-    message = error.get("message")
     return (
         next((word for word in words if word in known), words[0] if words else ""),
-        message[:_DETAIL] if isinstance(message, str) else "",
-        str(error.get("param") or ""),
+        message,
+        str(error.get("param") or (named and (named["unknown"] or named["unfit"])) or ""),
     )
 
 
@@ -180,6 +194,8 @@ def _page(text: str) -> str:
 
 def error_of(body: Json) -> Json:
     """Return the error in a body: an object, FastAPI's list of details, a text, or None."""
+    if isinstance(body, list) and len(body) == 1:  # Google's
+        body = body[0]
     if not isinstance(body, dict):
         return body if isinstance(body, str) else None
     for key in ("error", "detail"):
@@ -206,6 +222,16 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     if base is None:
         base = time.time() if now is None else now
     return max(0.0, moment - base)
+
+
+def _retry_info(error: Json) -> float | None:
+    """Return the seconds of Google's ``google.rpc.RetryInfo``, which stands in the body in place of a header."""
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and (seconds := _seconds(delay.removesuffix("s"))) is not None:
+            return seconds
+    return None
 
 
 def _seconds(text: str | None) -> float | None:

@@ -42,6 +42,9 @@ PASSING = frozenset(
 )
 """What may be gone at the next attempt, and is therefore tried again within a run."""
 
+_FILTERED = ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii")
+"""How a filter ends an answer, in lower case: OpenAI's word, which Google's endpoint may go on after, and Google's."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -92,19 +95,19 @@ def judge(body: Json) -> Verdict:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         return failed(Outcome.MALFORMED, "the choice has no message")
-    finish = choice.get("finish_reason")
+    finish = str(choice.get("finish_reason")).lower()
     try:
         text, thought = _texts(message)
     except TypeError:
         return failed(Outcome.MALFORMED, "the content is no text")
     inline, answer, closed = apart(text)
     reasoning = "\n\n".join(part for part in (thought.strip(), inline) if part)
-    if finish == "content_filter":
+    if finish.startswith(_FILTERED):
         return failed(Outcome.CONTENT_FILTER, "the endpoint's filter stopped the answer", reasoning)
     refusal = message.get("refusal")
-    if isinstance(refusal, str) and refusal.strip():
-        return failed(Outcome.REFUSAL, refusal, reasoning)
-    if finish == "length":
+    if finish == "refusal" or (isinstance(refusal, str) and refusal.strip()):
+        return failed(Outcome.REFUSAL, refusal or answer, reasoning)
+    if finish in ("length", "max_tokens"):
         return Verdict(TRUNCATED, "", answer, reasoning, into, out)
     if not answer:
         why = "the content is null" if message.get("content") is None else "the content is empty"
@@ -144,7 +147,11 @@ def _usage(body: Json) -> tuple[int | None, int | None]:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return None, None
-    return _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+    into, out, both = (_tokens(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    if into is not None and both is not None:
+        # Google's endpoint counts what was thought, and charged for, in the total alone.
+        out = max(out or 0, both - into)
+    return into, out
 
 
 def _tokens(found: object) -> int | None:
