@@ -171,6 +171,7 @@ def pair_table(results: Results) -> Table:
         for reason, count in pairs.left_out_reasons.items():
             reasons[reason] = reasons.get(reason, 0) + count
     listed = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+    bare = sum(pairs.without_demonstration for pairs in results.pairs)
     chosen = {
         origin: sum(pairs.chosen_from[origin] for pairs in results.pairs) for origin in results.pairs[0].chosen_from
     }
@@ -180,6 +181,7 @@ def pair_table(results: Results) -> Table:
         ("chosen: the teacher's", str(chosen["teacher"])),
         *((("chosen: the target", str(chosen["target"])),) if chosen["target"] else ()),
         ("rejected although right", str(sum(pairs.rejected_correct for pairs in results.pairs))),
+        *((("of questions without a kept demonstration", str(bare)),) if bare else ()),
         (
             "questions left out",
             f"{sum(pairs.left_out for pairs in results.pairs)}" + (f" ({listed})" if listed else ""),

@@ -274,7 +274,7 @@ def pairs_told(key: str, label: str, info: Json) -> Pairs:
     """Return what a pair stage's info tells."""
     same = (
         "questions", "direct_correct", "cot_correct", "total", "chosen_characters", "rejected_characters",
-        "rejected_correct", "left_out", "left_out_reasons",
+        "rejected_correct", "without_demonstration", "left_out", "left_out_reasons",
     )  # fmt: skip
     origins: tuple[Origin, ...] = ("student", "teacher", "target")
     chosen_from = {origin: info[f"chosen_from_{origin}"] for origin in origins}

@@ -223,6 +223,7 @@ class Pairs:
     chosen_characters: int
     rejected_characters: int
     rejected_correct: int
+    without_demonstration: int
     left_out: int
     left_out_reasons: Mapping[str, int]
 

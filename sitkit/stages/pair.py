@@ -68,9 +68,16 @@ class Pair:
         """Write pairs.jsonl and left_out.jsonl, and count where both sides came from."""
         candidates = self._candidates(work)
         left = {(one.question.benchmark, one.question.id) for one in candidates}
-        pairs, left_out = list[PreferencePair](), list[LeftOut]()
+        considered = [one for one in candidates if self._considers(one)]
+        pairs = list[PreferencePair]()
+        left_out = [
+            LeftOut(one.question.id, one.question.benchmark, "no kept demonstration")
+            for one in candidates
+            if not self._considers(one)
+        ]
+        left -= {(one.benchmark, one.question_id) for one in left_out}
         with self.strategy.calling("pairs"):
-            items = list(self.strategy.made.pairs(candidates))
+            items = list(self.strategy.made.pairs(considered))
         for item in items:
             if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in left:
                 raise PluginError(f"{self.strategy}: gave {item!r}, which is no pair of a candidate, or a second one")
@@ -83,10 +90,15 @@ class Pair:
             else:
                 pairs.append(item)
         if left:
-            raise PluginError(f"{self.strategy}: said nothing of {len(left)} of its {len(candidates)} candidates")
+            raise PluginError(f"{self.strategy}: said nothing of {len(left)} of its {len(considered)} candidates")
         write_rows(work.folder / PAIRS, pairs)
         write_rows(work.folder / LEFT_OUT, left_out)
         return pair_counts(candidates, pairs, left_out)
+
+    def _considers(self, candidate: Candidate) -> bool:
+        """Whether a question is in the set that pairs are made over (the paper's D, where that is asked for)."""
+        everything = self.settings.without_demonstration == "use" or not self.demonstrations
+        return everything or candidate.demonstration is not None
 
     def _candidates(self, work: Work) -> list[Candidate]:
         kept, _ = kept_demonstrations(work, self.demonstrations, self.keep)
@@ -115,6 +127,7 @@ def pair_counts(
 ) -> dict[str, Json]:
     """Return how many pairs there are, where their sides came from, and why questions gave none."""
     origins = Counter(pair.chosen_from for pair in pairs)
+    bare = {(one.question.benchmark, one.question.id) for one in candidates if one.demonstration is None}
     return {
         "questions": len(candidates),
         "direct_correct": sum(one.direct_correct for one in candidates),
@@ -126,6 +139,7 @@ def pair_counts(
         "chosen_characters": sum(len(pair.chosen) for pair in pairs),
         "rejected_characters": sum(len(pair.rejected) for pair in pairs),
         "rejected_correct": sum(pair.rejected_correct for pair in pairs),
+        "without_demonstration": sum((pair.benchmark, pair.question_id) in bare for pair in pairs),
         "left_out": len(left_out),
         "left_out_reasons": dict(sorted(Counter(item.reason for item in left_out).items())),
     }
