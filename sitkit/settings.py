@@ -32,6 +32,9 @@ def key_material(settings: Any) -> dict[str, Any]:
     return found
 
 
+Match = Literal["final", "contains"]
+_MATCHES = "final: the final answer is the target; contains: the paper's literal string containment"
+
 _NEVER = {"in_key": "never"}
 _CHANGED = {"in_key": "changed"}
 
@@ -60,6 +63,10 @@ class AnnotateSettings:
         # No part of the teacher's answers; the stages that choose among them hold it themselves.
         Meta(description="which demonstrations are trained on: those that reach the target", extra=_NEVER),
     ] = "right"
+    # No part of the answers either, which are asked for once and judged either way: `Annotate.material` adds it.
+    match: Annotated[Match, Meta(description=f"how the teacher's answers are judged; {_MATCHES}", extra=_NEVER)] = (
+        "final"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,12 +154,16 @@ class SampleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings:
-    """How answers are judged when pairs are chosen."""
+    """How answers are judged when pairs are chosen, and which questions are paired."""
 
-    match: Annotated[
-        Literal["final", "contains"],
-        Meta(description="final: the final answer is the target; contains: the paper's literal string containment"),
-    ] = "final"
+    match: Annotated[Match, Meta(description=_MATCHES)] = "final"
+    without_demonstration: Annotated[
+        Literal["use", "leave_out"],
+        Meta(
+            description="questions whose demonstration was not kept: use them where the student is right, or leave_out",
+            extra=_CHANGED,
+        ),
+    ] = "use"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +207,7 @@ class EvaluateSettings:
 
     temperature: Annotated[float, Meta(ge=0, le=10, description="sampling temperature; 0 is greedy")] = 0.0
     max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
+    match: Annotated[Match, Meta(description=_MATCHES, extra=_CHANGED)] = "final"
 
 
 TRAIN = "train"

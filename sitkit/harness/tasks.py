@@ -11,11 +11,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from sitkit.answers import extract, is_correct
 from sitkit.capabilities import Subdivided
 from sitkit.errors import RecipeError
+from sitkit.settings import Match
 from sitkit.types import LETTERS, Question
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def docs(
     alias: str | None = None,
     subset: str | None = None,
     questions: Mapping[str, Sequence[Question]] | None = None,
+    match: str = "final",
     **_: object,
 ) -> dict[str, Dataset]:
     """Return a benchmark's test split, as lm-eval's ``custom_dataset`` (0.4.13) wants it: ``{"test": dataset}``.
@@ -42,10 +44,14 @@ def docs(
     ``TaskManager(metadata=…)`` or ``lm_eval --metadata '{…}'``; whatever else lm-eval puts there (the model's
     arguments) is passed over. ``subset`` takes one group of the questions alone, such as an MMLU subject.
     ``questions`` hands over test questions that are loaded already, by benchmark or by ``alias``, its other name.
-    Raises `RecipeError` without a benchmark or for a subset it does not have, `UnknownNameError`, `DataError`.
+    ``match`` is how `process_results` judges, as `sitkit.answers.is_correct` takes it.
+    Raises `RecipeError` without a benchmark, for a subset it does not have or a match that there is not,
+    `UnknownNameError`, `DataError`.
     """
     from datasets import Dataset
 
+    if match not in get_args(Match):
+        raise RecipeError(f"the task's metadata asks for match {match!r}: expected one of {', '.join(get_args(Match))}")
     if not benchmark:
         raise RecipeError("the task's YAML names no benchmark: metadata: {benchmark: NAME}")
     given = {} if questions is None or subset else questions
@@ -54,7 +60,9 @@ def docs(
         found = _load(benchmark, data_dir or os.environ.get(DATA_DIR) or None, int(seed), subset)
     else:
         found = given[name]
-    return {"test": Dataset.from_list([as_doc(question) for question in found])}
+    # lm-eval hands metadata to this function alone: what judges reads it from the document.
+    judged = {} if match == "final" else {"match": match}
+    return {"test": Dataset.from_list([as_doc(question) | judged for question in found])}
 
 
 def _load(benchmark: str, data_dir: str | None, seed: int, subset: str | None) -> Sequence[Question]:
@@ -118,9 +126,11 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     """Judge one completion with `sitkit.answers`: ``accuracy`` and ``extraction_failure``, each 0 or 1.
 
     ``truncated`` beside them where it is known: within sitkit. lm-eval's own models do not say whether a text was cut.
+    A failure is a text without a final answer, however ``accuracy`` is judged.
     """
     question, text = as_question(doc), results[0]
-    judged = {"accuracy": int(is_correct(question, text)), "extraction_failure": int(extract(question, text) is None)}
+    right = is_correct(question, text, match=doc.get("match", "final"))
+    judged = {"accuracy": int(right), "extraction_failure": int(extract(question, text) is None)}
     truncated = getattr(text, "truncated", None)
     return judged if truncated is None else {**judged, "truncated": int(truncated)}
 

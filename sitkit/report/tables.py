@@ -202,6 +202,7 @@ def pair_table(results: Results) -> Table:
     """Where the pairs came from, in counts, a row for each arm (its seeds summed)."""
     by_key = {pairs.key: pairs for pairs in results.pairs}
     target = any(pairs.chosen_from["target"] for pairs in results.pairs)
+    bare = any(pairs.without_demonstration for pairs in results.pairs)
     rows = []
     for arm in results.arms:
         own = [by_key[lesson.pair] for lesson in arm.lessons if lesson.pair in by_key]
@@ -222,13 +223,15 @@ def pair_table(results: Results) -> Table:
                 str(sum(pairs.rejected_correct for pairs in own)),
                 str(sum(pairs.rejected_truncated for pairs in own)),
                 str(sum(pairs.fell_back for pairs in own)),
+                *((str(sum(pairs.without_demonstration for pairs in own)),) if bare else ()),
                 f"{sum(pairs.left_out for pairs in own)}" + (f" ({listed})" if listed else ""),
             )
         )
     headings = (
         "student", "pairs", "chosen: the student's own", "chosen: the teacher's",
         *(("chosen: the target",) if target else ()),
-        "rejected although right", "rejected: cut", "own answer cut, another's chosen", "questions left out",
+        "rejected although right", "rejected: cut", "own answer cut, another's chosen",
+        *(("without a kept demonstration",) if bare else ()), "questions left out",
     )  # fmt: skip
     note = "" if rows else "No student was refined, so there are no pairs."
     return Table("Preference pairs", headings, tuple(rows), note)

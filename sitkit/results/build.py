@@ -277,7 +277,8 @@ def pairs_told(key: str, label: str, info: Json) -> Pairs:
     """Return what a pair stage's info tells."""
     same = (
         "questions", "direct_correct", "cot_correct", "total", "chosen_characters", "rejected_characters",
-        "rejected_correct", "rejected_truncated", "truncated", "fell_back", "left_out", "left_out_reasons",
+        "rejected_correct", "rejected_truncated", "truncated", "fell_back", "without_demonstration",
+        "left_out", "left_out_reasons",
     )  # fmt: skip
     origins: tuple[Origin, ...] = ("student", "teacher", "target")
     chosen_from = {origin: info[f"chosen_from_{origin}"] for origin in origins}

@@ -246,6 +246,7 @@ class Pairs:
     rejected_truncated: int
     truncated: int
     fell_back: int
+    without_demonstration: int
     left_out: int
     left_out_reasons: Mapping[str, int]
 

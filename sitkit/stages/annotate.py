@@ -75,7 +75,13 @@ class Annotate:
 
     def material(self) -> Json:
         """Return teacher, questions and generation; which demonstrations are kept is decided where they are used."""
-        return {**self._answers_material(), "questions": self.questions.material(), "reader": answers.READER_VERSION}
+        judged = {} if self.settings.match == "final" else {"match": self.settings.match}
+        return {
+            **self._answers_material(),
+            "questions": self.questions.material(),
+            "reader": answers.READER_VERSION,
+            **judged,
+        }
 
     def _answers_material(self) -> Json:
         return {
@@ -179,7 +185,7 @@ class Annotate:
             prompt=question.prompt(self.prompting),
             completion=reply.completion.strip(),
             teacher=self.teacher.spec,
-            correct=answers.is_correct(question, reply.completion),
+            correct=answers.is_correct(question, reply.completion, match=self.settings.match),
             reasoning=reply.reasoning.strip(),
             truncated=reply.outcome == TRUNCATED,
         )

@@ -97,6 +97,7 @@ class Evaluate:
                     "data_dir": None if work.data_dir is None else str(work.data_dir),
                     "seed": self.questions.seed,
                     "questions": {self.questions.benchmark.spec: self.questions.questions},
+                    "match": self.settings.match,
                 },
                 limit=self.test_limit,
                 max_new_tokens=self.settings.max_new_tokens,

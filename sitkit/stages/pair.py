@@ -68,9 +68,17 @@ class Pair:
         """Write pairs.jsonl and left_out.jsonl, and count where both sides came from."""
         candidates = self._candidates(work)
         left = {(one.question.benchmark, one.question.id): one for one in candidates}
-        pairs, left_out = list[PreferencePair](), list[LeftOut]()
+        considered = [one for one in candidates if self._considers(one)]
+        pairs = list[PreferencePair]()
+        left_out = [
+            LeftOut(one.question.id, one.question.benchmark, "no kept demonstration")
+            for one in candidates
+            if not self._considers(one)
+        ]
+        for one in left_out:
+            del left[one.benchmark, one.question_id]
         with self.strategy.calling("pairs"):
-            items = list(self.strategy.made.pairs(candidates))
+            items = list(self.strategy.made.pairs(considered))
         for item in items:
             if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in left:
                 raise PluginError(f"{self.strategy}: gave {item!r}, which is no pair of a candidate, or a second one")
@@ -83,7 +91,7 @@ class Pair:
             else:
                 pairs.append(self._checked(item, candidate))
         if left:
-            raise PluginError(f"{self.strategy}: said nothing of {len(left)} of its {len(candidates)} candidates")
+            raise PluginError(f"{self.strategy}: said nothing of {len(left)} of its {len(considered)} candidates")
         write_rows(work.folder / PAIRS, pairs)
         write_rows(work.folder / LEFT_OUT, left_out)
         return pair_counts(candidates, pairs, left_out)
@@ -104,6 +112,11 @@ class Pair:
                 " sample.max_new_tokens, so that training would teach to end there; choose another, or leave it out"
             )
         return replace(pair, rejected_truncated=rejected in cut - whole)
+
+    def _considers(self, candidate: Candidate) -> bool:
+        """Whether a question is in the set that pairs are made over (the paper's D, where that is asked for)."""
+        everything = self.settings.without_demonstration == "use" or not self.demonstrations
+        return everything or candidate.demonstration is not None
 
     def _candidates(self, work: Work) -> list[Candidate]:
         kept, _ = kept_demonstrations(work, self.demonstrations, self.keep)
@@ -140,6 +153,7 @@ def pair_counts(
 ) -> dict[str, Json]:
     """Return how many pairs there are, where their sides came from, and why questions gave none."""
     origins = Counter(pair.chosen_from for pair in pairs)
+    bare = {(one.question.benchmark, one.question.id) for one in candidates if one.demonstration is None}
     return {
         "questions": len(candidates),
         "direct_correct": sum(one.direct_correct for one in candidates),
@@ -154,6 +168,7 @@ def pair_counts(
         "rejected_truncated": sum(pair.rejected_truncated for pair in pairs),
         "truncated": sum(bool(own_texts(one, truncated=True)) for one in candidates),
         "fell_back": _fell_back(candidates, pairs),
+        "without_demonstration": sum((pair.benchmark, pair.question_id) in bare for pair in pairs),
         "left_out": len(left_out),
         "left_out_reasons": dict(sorted(Counter(item.reason for item in left_out).items())),
     }

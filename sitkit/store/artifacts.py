@@ -68,8 +68,12 @@ class Store:
         return cls(folder.parents[1])
 
     def prepare(self) -> None:
-        """Make the folders. Raises `StoreError` in one line if that cannot be."""
+        """Make the folders; a new workspace is its owner's alone, for it will hold prompts and answers.
+
+        Raises `StoreError` in one line if that cannot be.
+        """
         try:
+            self.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.root, self.locks):
                 folder.mkdir(parents=True, exist_ok=True)
             probe = self.locks / f".probe-{uuid.uuid4().hex}"

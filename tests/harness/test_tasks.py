@@ -251,6 +251,21 @@ def test_results_are_judged_by_the_one_reader(text: str, accuracy: int, failure:
     assert process_results(as_doc(MATH), [text]) == {"accuracy": accuracy, "extraction_failure": failure}
 
 
+def test_metadata_chooses_the_papers_containment() -> None:
+    rows = docs(benchmark="c", questions={"c": [CHOICE]}, match="contains")["test"]
+    walk = "A) red is wrong. B) blue is wrong. The answer is A."
+    assert process_results(rows[0], [walk]) == {"accuracy": 1, "extraction_failure": 0}
+    assert process_results(docs(benchmark="c", questions={"c": [CHOICE]})["test"][0], [walk])["accuracy"] == 0
+    with pytest.raises(RecipeError, match="'exact': expected one of final, contains"):
+        docs(benchmark="c", questions={"c": [CHOICE]}, match="exact")
+
+
+@pytest.mark.slow
+def test_lm_eval_itself_takes_it_from_metadata(lm: Any) -> None:
+    results = evaluate(lm, ["sit_tiny_cups_cot"], {"match": "contains"})
+    assert {sample["doc"]["match"] for sample in results["samples"]["sit_tiny_cups_cot"]} == {"contains"}
+
+
 @pytest.mark.parametrize(
     ("values", "accuracy", "failure"),
     [((-3.0, -1.0), 1, 0), ((-1.0, -3.0), 0, 0), ((-2.0, -2.0), 0, 1), ((float("nan"), -1.0), 0, 1)],

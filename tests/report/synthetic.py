@@ -192,6 +192,6 @@ def _pairs(key: str, questions: int) -> Pairs:
     return Pairs(
         key=key, label="invented", questions=questions, direct_correct=0, cot_correct=questions, total=questions - 1,
         chosen_from={"student": questions - 1, "teacher": 0, "target": 0}, chosen_characters=0, rejected_characters=0,
-        rejected_correct=0, rejected_truncated=0, truncated=0, fell_back=0, left_out=1,
+        rejected_correct=0, rejected_truncated=0, truncated=0, fell_back=0, without_demonstration=0, left_out=1,
         left_out_reasons={"same text": 1},
     )  # fmt: skip

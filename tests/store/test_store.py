@@ -255,3 +255,17 @@ def _wait_for(path: Path) -> None:
             return
         time.sleep(0.02)
     raise TimeoutError(path)
+
+
+def test_a_workspace_made_here_is_its_owners_alone_and_one_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    given.chmod(0o775)
+    before = os.umask(0)
+    try:
+        for workspace in (tmp_path / "far" / "made", given):
+            Store(workspace).prepare()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "far" / "made").stat().st_mode & 0o777 == 0o700
+    assert given.stat().st_mode & 0o777 == 0o775
