@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitkit.capabilities import LoadableStudent
-from sitkit.errors import PluginError, RecipeError, RunNotFoundError, SitkitError
+from sitkit.errors import PluginError, RecipeError, RunNotFoundError, blamed
 from sitkit.execution.dry_run import DryRun
 from sitkit.execution.dry_run import dry_run as dry_run_of
 from sitkit.execution.events import Listener
@@ -79,7 +79,7 @@ def dry_run(
     registry = registry or load_plugins()
     plan = build_plan(_recipe(recipe, keywords), registry)
     try:
-        return dry_run_of(plan, Store(Path(workspace).absolute()))
+        return dry_run_of(plan, Store(Path(workspace).absolute()), registry)
     finally:
         plan.close()
 
@@ -120,13 +120,12 @@ def _around(hook: str, registry: Registry, **arguments: object) -> None:
     """Call a hook around a run. What a plugin raises that is not for the user becomes a `PluginError` naming it."""
     for distribution, call in registry.hook_calls(hook):
         try:
-            call(**arguments)
-        except (SitkitError, OSError):
-            raise
-        except Exception as error:
-            done = "; the run itself is complete" if hook == "sitkit_after_run" else ""
-            text = " ".join(str(error).split())
-            raise PluginError(f"{distribution}: {hook} failed with {type(error).__name__}: {text}{done}") from error
+            with blamed(f"{distribution}: {hook}", passes=lambda error: isinstance(error, OSError)):
+                call(**arguments)
+        except PluginError as error:
+            if hook != "sitkit_after_run" or error.__cause__ is None:
+                raise
+            raise PluginError(f"{error}; the run itself is complete") from error.__cause__
 
 
 def run_folder(plan: Plan, workspace: Path, name: str | None) -> Path:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar
 
 from sitkit.capabilities import Deduplicator
-from sitkit.errors import DataError, PluginError, RecipeError, SettingError, SitkitError
+from sitkit.conformance import (
+    completion_fault,
+    domain_fault,
+    fingerprint_fault,
+    objective_fault,
+    questions_fault,
+    reply_fault,
+    tasks_fault,
+)
+from sitkit.errors import DataError, PluginError, RecipeError, SettingError, blamed
 from sitkit.registry import Registry
 from sitkit.settings import resolve
 from sitkit.spec import parse_spec
-from sitkit.store import DISK_FULL, canonical
+from sitkit.store import DISK_FULL
 from sitkit.types import (
-    LETTERS,
+    PROMPTINGS,
     Benchmark,
     Completion,
     Json,
-    Kind,
     Objective,
+    Prompting,
     Question,
     Reply,
     Split,
@@ -81,21 +91,29 @@ class Component(Generic[ComponentT]):
     def __str__(self) -> str:
         return f"{self.kind} {self.spec} (of {self.provider['distribution']})"
 
+    def at(self, method: str) -> str:
+        """Return who the part is and, where it is Python, the file and line of the method."""
+        code = getattr(inspect.unwrap(getattr(type(self.made), method, None) or str), "__code__", None)
+        return str(self) if code is None else f"{self}, {code.co_filename}:{code.co_firstlineno}"
+
+    def refuse(self, method: str, fault: str | None) -> None:
+        """Raise `PluginError` naming the part and its method where `sitkit.conformance` found a fault."""
+        if fault is not None:
+            raise PluginError(f"{self.at(method)}: {fault}")
+
+    def close(self) -> None:
+        """Free what the part holds. Raises `PluginError` if it cannot."""
+        with self.calling("close"):
+            self.made.close()  # type: ignore[attr-defined]
+
     @contextlib.contextmanager
     def calling(self, method: str) -> Iterator[None]:
         """Guard a call into the part: whatever it raises that is not for the user becomes a `PluginError` naming it.
 
         Trouble with files passes, because a full disk is not the part's fault; trouble with the network does not.
         """
-        try:
+        with blamed(f"{self.at(method)}: {method}", passes=_is_file_trouble):
             yield
-        except SitkitError:
-            raise
-        except Exception as error:
-            if isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL):
-                raise
-            text = " ".join(str(error).split())
-            raise PluginError(f"{self}: {method} failed with {type(error).__name__}: {text}") from error
 
     def completions(self, method: str, given: Any) -> Iterator[Completion]:
         """Yield what ``given`` yields as completions; a pair of an id and a text is one that was not cut.
@@ -110,13 +128,9 @@ class Component(Generic[ComponentT]):
                     row = next(found)
                 except StopIteration:
                     return
-            if isinstance(row, tuple | list) and len(row) == 2:
-                row = Completion(*row)
-            if not isinstance(row, Completion) or not (
-                isinstance(row.id, str) and isinstance(row.text, str) and isinstance(row.truncated, bool)
-            ):
-                raise PluginError(f"{self}: {method} gave {row!r} in place of a Completion or (id, text)")
-            yield row
+            fault = completion_fault(row)
+            self.refuse(method, fault and f"{method} {fault}")
+            yield row if isinstance(row, Completion) else Completion(*row)
 
     def replies(self, method: str, given: Any) -> Iterator[Reply]:
         """Yield what ``given`` yields as replies; a pair of an id and a text is an answer.
@@ -132,12 +146,9 @@ class Component(Generic[ComponentT]):
                         row = next(found)
                     except StopIteration:
                         return
-                if isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(one, str) for one in row):
-                    yield Reply(row[0], row[1])
-                elif _is_reply(row):
-                    yield row
-                else:
-                    raise PluginError(f"{self}: {method} gave {row!r} in place of (id, text) or a Reply")
+                fault = reply_fault(row)
+                self.refuse(method, fault and f"{method} {fault}")
+                yield row if isinstance(row, Reply) else Reply(row[0], row[1])
         finally:
             close = getattr(found, "close", None)
             if close is not None:
@@ -148,16 +159,12 @@ class Component(Generic[ComponentT]):
         """What the part says determines what it makes, and where it comes from. Benchmarks say it by split."""
         with self.calling("fingerprint"):
             said = self.made.fingerprint()  # type: ignore[attr-defined]
-            canonical(said)
+        self.refuse("fingerprint", fingerprint_fault(said))
         return {"part": said, "provider": dict(self.provider)}
 
 
-def _is_reply(row: object) -> bool:
-    return (
-        isinstance(row, Reply)
-        and all(isinstance(one, str) for one in (row.id, row.completion, row.outcome, row.detail, row.reasoning))
-        and all(isinstance(one, int) and one >= 0 for one in (row.prompt_tokens, row.completion_tokens))
-    )
+def _is_file_trouble(error: BaseException) -> bool:
+    return isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL)
 
 
 def recommended(student: Component[Student]) -> Mapping[str, Mapping[str, Json]]:
@@ -167,7 +174,8 @@ def recommended(student: Component[Student]) -> Mapping[str, Mapping[str, Json]]
     if not isinstance(found, Mapping) or not all(isinstance(keys, Mapping) for keys in found.values()):
         raise PluginError(f"{student}: recommended gave {found!r} in place of stage: {{key: value}}")
     try:
-        resolve(found)
+        with student.calling("recommended"):
+            resolve(found)
     except SettingError as error:
         raise PluginError(f"{student} recommends a setting that cannot be: {error}") from error
     return found
@@ -177,14 +185,7 @@ def objective(strategy: Component[Strategy]) -> Objective:
     """Return the strategy's objective. Raises `PluginError` if it is none."""
     with strategy.calling("objective"):
         found = strategy.made.objective()
-    if not isinstance(found, Objective):
-        raise PluginError(f"{strategy}: objective gave {type(found).__name__} in place of an Objective")
-    named = isinstance(found.loss, tuple) and found.loss and all(isinstance(name, str) for name in found.loss)
-    numbers = (*found.weights, found.beta)
-    if not named or len(found.weights) != len(found.loss) or not all(0 < one < math.inf for one in numbers):
-        raise PluginError(
-            f"{strategy}: {found} is no objective: it takes loss names, a weight above 0 for each, and a beta above 0"
-        )
+    strategy.refuse("objective", objective_fault(found))
     return found
 
 
@@ -202,7 +203,7 @@ class QuestionSet:
         """What determines the whole split's questions."""
         with self.benchmark.calling("fingerprint"):
             said = self.benchmark.made.fingerprint(self.split, self.seed)
-            canonical(said)
+        self.benchmark.refuse("fingerprint", fingerprint_fault(said))
         return {
             "benchmark": self.benchmark.spec,
             "split": self.split,
@@ -223,7 +224,10 @@ class QuestionSet:
             questions = list(self.benchmark.made.questions(self.split, self.seed))
         if not questions:
             raise DataError(f"{name} has no {self.split} questions")
-        _check(self.benchmark, questions)
+        with self.benchmark.calling("domain"):
+            domain = self.benchmark.made.domain
+        self.benchmark.refuse("domain", domain_fault(domain))
+        self.benchmark.refuse("questions", questions_fault(questions, name))
         if self.selection is None:
             return questions
         try:
@@ -232,25 +236,12 @@ class QuestionSet:
             raise RecipeError(f"{name}: {error}") from error
 
 
-def _check(benchmark: Component[Benchmark], questions: Iterable[Question]) -> None:
-    if not isinstance(benchmark.made.domain, str) or not benchmark.made.domain:
-        raise PluginError(f"{benchmark}: its domain is {benchmark.made.domain!r}, which is no name")
-    seen: set[str] = set()
-    for question in questions:
-        if not isinstance(question, Question):
-            raise PluginError(f"{benchmark}: questions gave {type(question).__name__} in place of a Question")
-        where = f"{benchmark}, question {question.id!r}"
-        if question.id in seen:
-            raise PluginError(f"{where}: the id is given twice")
-        if question.benchmark != benchmark.spec:
-            raise PluginError(f"{where}: names the benchmark {question.benchmark!r}")
-        if question.kind not in get_args(Kind):
-            raise PluginError(f"{where}: the kind {question.kind!r} is none of {', '.join(get_args(Kind))}")
-        if question.kind == "choice":
-            letters = LETTERS[: len(question.choices or ())]
-            if len(question.target) != 1 or question.target not in letters:
-                raise PluginError(f"{where}: the target {question.target!r} is no letter of its options")
-        seen.add(question.id)
+def task_name(benchmark: Component[Benchmark], prompting: Prompting) -> str:
+    """Return the lm-eval task of a benchmark under one prompting. Raises `PluginError` if it names none."""
+    with benchmark.calling("task"):
+        named = {each: benchmark.made.task(each) for each in PROMPTINGS}
+    benchmark.refuse("task", tasks_fault(named))
+    return named[prompting]
 
 
 @dataclass
@@ -265,8 +256,7 @@ class Components:
     sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
 
     def _component(self, kind: str, name: str, spec: str, made: ComponentT) -> Component[ComponentT]:
-        provider = self.registry.component(kind, name).provider
-        return Component(kind, spec, made, {"distribution": provider.distribution, "version": provider.version})
+        return Component(kind, spec, made, self.registry.component(kind, name).provider.as_json())
 
     def teacher(self, spec: str) -> Component[Teacher]:
         """Make a teacher."""

@@ -18,8 +18,9 @@ SitkitError
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 
 class SitkitError(Exception):
@@ -80,6 +81,31 @@ class ArtifactError(StoreError):
 
 class DiskFullError(StoreError):
     """No space is left; everything that was finished is kept."""
+
+
+@contextlib.contextmanager
+def blamed(where: str, passes: Callable[[BaseException], bool] = lambda error: False) -> Iterator[None]:
+    """Guard a call of a plugin's code: whatever it raises that is not for the user becomes a `PluginError` that starts
+    with ``where``, such as "sitkit-dice: sitkit_after_run". Ctrl-C passes, ``sys.exit()`` does not, and what ``passes``
+    holds of is not the plugin's fault.
+    """
+    try:
+        yield
+    except (SitkitError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if passes(error):
+            raise
+        raise PluginError(f"{where} failed with {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Return the type and the text of an exception in one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(its text cannot be made)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

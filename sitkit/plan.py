@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from sitkit.capabilities import DefaultTeacher, PaidEndpoint, ScoredTogether
 from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
 from sitkit.errors import PluginError, RecipeError
+from sitkit.plugin_support import NOTICES
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
@@ -94,12 +97,20 @@ class Plan:
             settings = asdict(first)
         return replace(self.recipe, refine_on=self.recipe.refined_on, settings=settings)
 
+    @property
+    def components(self) -> tuple[Component[Any], ...]:
+        """Every plugged-in part of the plan."""
+        benchmarks = {questions.benchmark.spec: questions.benchmark for questions in self.question_sets}
+        return (*self.teachers, *self.students, self.strategy, *benchmarks.values())
+
     def close(self) -> None:
-        """Free what teachers and students hold."""
-        for teacher in self.teachers:
-            teacher.made.close()
-        for student in self.students:
-            student.made.close()
+        """Free what teachers and students hold; one that cannot be freed is logged, and hides no other error."""
+        parts: tuple[Component[Any], ...] = (*self.teachers, *self.students)
+        for part in parts:
+            try:
+                part.close()
+            except PluginError as error:
+                logging.getLogger(NOTICES).warning("%s", error)
 
 
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import pkgutil
 import re
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pluggy
 
 from sitkit import hookspecs
-from sitkit.errors import PluginError, SitkitError, UnknownNameError, suggestion
-from sitkit.spec import Spec
+from sitkit.errors import PluginError, UnknownNameError, blamed, reason
+from sitkit.plugin_import import Broken, defined_hooks, implemented, noted
+from sitkit.providers import OURS, Provider
+from sitkit.spec import Spec, is_name
 from sitkit.types import Benchmark, Context, Strategy, Student, Teacher
 
 if TYPE_CHECKING:
-    pass
-
     from sitkit.execution.events import Listener
     from sitkit.execution.executor import Executor
     from sitkit.plan import Plan
@@ -48,15 +49,11 @@ DEFAULTS = ("student", "strategy", "train_on")
 """The keys of a recipe that plugins may name defaults of; the first plugin in the order of loading wins."""
 
 
+GUARDS = ("sitkit_before_run", "sitkit_before_stage", "sitkit_after_stage", "sitkit_after_run")
+"""The hooks that watch a run and may refuse it: a run without them is another one, so the user is told."""
+
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-
-
-@dataclass(frozen=True)
-class Provider:
-    """The distribution a plugin comes from."""
-
-    distribution: str
-    version: str
+_RESERVED = {("benchmark", "all"): "--eval-on all means every benchmark"}
 
 
 @dataclass(frozen=True)
@@ -84,22 +81,11 @@ class Command:
         """Import and return what lies there. Raises `PluginError` if that fails."""
         where = f"{self.provider.distribution}: sitkit_commands: {self.name}: {self.place}"
         try:
-            found = pkgutil.resolve_name(self.place)
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"{where} cannot be imported: {_reason(error)}") from error
-        return found
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A plugin, or a part of one, that cannot be used, and why."""
-
-    distribution: str
-    hook: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.distribution}: {self.hook}: {self.reason}"
+            return pkgutil.resolve_name(self.place)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(f"{where} cannot be imported: {reason(error)}") from error
 
 
 @dataclass
@@ -113,6 +99,7 @@ class Registry:
     task_folders: dict[Path, str] = field(default_factory=dict)
     defaults: dict[str, tuple[str, ...]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def names(self, kind: str) -> list[str]:
         """Return the names registered for a kind (one of `KINDS`), sorted."""
@@ -178,12 +165,10 @@ class Registry:
         part = self.component(kind, name)
         hook, protocol = KINDS[kind]
         where = f"{part.provider.distribution}: {hook}: {name}"
-        try:
+        with blamed(f"{where}: its factory"):
             made = part.factory(*arguments)
-        except SitkitError:
-            raise
-        except Exception as error:
-            raise PluginError(f"{where}: its factory failed with {type(error).__name__}: {error}") from error
+        if isinstance(made, type):
+            raise PluginError(f"{where}: its factory returned the class {made.__name__}, not an instance of it")
         if not isinstance(made, protocol):
             missing = [name for name in _members(protocol) if not hasattr(made, name)]
             raise PluginError(
@@ -191,6 +176,31 @@ class Registry:
                 f" (missing: {', '.join(missing)})"
             )
         return made
+
+    def folders_of_tasks(self) -> dict[str, tuple[Path, ...]]:
+        """Return the folders of lm-eval tasks by the distribution that names them."""
+        folders: dict[str, tuple[Path, ...]] = {}
+        for folder, distribution in self.task_folders.items():
+            folders[distribution] = (*folders.get(distribution, ()), folder)
+        return folders
+
+    def dropped(self) -> list[str]:
+        """Return a sentence for each hook of a broken plugin that should have watched a run."""
+        return [
+            f"plugin {broken.distribution} is broken ({broken.hook}: {broken.reason}), so its {hook} is not called"
+            for broken in self.broken
+            for hook in broken.dropped
+            if hook in GUARDS
+        ]
+
+    def hooks(self) -> dict[Provider, list[str]]:
+        """Return the hooks that each distribution implements, in the order of loading."""
+        found: dict[Provider, list[str]] = {}
+        for name, provider in self.providers.items():
+            callers = self.manager.get_hookcallers(self.manager.get_plugin(name)) or ()
+            names = found.setdefault(provider, [])
+            names += sorted(caller.name for caller in callers if caller.has_spec() and caller.name not in names)
+        return found
 
     def hook_calls(self, hook: str) -> Iterator[tuple[str, Callable[..., Any]]]:
         """Yield (distribution, function) for every plugin that implements the hook, in order of loading."""
@@ -209,29 +219,32 @@ def load_plugins(points: Sequence[EntryPoint] | None = None) -> Registry:
     """Load every entry point of group ``sitkit``, one by one: a plugin that fails is noted and the rest works.
 
     Ours come first, then the others by distribution name, so that a name taken twice always goes to the same one.
+    What a plugin prints meanwhile is kept from the terminal, and noted. Raises `KeyboardInterrupt` alone.
     """
     found = list(entry_points(group=hookspecs.PROJECT)) if points is None else list(points)
-    found.sort(key=lambda point: (_provider(point).distribution != "sitkit", _provider(point).distribution, point.name))
-    manager, providers, broken = plugin_manager(), dict[str, Provider](), list[Broken]()
+    found.sort(key=lambda point: (_provider(point).distribution != OURS, _provider(point).distribution, point.name))
+    manager, providers, broken, notes = plugin_manager(), dict[str, Provider](), list[Broken](), list[str]()
     for point in dict.fromkeys(found):
         provider = _provider(point)
         name = f"{provider.distribution}:{point.name}"
         if name in providers:
             continue
         try:
-            plugin = point.load()
-            manager.register(plugin, name=name)
+            with noted(notes, f"{provider.distribution} printed while it was imported"):
+                plugin = point.load()
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"while the plugin {provider.distribution} was imported") from error
         # A module that calls sys.exit() must not take sitkit with it.
-        except (Exception, SystemExit) as error:
-            broken.append(Broken(provider.distribution, "import", _reason(error)))
+        except BaseException as error:
+            broken.append(Broken(provider.distribution, "import", reason(error), defined_hooks(point)))
             continue
+        sound, faults = implemented(manager, provider, plugin)
+        broken += faults
+        manager.register(sound, name=name)
         providers[name] = provider
-        broken += [
-            Broken(provider.distribution, hook, f"sitkit has no such hook{suggestion(hook, _hooks(manager))}")
-            for hook in dir(plugin)
-            if manager.parse_hookimpl_opts(plugin, hook) is not None and hook not in _hooks(manager)
-        ]
-    return build_registry(manager, providers, broken)
+    registry = build_registry(manager, providers, broken)
+    registry.notes[:0] = notes
+    return registry
 
 
 def build_registry(
@@ -252,10 +265,20 @@ def build_registry(
 def _collect(registry: Registry, hook: str, register: Callable[..., None]) -> None:
     for implementation in _implementations(registry, hook):
         provider = registry.providers[implementation.plugin_name]
-        try:
+        with _broken(registry, provider, hook):
             _call(implementation, register=partial(register, provider))
-        except Exception as error:
-            registry.broken.append(Broken(provider.distribution, hook, _reason(error)))
+
+
+@contextlib.contextmanager
+def _broken(registry: Registry, provider: Provider, hook: str) -> Iterator[None]:
+    """Note what is raised inside as a hook that cannot be used, and what is printed."""
+    try:
+        with noted(registry.notes, f"{provider.distribution} printed in {hook}"):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        registry.broken.append(Broken(provider.distribution, hook, reason(error)))
 
 
 def _register_component(
@@ -266,8 +289,12 @@ def _register_component(
     name: object,
     factory: object,
     *extra: object,
-    aliases: Sequence[object] = (),
+    aliases: object = (),
 ) -> None:
+    if not isinstance(aliases, list | tuple):
+        expected = f"registers {name!r} with aliases={aliases!r}, expected a list of names"
+        registry.broken.append(Broken(provider.distribution, hook, expected))
+        aliases = ()
     if extra:
         too_many = f"registers {name!r} with {len(extra)} argument(s) too many"
         registry.broken.append(Broken(provider.distribution, hook, too_many))
@@ -295,8 +322,11 @@ def _register_command(
 
 def _refusal(registry: Registry, key: tuple[str, object], name: object, factory: object) -> str | None:
     kind = key[0]
-    if not isinstance(name, str) or not name or not name.isprintable() or " " in name:
-        return f"registers a {kind} under {name!r}, which is no name"
+    if not isinstance(name, str) or not is_name(name):
+        letters = "a letter or digit, then letters, digits, '_', '.' and '-'"
+        return f"registers a {kind} under {name!r}, which nobody can type: a name is {letters}"
+    if (kind, name) in _RESERVED:
+        return f"registers the {kind} {name!r}, but {_RESERVED[kind, name]}"
     if kind == "command" and not (isinstance(factory, str) and _PLACE.fullmatch(factory)):
         return f"registers the command {name!r} with {factory!r}, expected the text MODULE:NAME"
     if kind != "command" and not callable(factory):
@@ -314,32 +344,28 @@ def _callable(value: object) -> Callable[..., Any]:
 
 
 def _collect_folders(registry: Registry, implementation: Any) -> None:
-    hook = "sitkit_task_folders"
-    distribution = registry.providers[implementation.plugin_name].distribution
-    try:
-        folders = _call(implementation)
-        if isinstance(folders, str | bytes) or not all(isinstance(folder, Path) for folder in folders):
-            raise TypeError(f"returned {folders!r}, expected a list of Path")
-    except Exception as error:
-        registry.broken.append(Broken(distribution, hook, _reason(error)))
-        return
+    hook, folders = "sitkit_task_folders", list[Path]()
+    provider = registry.providers[implementation.plugin_name]
+    with _broken(registry, provider, hook):
+        given = _call(implementation)
+        folders = [] if isinstance(given, str | bytes) else list(given)
+        if isinstance(given, str | bytes) or not all(isinstance(folder, Path) for folder in folders):
+            folders = []
+            raise TypeError(f"returned {given!r}, expected a list of Path")
     for folder in folders:
         if not folder.is_dir():
-            registry.broken.append(Broken(distribution, hook, f"{folder} is no folder"))
+            registry.broken.append(Broken(provider.distribution, hook, f"{folder} is not a folder"))
         else:
-            registry.task_folders.setdefault(folder, distribution)
+            registry.task_folders.setdefault(folder, provider.distribution)
 
 
 def _collect_defaults(registry: Registry, implementation: Any) -> None:
-    distribution = registry.providers[implementation.plugin_name].distribution
-    try:
+    found: dict[str, tuple[str, ...]] = {}
+    with _broken(registry, registry.providers[implementation.plugin_name], "sitkit_defaults"):
         given = _call(implementation)
         if not isinstance(given, Mapping):
             raise TypeError(f"returned {given!r}, expected a mapping")
         found = {key: _default(key, value) for key, value in given.items()}
-    except Exception as error:
-        registry.broken.append(Broken(distribution, "sitkit_defaults", _reason(error)))
-        return
     for key, value in found.items():
         registry.defaults.setdefault(key, value)
 
@@ -358,10 +384,6 @@ def _implementations(registry: Registry, hook: str) -> list[Any]:
     return list(getattr(registry.manager.hook, hook).get_hookimpls())
 
 
-def _hooks(manager: pluggy.PluginManager) -> list[str]:
-    return [name for name, caller in vars(manager.hook).items() if caller.has_spec()]
-
-
 def _call(implementation: Any, **arguments: Any) -> Any:
     return implementation.function(**{name: arguments[name] for name in implementation.argnames})
 
@@ -370,12 +392,7 @@ def _provider(point: EntryPoint) -> Provider:
     if point.dist is None:
         return Provider(point.value, "?")
     # Metadata without a name or a version is broken, but need not break us.
-    return Provider(point.dist.name or point.value, point.dist.version or "?")
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return Provider(point.dist.name or point.value, point.dist.version or "?", point.dist)
 
 
 def _first_line(factory: object) -> str:

@@ -61,6 +61,11 @@ class Spec:
         return parsed
 
 
+def is_name(text: object) -> bool:
+    """Tell whether a SPEC can start with this text, so that a user can type it."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
 def parse_spec(text: str) -> Spec:
     """Parse a SPEC. Commas end an argument only where ``key=`` follows, so paths may hold commas and colons.
 

@@ -20,15 +20,23 @@ _SCALARS = {"null": "empty value", "bool": "true/false value", "int": "whole num
 _EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
+FUNCTION = "!function"
+
+
 class LinedDict(dict[str, Any]):
     """A mapping that knows on which line of its file each key stands, counted from 1."""
 
     lines: Mapping[str, int] = {}
 
 
+class Function(str):
+    """The name of a function, ``MODULE.NAME``, as lm-eval's tasks write it after `FUNCTION`."""
+
+
 class _Loader(yaml.SafeLoader):
     depth = 0
     values = 0
+    functions = False
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self.depth, self.values = self.depth + 1, self.values + 1
@@ -49,6 +57,8 @@ class _Loader(yaml.SafeLoader):
             except (ValueError, LookupError) as error:
                 problem = f"{shown(node.value, 40)!r} is not a valid {_SCALARS[kind]}"
                 raise ConstructorError(None, None, problem, node.start_mark) from error
+        if isinstance(node, ScalarNode) and self.functions and node.tag == FUNCTION:
+            return Function(node.value)
         if isinstance(node, SequenceNode) and kind == "seq":
             return [self.construct(item) for item in node.value]
         if isinstance(node, MappingNode) and kind == "map":
@@ -81,8 +91,10 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def load_yaml(text: str, where: str) -> LinedDict:
+def load_yaml(text: str, where: str, *, functions: bool = False) -> LinedDict:
     """Return the mapping a YAML text holds; an empty text is an empty one. Dates are text.
+
+    With ``functions`` a value of the tag `FUNCTION` is read as a `Function`; nothing is imported.
 
     Raises `RecipeError` naming ``where`` and the line: for what is not YAML or not a mapping, for a key given twice,
     a value of another tag, and for a text that is too long, too deep, or grows too much by its aliases.
@@ -91,6 +103,7 @@ def load_yaml(text: str, where: str) -> LinedDict:
         raise RecipeError(f"{where}: invalid YAML: more than {_MOST_CHARACTERS} characters")
     try:
         loader = _Loader(text)
+        loader.functions = functions
         node = loader.get_single_node()
         if node is None:
             return LinedDict()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sitkit.registry import Provider, Registry, build_registry, plugin_manager
+from sitkit.providers import Provider
+from sitkit.registry import Registry, build_registry, plugin_manager
 
 EXAMPLE = Path(__file__).parent / "example_plugin" / "src"
 

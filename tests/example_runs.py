@@ -11,8 +11,9 @@ from typing import Any
 from sitkit.execution import executors
 from sitkit.execution.walk import run_plan
 from sitkit.plan import build_plan
+from sitkit.providers import Provider
 from sitkit.recipe import Recipe, recipe_yaml
-from sitkit.registry import Provider, Registry, build_registry, plugin_manager
+from sitkit.registry import Registry, build_registry, plugin_manager
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.files import RECIPE, write_results

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -36,6 +39,21 @@ def distribution(site: Path, name: str, code: str, *, version: str = "1.0") -> N
     module = name.replace("-", "_")
     (site / f"{module}.py").write_text(code, encoding="utf-8")
     register(site, name, [module], version=version)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(code.encode("utf-8")).digest()).rstrip(b"=").decode("ascii")
+    record = site / f"{module}-{version}.dist-info" / "RECORD"
+    record.write_text(f"{module}.py,sha256={digest},{len(code.encode('utf-8'))}\n", encoding="utf-8")
+
+
+def editable(site: Path, name: str, source: Path, *, version: str = "1.0") -> None:
+    """Turn a distribution in ``site`` into an editable install of its module, moved to the folder ``source``."""
+    module = name.replace("-", "_")
+    source.mkdir(parents=True)
+    (site / f"{module}.py").rename(source / f"{module}.py")
+    info = site / f"{module}-{version}.dist-info"
+    (info / "RECORD").write_text(f"{module}.pth,,\n", encoding="utf-8")
+    (info / "direct_url.json").write_text(
+        json.dumps({"url": source.as_uri(), "dir_info": {"editable": True}}), encoding="utf-8"
+    )
 
 
 def register(site: Path, name: str, modules: Sequence[str], *, version: str = "1.0") -> None:

@@ -8,8 +8,9 @@ import pytest
 from sitkit.errors import PluginError, RecipeError
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan, default_tasks
+from sitkit.providers import Provider
 from sitkit.recipe import Recipe, default_name
-from sitkit.registry import Provider, Registry, build_registry, load_plugins
+from sitkit.registry import Registry, build_registry, load_plugins
 
 EMBEDDED = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.installed import distribution, python, sitkit
+from sitkit.registry import load_plugins
+from tests.installed import distribution, editable, python, sitkit
 
 EXAMPLE = Path(__file__).parent / "example_plugin"
 
@@ -103,10 +105,9 @@ def test_a_second_run_of_the_example_reuses_everything(example: Path, results: t
 def listing(site: Path) -> tuple[dict[tuple[str, str], Mapping[str, Any]], str]:
     """Return what `sitkit plugins --json` and `sitkit plugins` show."""
     machine = sitkit("plugins", "--json", path=site)
-    assert machine.returncode == 0, machine.stderr
     person = sitkit("plugins", path=site, COLUMNS="300")
-    assert person.returncode == 0, person.stderr
     content = json.loads(machine.stdout)
+    assert machine.returncode == person.returncode == (1 if content["broken"] else 0), machine.stderr + person.stderr
     rows = {(row["kind"], row["name"]): row for row in content["plugins"]}
     return rows, person.stdout + person.stderr
 
@@ -199,8 +200,60 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     ),
     "wrong-parameter": (
         "from sitkit import hookimpl\n@hookimpl\ndef sitkit_teachers(registrar): registrar('echo', print)\n",
-        "import",
-        "registrar",
+        "sitkit_teachers",
+        "takes registrar, which sitkit does not give it: it gives register",
+    ),
+    "no-parameter": (
+        "from sitkit import hookimpl\n@hookimpl\ndef sitkit_teachers(): pass\n",
+        "sitkit_teachers",
+        "does not take register",
+    ),
+    "exits-on-import": ("raise SystemExit('no')\n", "import", "SystemExit: no"),
+    "raises-a-base-exception": ("class Stop(BaseException): pass\nraise Stop('no')\n", "import", "Stop: no"),
+    "exits-in-a-hook": (
+        HEALTHY.replace('register("echo", echo)', "raise SystemExit('no')"),
+        "sitkit_teachers",
+        "SystemExit: no",
+    ),
+    "forgets-to-mark": (
+        "def sitkit_before_stage(stage): raise ValueError\n",
+        "sitkit_before_stage",
+        "is not marked with @hookimpl, so it is not called",
+    ),
+    "yields-in-a-hook": (
+        "from sitkit import hookimpl\n@hookimpl\ndef sitkit_before_stage(stage):\n    yield\n",
+        "sitkit_before_stage",
+        "is a generator function",
+    ),
+    "is-awaited": (
+        "from sitkit import hookimpl\n@hookimpl\nasync def sitkit_teachers(register): pass\n",
+        "sitkit_teachers",
+        "is an async function",
+    ),
+    "aliases-are-text": (
+        HEALTHY.replace('"echo", echo', '"echo-a", echo, aliases="short"'),
+        "sitkit_teachers",
+        "aliases='short', expected a list of names",
+    ),
+    "cannot-be-typed": (HEALTHY.replace('"echo"', '"--echo"'), "sitkit_teachers", "'--echo', which nobody can type"),
+    "has-a-comma": (HEALTHY.replace('"echo"', '"echo,x"'), "sitkit_teachers", "'echo,x', which nobody can type"),
+    "takes-a-reserved-name": (
+        HEALTHY.replace('"echo"', '"all"').replace("sitkit_teachers", "sitkit_benchmarks"),
+        "sitkit_benchmarks",
+        "--eval-on all means every benchmark",
+    ),
+    "folders-raise-late": (
+        "from sitkit import hookimpl\n"
+        "def folders():\n    yield 1 / 0\n@hookimpl\ndef sitkit_task_folders(): return folders()\n",
+        "sitkit_task_folders",
+        "ZeroDivisionError",
+    ),
+    "task-is-broken": (
+        "from sitkit import hookimpl\nfrom pathlib import Path\nfolder = Path(__file__).parent / 'broken_tasks'\n"
+        "folder.mkdir(exist_ok=True)\n(folder / 'a.yaml').write_text('task: a\\nmetric_list: [1\\n')\n"
+        "@hookimpl\ndef sitkit_task_folders(): return [folder]\n",
+        "sitkit_task_folders",
+        "a.yaml, line 3: invalid YAML",
     ),
 }
 
@@ -223,6 +276,8 @@ def test_each_broken_plugin_is_named_in_one_line_and_the_rest_works(tmp_path: Pa
     [
         ("return None", "NoneType"),
         ("return spec", "Spec"),
+        ("return Echo", "its factory returned the class Echo, not an instance of it"),
+        ("raise SystemExit('by hand')", "SystemExit: by hand"),
         ("raise ZeroDivisionError('by hand')", "ZeroDivisionError: by hand"),
     ],
 )
@@ -241,3 +296,103 @@ def test_a_broken_benchmark_does_not_hide_the_tasks_of_the_others(tmp_path: Path
     done = sitkit("tasks", "list", path=tmp_path)
     assert "gsm8k" in done.stdout
     assert one_line(done.stderr, "divides-by-zero", "sitkit_benchmarks", "ZeroDivisionError"), done.stderr
+
+
+def test_a_plugin_that_prints_does_not_spoil_what_programs_read(tmp_path: Path) -> None:
+    distribution(tmp_path, "talks", f"print('good morning')\n{HEALTHY}")
+    done = sitkit("plugins", "--json", path=tmp_path)
+    assert json.loads(done.stdout)["notes"] == ["talks printed while it was imported: good morning"]
+    assert done.returncode == 0
+    assert one_line(sitkit("plugins", path=tmp_path).stderr, "note: talks printed while it was imported: good morning")
+
+
+def test_each_distributions_hooks_are_listed(tmp_path: Path) -> None:
+    distribution(tmp_path, "a-healthy-one", HEALTHY, version="2.5")
+    (row,) = [
+        row
+        for row in json.loads(sitkit("plugins", "--json", path=tmp_path).stdout)["hooks"]
+        if row["distribution"] == "a-healthy-one"
+    ]
+    assert (row["version"], row["hooks"], row["installed"]) == ("2.5", ["sitkit_teachers"], "as its version says")
+
+
+COMMAND = """
+from sitkit import hookimpl
+
+@hookimpl
+def sitkit_commands(register):
+    register("wave", "{place}", "Wave.")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "code", "said"),
+    [
+        ("a-wave", "waving:wave", "raise SystemExit(3)", "waving:wave cannot be imported: SystemExit: 3"),
+        (
+            "b-wave",
+            "waving:wave",
+            "class Stop(BaseException): pass\nraise Stop",
+            "waving:wave cannot be imported: Stop",
+        ),
+        (
+            "c-wave",
+            "waving:wave",
+            "import click\n@click.command()\ndef wave(): raise RuntimeError('tired')",
+            "sitkit_commands: wave failed with RuntimeError: tired",
+        ),
+    ],
+)
+def test_a_command_that_breaks_is_named(tmp_path: Path, name: str, place: str, code: str, said: str) -> None:
+    distribution(tmp_path, name, COMMAND.format(place=place))
+    (tmp_path / "waving.py").write_text(code, encoding="utf-8")
+    done = sitkit("wave", path=tmp_path)
+    assert done.returncode == 2
+    assert one_line(done.stderr, name, said), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+PROBE = """
+from sitkit.registry import load_plugins
+from sitkit.components import Components
+part = Components(load_plugins(), None, False).teacher("echo")
+print(part.fingerprint["provider"])
+"""
+
+
+def keyed(site: Path, source: Path | None = None) -> dict[str, str]:
+    """Return what the keys of the teacher "echo" hold of its distribution, as a process of its own sees it."""
+    done = python("-c", PROBE, path=site, **({} if source is None else {"PYTHONPATH": f"{site}:{source}"}))
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = ast.literal_eval(done.stdout)
+    return found
+
+
+def test_changed_source_of_an_unchanged_version_has_other_keys(tmp_path: Path) -> None:
+    distribution(tmp_path, "a-healthy-one", HEALTHY)
+    installed = {"distribution": "a-healthy-one", "version": "1.0"}
+    assert keyed(tmp_path) == installed
+    module = tmp_path / "a_healthy_one.py"
+    module.write_text(f"{HEALTHY}# one\n", encoding="utf-8")
+    one = keyed(tmp_path)
+    module.write_text(f"{HEALTHY}# two\n", encoding="utf-8")
+    two = keyed(tmp_path)
+    assert one["source"] != two["source"]
+    module.write_text(HEALTHY, encoding="utf-8")
+    assert keyed(tmp_path) == installed
+
+
+def test_an_editable_install_has_its_source_in_its_keys(tmp_path: Path) -> None:
+    site, source = tmp_path / "site", tmp_path / "checkout"
+    site.mkdir()
+    distribution(site, "a-healthy-one", HEALTHY)
+    editable(site, "a-healthy-one", source)
+    (site / "a.pth").write_text(str(source), encoding="utf-8")
+    one = keyed(site, source)
+    (source / "a_healthy_one.py").write_text(f"{HEALTHY}# two\n", encoding="utf-8")
+    assert keyed(site, source)["source"] != one["source"]
+
+
+def test_sitkits_own_checkout_has_no_source_in_its_keys() -> None:
+    for provider in load_plugins().hooks():
+        assert provider.distribution != "sitkit" or provider.as_json().keys() == {"distribution", "version"}

@@ -65,10 +65,11 @@ class HfTeacher:
             written = joined.count(given.text)
             thought = apart(joined.opening + given.text)
             cut = not thought.closed or given.truncated
+            empty = not cut and not thought.answer.strip()
             yield Reply(
                 id=given.id,
                 completion=thought.answer,
-                outcome=TRUNCATED if cut else ANSWERED,
+                outcome=TRUNCATED if cut else "empty reply" if empty else ANSWERED,
                 reasoning=thought.reasoning,
                 prompt_tokens=len(joined.prompt(texts[given.id])),
                 completion_tokens=written,

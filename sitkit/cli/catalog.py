@@ -8,6 +8,8 @@ import click
 
 from sitkit.cli.options import debug_option
 from sitkit.cli.terminal import echo, echo_json, echo_message
+from sitkit.plugin_import import Broken
+from sitkit.providers import Provider
 from sitkit.registry import Registry
 
 
@@ -15,8 +17,10 @@ from sitkit.registry import Registry
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @debug_option
 @click.pass_obj
-def plugins(registry: Registry, as_json: bool) -> None:
-    """List everything that is plugged in: kind, name, one line, distribution and version; and what is broken."""
+def plugins(registry: Registry, as_json: bool) -> int:
+    """List everything that is plugged in: kind, name, one line, distribution and version; the hooks of each
+    distribution; and what is broken, its lm-eval tasks included. Exits with 1 if anything is.
+    """
     parts = [
         {
             "kind": part.kind,
@@ -37,10 +41,22 @@ def plugins(registry: Registry, as_json: bool) -> None:
         }
         for command in registry.commands.values()
     ]
+    broken = [*registry.broken, *_broken_tasks(registry)]
     if as_json:
-        broken = [{"distribution": one.distribution, "hook": one.hook, "reason": one.reason} for one in registry.broken]
-        echo_json({"plugins": parts, "broken": broken})
-        return
+        found = {
+            "plugins": parts,
+            "hooks": [
+                {**provider.as_json(), "installed": _installed(provider), "hooks": hooks}
+                for provider, hooks in registry.hooks().items()
+            ],
+            "broken": [
+                {"distribution": one.distribution, "hook": one.hook, "reason": one.reason, "dropped": one.dropped}
+                for one in broken
+            ],
+            "notes": registry.notes,
+        }
+        echo_json(found)
+        return 1 if broken else 0
     from sitkit.cli.show import console, show_table
     from sitkit.report.tables import Table
 
@@ -49,8 +65,30 @@ def plugins(registry: Registry, as_json: bool) -> None:
         (part["kind"], part["name"], part["summary"], f"{part['distribution']} {part['version']}") for part in parts
     )
     show_table(out, Table("Plugins", ("kind", "name", "what it is", "from"), rows))
-    for one in registry.broken:
+    hooks = tuple(
+        (provider.distribution, provider.version, ", ".join(names), _installed(provider))
+        for provider, names in registry.hooks().items()
+    )
+    show_table(out, Table("Hooks", ("distribution", "version", "hooks", "source"), hooks))
+    for note in registry.notes:
+        echo_message(f"note: {note}")
+    for one in broken:
         echo_message(f"broken: {one}")
+    return 1 if broken else 0
+
+
+def _installed(provider: Provider) -> str:
+    return "as its version says" if provider.source is None else provider.source.why
+
+
+def _broken_tasks(registry: Registry) -> list[Broken]:
+    from sitkit.harness.folders import broken_files
+
+    return [
+        Broken(distribution, "sitkit_task_folders", reason)
+        for folder, distribution in registry.task_folders.items()
+        for reason in broken_files(folder)
+    ]
 
 
 @click.command(short_help="List the settings of --set.")
@@ -115,14 +153,17 @@ def path(registry: Registry, benchmark: str | None) -> None:
 @click.pass_obj
 def list_(registry: Registry) -> None:
     """Print the tasks, one a line: benchmark, prompting, task."""
+    from sitkit.components import Components, task_name
     from sitkit.errors import PluginError
     from sitkit.types import PROMPTINGS
 
+    components = Components(registry, None, drop_duplicates=False)
     for name in registry.first_names("benchmark"):
         try:
-            benchmark = registry.benchmark(name)
+            tasks = components.benchmark(name)
+            named = {prompting: task_name(tasks, prompting) for prompting in PROMPTINGS}
         except PluginError as error:
             echo_message(f"broken: {error}")
             continue
-        for prompting in PROMPTINGS:
-            echo(f"{name}\t{prompting}\t{benchmark.task(prompting)}")
+        for prompting, task in named.items():
+            echo(f"{name}\t{prompting}\t{task}")

@@ -13,8 +13,9 @@ import click
 import sitkit
 from sitkit.cli.options import DEBUG
 from sitkit.cli.terminal import echo, echo_message
-from sitkit.errors import PluginError, SitkitError, UnknownNameError
+from sitkit.errors import PluginError, SitkitError, UnknownNameError, reason
 from sitkit.execution.interrupts import Terminated, terminable
+from sitkit.providers import OURS
 from sitkit.registry import Registry, load_plugins
 
 USAGE, INTERNAL, INTERRUPTED, TERMINATED = 2, 1, 130, 143
@@ -27,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a character must not cost a finished run.
             stream.reconfigure(errors="replace")
-    Program(load_plugins()).main(None if arguments is None else list(arguments))
+    try:
+        registry = load_plugins()
+    except KeyboardInterrupt as stopped:
+        sys.exit(_tell([], f"stopped {stopped}", INTERRUPTED))
+    Program(registry).main(None if arguments is None else list(arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -77,9 +82,16 @@ class Program(click.Group):
             if caught:
                 # Compiled code that calls back turns an interrupt that lands there into an error of its own.
                 sys.exit(_tell(context, _STOPPED, TERMINATED if caught[-1] is Terminated else INTERRUPTED))
-            text = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
-            code = _tell(context, text, INTERNAL)
+            code = self._unexpected(context, error)
         sys.exit(code)
+
+    def _unexpected(self, context: Sequence[click.Context], error: Exception) -> int:
+        command = self.registry.commands.get((context[0].invoked_subcommand if context else None) or "")
+        where = "(--debug shows where)"
+        if command is None or command.provider.distribution == OURS:
+            return _tell(context, f"internal error: {reason(error)} {where}", INTERNAL)
+        who = f"{command.provider.distribution}: sitkit_commands: {command.name}"
+        return _tell(context, f"{who} failed with {reason(error)} {where}", USAGE)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order they were registered."""

@@ -187,7 +187,7 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
     )
     plan = build_plan(_recipe(given), registry)
     if dry_run:
-        _show_dry_run(plan, workspace, as_json=as_json)
+        _show_dry_run(plan, workspace, registry, as_json=as_json)
         return
     from sitkit.api import run_plan
     from sitkit.cli.progress import listening
@@ -230,11 +230,11 @@ def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Json]]:
     return found
 
 
-def _show_dry_run(plan: Any, workspace: Path, *, as_json: bool) -> None:
+def _show_dry_run(plan: Any, workspace: Path, registry: Registry, *, as_json: bool) -> None:
     from sitkit.execution.dry_run import dry_run
     from sitkit.store import Store
 
-    found = dry_run(plan, Store(workspace))
+    found = dry_run(plan, Store(workspace), registry)
     if as_json:
         from dataclasses import asdict
 

@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from sitkit.capabilities import PaidEndpoint
+from sitkit.conformance import estimate_fault
 from sitkit.execution.freshness import freshness
+from sitkit.execution.task_checks import check_plan_tasks
 from sitkit.plan import Plan, one_by_one
-from sitkit.stages import Annotate, Refine, read_replies
+from sitkit.registry import Registry
+from sitkit.stages import Annotate, Evaluate, Refine, read_replies
 from sitkit.store import Artifact, Journal, Store
 from sitkit.types import Estimate, Prompt
 
@@ -68,8 +71,12 @@ class DryRun:
         return sum(stage.prompts for stage in self.stages)
 
 
-def dry_run(plan: Plan, store: Store) -> DryRun:
-    """Return what a plan would take. Loads the questions; asks nobody, writes nothing."""
+def dry_run(plan: Plan, store: Store, registry: Registry | None = None) -> DryRun:
+    """Return what a plan would take. Loads the questions; asks nobody, writes nothing.
+
+    With a registry, the lm-eval tasks of scores that are not stored yet are loaded and checked, which takes seconds
+    unless a run has checked them; `PluginError` says what is wrong with one.
+    """
     made, stages, estimates = dict[str, Artifact](), list[PlannedStage](), list[Estimate]()
     for node in plan.nodes:
         stage, found = node.stage, freshness(node, store, made)
@@ -81,7 +88,9 @@ def dry_run(plan: Plan, store: Store) -> DryRun:
             prompts = len(missing)
             if isinstance(stage.teacher.made, PaidEndpoint):
                 with stage.teacher.calling("estimate"):
-                    estimates.append(stage.teacher.made.estimate(missing, stage.generation))
+                    estimate = stage.teacher.made.estimate(missing, stage.generation)
+                stage.teacher.refuse("estimate", estimate_fault(estimate))
+                estimates.append(estimate)
         elif not found.holds:
             prompts = stage.prompts()
         planned = PlannedStage(stage.name, node.title, node.key, found.holds, prompts, found.reason)
@@ -90,6 +99,8 @@ def dry_run(plan: Plan, store: Store) -> DryRun:
             pairs = stage.most_pairs() if paired is None else int(paired.info["total"])
             planned = replace(planned, passes=stage.passes(pairs), pairs=pairs, pairs_known=paired is not None)
         stages.append(planned)
+    if registry is not None and any(stage.stage == Evaluate.name and not stage.stored for stage in stages):
+        check_plan_tasks(plan, store, registry)
     alone = Counter(node.key for node in one_by_one(plan))
     return DryRun(
         stages=tuple(stages),

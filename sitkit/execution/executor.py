@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sitkit.capabilities import BatchSubmitter, PaidEndpoint
-from sitkit.errors import SitkitError, TeacherError
+from sitkit.conformance import repeated_options
+from sitkit.errors import SitkitError, TeacherError, reason
 from sitkit.execution.events import (
     Listener,
     Notice,
@@ -27,6 +28,7 @@ from sitkit.execution.events import (
 )
 from sitkit.execution.freshness import Freshness, freshness
 from sitkit.execution.interrupts import interruptible
+from sitkit.execution.task_checks import check_plan_tasks
 from sitkit.plan import Plan
 from sitkit.registry import Registry
 from sitkit.stages import Annotate, Budget, Node, Work
@@ -82,6 +84,8 @@ class Executor(ABC):
         on from where it was when the plan is run again.
         """
         self.store.prepare()
+        for text in (*self.registry.dropped(), *self._unversioned()):
+            self.tell(text)
         with disk_errors(self.store.workspace), interruptible(self.listener) as self.listener:
             self.execute()
         self.outcome.stages.sort(key=lambda record: self._places[record.key])
@@ -162,8 +166,15 @@ class Executor(ABC):
         # Every question is read before the first stage that runs, so that wrong data stops a run in its first second.
         if not self._questions_checked:
             for questions in self.plan.question_sets:
-                _ = questions.questions
+                repeated, total = repeated_options(questions.questions), len(questions.questions)
+                if repeated:
+                    self.tell(
+                        f"{questions.benchmark.spec}: {repeated} of {total} {questions.split} questions have two"
+                        " options of the same text, of which only one counts as right"
+                    )
             self._check_teachers()
+            for key in check_plan_tasks(self.plan, self.store, self.registry):
+                self.store.note_checked(key)
             self._questions_checked = True
 
     def _check_teachers(self) -> None:
@@ -205,6 +216,7 @@ class Executor(ABC):
         self._around("sitkit_before_stage", stage=info)
         scratch = info.folder / SCRATCH
         scratch.mkdir(parents=True, exist_ok=True)
+        self.store.clear_unfinished(info.stage, info.key)
         clock = _Clock(scratch / _SECONDS)
         notices: list[str] = []
 
@@ -227,7 +239,7 @@ class Executor(ABC):
             notice=notice,
             budget=self.budget,
             data_dir=None if recipe.data_dir is None else Path(recipe.data_dir),
-            task_folders=self._task_folders(),
+            task_folders=self.registry.folders_of_tasks(),
         )
         with receive_notices(notice, lambda text: self.listener(StatusMessage(info, text))):
             told = node.stage.run(work)
@@ -238,11 +250,15 @@ class Executor(ABC):
         self._around("sitkit_after_stage", stage=info, seconds=seconds)
         return artifact
 
-    def _task_folders(self) -> dict[str, tuple[Path, ...]]:
-        folders: dict[str, tuple[Path, ...]] = {}
-        for folder, distribution in self.registry.task_folders.items():
-            folders[distribution] = (*folders.get(distribution, ()), folder)
-        return folders
+    def _unversioned(self) -> Iterator[str]:
+        """Yield a sentence for each plugin whose source stands in the keys, because its version does not name it."""
+        taking_part = {part.provider["distribution"] for part in self.plan.components}
+        for provider in self.registry.hooks():
+            if provider.distribution in taking_part and provider.source is not None:
+                yield (
+                    f"{provider.distribution} {provider.version} {provider.source.why}: the digest of its source"
+                    f" ({provider.source.digest[:12]}) stands beside its version in what it makes"
+                )
 
     @contextmanager
     def _journal(self, name: str, info: StageInfo) -> Iterator[Journal]:
@@ -254,10 +270,10 @@ class Executor(ABC):
         for distribution, call in self.registry.hook_calls(hook):
             try:
                 call(**arguments)
-            except SitkitError:
+            except (SitkitError, KeyboardInterrupt):
                 raise
-            except Exception as error:
-                self.tell(f"plugin {distribution}: {hook} failed with {type(error).__name__}: {error}")
+            except BaseException as error:
+                self.tell(f"plugin {distribution}: {hook} failed with {reason(error)}")
 
 
 class _Clock:

@@ -89,6 +89,7 @@ class RayExecutor(Executor):
                     return
                 self._idle.append(self._open(ray))
                 self._workers += 1
+            self._check_questions()
             worker = self._idle.pop()
             self._waiting.remove(node)
             self.started(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sitkit.errors import PluginError
 from sitkit.execution.events import Listener
 from sitkit.execution.executor import Executor, Outcome
 from sitkit.plan import Plan
@@ -21,7 +22,10 @@ class HereExecutor(Executor):
             self.visit(node)
             for part in node.stage.components:
                 if last_use[id(part.made)] == node.key:
-                    part.made.close()
+                    try:
+                        part.close()
+                    except PluginError as error:
+                        self.tell(f"{error}; the run goes on")
 
 
 def run_plan(plan: Plan, store: Store, registry: Registry, listener: Listener) -> Outcome:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from sitkit.errors import PluginError
+from sitkit.harness.folders import not_found
 from sitkit.types import Completion, Generation, Prompt
 
 if TYPE_CHECKING:
@@ -44,17 +45,13 @@ def run_tasks(
                 return complete(prompts, generation)
 
         from lm_eval import simple_evaluate
-        from lm_eval.tasks import TaskManager
 
         from sitkit.harness.lm import StudentLM
 
-        manager = TaskManager(
-            include_path=[str(folder) for folder in folders], include_defaults=False, metadata=dict(metadata)
-        )
+        manager = _manager(folders, metadata)
         for task in tasks:
             if task not in manager.all_tasks:
-                searched = ", ".join(str(folder) for folder in folders) or "any folder: its plugin names none"
-                raise PluginError(f"lm-eval finds no task {task!r} (or cannot read its YAML) in {searched}")
+                raise PluginError(not_found(task, folders))
         results: dict[str, Any] = simple_evaluate(
             model=StudentLM(complete_aloud, seed),
             tasks=list(tasks),
@@ -64,6 +61,20 @@ def run_tasks(
             gen_kwargs={"max_gen_toks": max_new_tokens, "temperature": temperature, "do_sample": temperature > 0},
         )
     return results
+
+
+@contextlib.contextmanager
+def task_manager(folders: Sequence[Path], metadata: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield lm-eval's manager of the tasks in ``folders``, which runs no task meanwhile and is quiet."""
+    with _ONE_AT_A_TIME, _quiet():
+        yield _manager(folders, metadata)
+
+
+def _manager(folders: Sequence[Path], metadata: Mapping[str, Any]) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    paths = [str(folder) for folder in folders]
+    return TaskManager(include_path=paths, include_defaults=False, metadata=dict(metadata))
 
 
 class _Muted:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sitkit.components import Component
 from sitkit.execution.executor import Outcome
 from sitkit.plan import ArmPlan, CellPlan, Plan
 from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised
@@ -90,10 +89,10 @@ def package_versions(plan: Plan) -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    components: list[Component[Any]] = [*plan.teachers, *plan.students, plan.strategy]
-    components += [questions.benchmark for questions in plan.question_sets]
-    for component in components:
-        found[component.provider["distribution"]] = component.provider["version"]
+    for component in plan.components:
+        provider = component.provider
+        source = f" (source {provider['source'][:12]})" if "source" in provider else ""
+        found[provider["distribution"]] = provider["version"] + source
     return found
 
 

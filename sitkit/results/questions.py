@@ -61,5 +61,4 @@ class TestQuestions:
         if self._registry is None:
             self._registry = load_plugins()
         made = self._registry.benchmark(name, self._data_dir)
-        provider = self._registry.component("benchmark", name).provider
-        return Component("benchmark", name, made, {"distribution": provider.distribution, "version": provider.version})
+        return Component("benchmark", name, made, self._registry.component("benchmark", name).provider.as_json())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sitkit import answers
-from sitkit.components import Component, QuestionSet
+from sitkit.components import Component, QuestionSet, task_name
 from sitkit.errors import PluginError
 from sitkit.settings import EvaluateSettings, key_material
 from sitkit.stages.base import Node, Work, stage_label
@@ -18,6 +19,9 @@ from sitkit.stages.training import ADAPTER
 from sitkit.store import Journal
 from sitkit.store.jsonl import write_rows
 from sitkit.types import PROMPTINGS, Completion, Generation, Json, Phase, Prediction, Prompt, Prompting, Score, Student
+
+if TYPE_CHECKING:
+    from sitkit.harness.check import TaskCheck
 
 PREDICTIONS = "predictions.jsonl"
 
@@ -71,8 +75,29 @@ class Evaluate:
 
     def tasks(self) -> dict[Prompting, str]:
         """Return the lm-eval task for each prompting."""
-        with self.questions.benchmark.calling("task"):
-            return {prompting: str(self.questions.benchmark.made.task(prompting)) for prompting in PROMPTINGS}
+        return {prompting: task_name(self.questions.benchmark, prompting) for prompting in PROMPTINGS}
+
+    def task_checks(self, data_dir: Path | None, task_folders: Mapping[str, Sequence[Path]]) -> list[TaskCheck]:
+        """Return what its lm-eval tasks have to be, to be checked before anything runs."""
+        from sitkit.harness.check import TaskCheck
+
+        benchmark, questions = self.questions.benchmark, self.questions.questions
+        digest = hashlib.sha256(repr(questions).encode("utf-8", "surrogatepass")).hexdigest()
+        return [
+            TaskCheck(
+                who=benchmark.at("task"),
+                benchmark=benchmark.spec,
+                task=task,
+                prompting=prompting,
+                questions=questions,
+                digest=digest,
+                limit=self.test_limit,
+                folders=task_folders.get(benchmark.provider["distribution"], ()),
+                provider=benchmark.provider,
+                metadata={"data_dir": None if data_dir is None else str(data_dir), "seed": self.questions.seed},
+            )
+            for prompting, task in self.tasks().items()
+        ]
 
     def prompts(self) -> int:
         """Return the number of test questions, each asked in both promptings."""

@@ -75,7 +75,7 @@ class Instruct:
                 seed=self.seed,
                 progress=work.progress,
             )
-            info = training_info(work, report)
+        info = training_info(work, self.student, "instruct", report)
         return {"demonstrations": len(kept), "dropped": dropped.total(), **info}
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from sitkit import answers as reader
 from sitkit.components import Component, QuestionSet
+from sitkit.conformance import pair_fault
 from sitkit.errors import PluginError
 from sitkit.settings import PairSettings, key_material
 from sitkit.stages.annotate import kept_demonstrations
@@ -80,8 +81,7 @@ class Pair:
         with self.strategy.calling("pairs"):
             items = list(self.strategy.made.pairs(considered))
         for item in items:
-            if not isinstance(item, PreferencePair | LeftOut) or (item.benchmark, item.question_id) not in left:
-                raise PluginError(f"{self.strategy}: gave {item!r}, which is no pair of a candidate, or a second one")
+            self._refuse(item, left)
             candidate = left.pop((item.benchmark, item.question_id))
             if isinstance(item, LeftOut):
                 left_out.append(item)
@@ -117,6 +117,19 @@ class Pair:
         """Whether a question is in the set that pairs are made over (the paper's D, where that is asked for)."""
         everything = self.settings.without_demonstration == "use" or not self.demonstrations
         return everything or candidate.demonstration is not None
+
+    def _refuse(self, item: object, left: Mapping[tuple[str, str], Candidate]) -> None:
+        if not isinstance(item, PreferencePair | LeftOut):
+            fault = pair_fault(item, next(iter(left.values())), self.settings.match) if left else "one pair too many"
+            self.strategy.refuse("pairs", f"pairs gave {fault}")
+            return
+        named = f"question {item.question_id!r} of {item.benchmark!r}"
+        candidate = next((found for place, found in left.items() if place == (item.benchmark, item.question_id)), None)
+        if candidate is None:
+            self.strategy.refuse("pairs", f"pairs gave {named}, which is no pair of a candidate, or a second one")
+            return
+        fault = pair_fault(item, candidate, self.settings.match)
+        self.strategy.refuse("pairs", fault and f"pairs, {named}: {fault}")
 
     def _candidates(self, work: Work) -> list[Candidate]:
         kept, _ = kept_demonstrations(work, self.demonstrations, self.keep)

@@ -85,5 +85,5 @@ class Refine:
                 seed=self.seed,
                 progress=work.progress,
             )
-            info = training_info(work, report)
+        info = training_info(work, self.student, "refine", report)
         return {"pairs": len(pairs), **info}

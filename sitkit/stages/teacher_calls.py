@@ -11,6 +11,7 @@ from typing import Any
 
 from sitkit.capabilities import PaidEndpoint
 from sitkit.components import Component
+from sitkit.conformance import cost_fault
 from sitkit.errors import PluginError, TeacherError
 from sitkit.store import Journal
 from sitkit.types import Json, Progress, Reply, Teacher
@@ -75,7 +76,7 @@ class TeacherSession:
         wanted, missing = set(self.ids), self._missing()
         self.budget.held.pop(self.journal.path, None)
         self.budget.spent += self.usage().cost or 0.0
-        done, failed = len(wanted) - len(missing), 0
+        done, failed, came = len(wanted) - len(missing), 0, set[str]()
         self.progress(done, len(wanted))
         if not missing:
             return self.replies
@@ -83,8 +84,10 @@ class TeacherSession:
         self._begin(self.budget.left())
         try:
             for reply in self._replies(method, call(missing)):
-                if reply.id not in missing:
-                    raise PluginError(f"{self.part}: answered {reply.id!r}, which was not asked")
+                if reply.id not in missing or reply.id in came:
+                    how = "twice" if reply.id in came else "which was not asked"
+                    raise PluginError(f"{self.part.at(method)}: answered {reply.id!r}, {how}")
+                came.add(reply.id)
                 self._keep(reply)
                 done += 1
                 failed += reply.failed
@@ -167,7 +170,9 @@ def cost(part: Component[Any], prompt_tokens: int, completion_tokens: int) -> fl
     if not isinstance(part.made, PaidEndpoint):
         return None
     with part.calling("cost"):
-        return part.made.cost(prompt_tokens, completion_tokens)
+        found = part.made.cost(prompt_tokens, completion_tokens)
+    part.refuse("cost", cost_fault(found))
+    return found
 
 
 def read_replies(journal: Journal) -> dict[str, Reply]:

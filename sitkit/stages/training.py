@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
+from sitkit.components import Component
+from sitkit.conformance import adapter_fault, report_fault
 from sitkit.errors import SettingError
 from sitkit.settings import RefineSettings, key_material
 from sitkit.stages.base import Work
 from sitkit.store.jsonl import write_rows
-from sitkit.types import Json, Objective, TrainingReport
+from sitkit.types import Json, Objective, Student, TrainingReport
 
 ADAPTER = "adapter"
 LOG = "log.jsonl"
 
 
-def training_info(work: Work, report: TrainingReport) -> Json:
-    """Write the training curve beside the adapter, pass warnings on, and return what there is to tell."""
-    if not isinstance(report, TrainingReport):
-        raise TypeError(f"gave {type(report).__name__} in place of a TrainingReport")
+def training_info(work: Work, student: Component[Student], method: str, report: TrainingReport) -> Json:
+    """Write the training curve beside the adapter, pass warnings on, and return what there is to tell.
+
+    Raises `PluginError` for a report that cannot be kept, and where there is no adapter.
+    """
+    fault = report_fault(report) or adapter_fault(work.folder / ADAPTER)
+    student.refuse(method, fault and f"{method}: {fault}")
     write_rows(work.folder / LOG, [dict(row) for row in report.log])
     for warning in report.warnings:
         work.notice(warning)

@@ -61,6 +61,7 @@ class Store:
         self.runs = workspace / "runs"
         self.journals = workspace / "journals"
         self.locks = workspace / "locks"
+        self.checked = workspace / "checked"
 
     @classmethod
     def of_run(cls, folder: Path) -> Store:
@@ -156,6 +157,24 @@ class Store:
         write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         return _artifact(folder, manifest)
+
+    def clear_unfinished(self, stage: str, key: str) -> None:
+        """Remove what a stage that did not finish has left, but for its scratch folder, so that none of it is kept."""
+        folder = self.folder(stage, key)
+        if (folder / MANIFEST).exists():
+            return
+        for path in folder.iterdir():
+            if path.name != SCRATCH:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def is_checked(self, key: str) -> bool:
+        """Return whether what has this key was checked and found right."""
+        return (self.checked / short(key)).exists()
+
+    def note_checked(self, key: str) -> None:
+        """Remember that what has this key was checked and found right."""
+        self.checked.mkdir(exist_ok=True)
+        (self.checked / short(key)).touch()
 
     def discard(self, stage: str, key: str) -> None:
         """Remove everything under a key; it is renamed first, so that a half-removed folder never counts."""

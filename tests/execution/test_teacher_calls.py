@@ -16,8 +16,9 @@ from sitkit.execution.executor import Outcome
 from sitkit.execution.walk import run_plan
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan
+from sitkit.providers import Provider
 from sitkit.recipe import Recipe
-from sitkit.registry import Provider, Registry, build_registry
+from sitkit.registry import Registry, build_registry
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.model import Results, Usage
@@ -253,13 +254,30 @@ def test_a_dry_run_knows_what_the_journal_holds_and_what_the_rest_costs(
 
 
 @pytest.mark.parametrize(
-    "given", [Reply("train-cup", None), Reply("train-cup", "x", prompt_tokens=-1), Reply(3, "x"), "train-cup"]
-)  # type: ignore[arg-type]
-def test_a_reply_that_makes_no_sense_is_named(moody: tuple[Registry, Moody], tmp_path: Path, given: Any) -> None:
+    ("given", "said"),
+    [
+        ([Reply("train-cup", None)], "its completion is NoneType"),  # type: ignore[arg-type]
+        ([Reply("train-cup", "x", prompt_tokens=-1)], "prompt_tokens is -1, expected a count"),
+        ([Reply("train-cup", "x", completion_tokens=True)], "completion_tokens is True, expected a count"),
+        ([Reply("train-cup", " ")], "gave an empty answer to 'train-cup'"),
+        ([Reply("train-cup", "x", outcome="")], "whose outcome is '', expected a few words"),
+        ([Reply(3, "x")], "its id is int"),  # type: ignore[arg-type]
+        (["train-cup"], r"in place of \(id, text\) or a Reply"),
+        ([("train-cup", "first"), ("train-cup", "second")], "answered 'train-cup', twice"),
+    ],
+)
+def test_a_reply_that_makes_no_sense_is_named_and_kept_nowhere(
+    moody: tuple[Registry, Moody], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[Any], said: str
+) -> None:
     registry, teacher = moody
-    teacher.answer = lambda *_: iter([given])  # type: ignore[method-assign]
-    with pytest.raises(PluginError, match=r"in place of \(id, text\) or a Reply"):
-        _run(registry, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(teacher, "answer", lambda *_: iter(given))
+        with pytest.raises(PluginError, match=said) as caught:
+            _run(registry, tmp_path, replace(RECIPE, eval_teacher=False))
+    assert "sitkit-moody" in str(caught.value)
+    assert "test_teacher_calls.py:" in str(caught.value)
+    stored = "".join(path.read_text() for path in (tmp_path / "journals").glob("*.jsonl"))
+    assert stored.count("\n") == ("twice" in said)
 
 
 def test_a_free_teacher_is_scored_without_the_trigger_too_and_a_paid_one_only_when_asked(

@@ -18,14 +18,16 @@ from sitkit.execution.executor import Outcome
 from sitkit.execution.walk import run_plan
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan, count_stages
+from sitkit.plugin_import import Broken
+from sitkit.providers import Provider
 from sitkit.recipe import Recipe, recipe_from
-from sitkit.registry import Provider, Registry, build_registry
+from sitkit.registry import Registry, build_registry
 from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
 from sitkit.stages import Refine
 from sitkit.store import Store
-from sitkit.types import Objective, StageInfo
+from sitkit.types import Objective, PreferencePair, StageInfo, TrainingReport
 
 RECIPE = Recipe(teacher=("speller,slips=5",), student=("counter",), strategy="spelled-first", train_on=("letters",))
 
@@ -201,6 +203,13 @@ def test_hooks_around_stages_are_called_and_a_failing_one_is_named(example: Regi
     assert any("watch-dist" in text and "watcher broke" in text for text in outcome.notices)
 
 
+def test_a_run_says_which_guards_of_broken_plugins_do_not_watch_it(example: Registry, tmp_path: Path) -> None:
+    example.broken.append(Broken("watch-dist", "import", "ImportError: no", ("sitkit_before_stage", "sitkit_teachers")))
+    outcome, _ = _run(example, tmp_path)
+    told = "plugin watch-dist is broken (import: ImportError: no), so its sitkit_before_stage is not called"
+    assert [text for text in outcome.notices if "watch-dist" in text] == [told]
+
+
 def _replacing(module: str, name: str, attribute: str) -> Callable[[pytest.MonkeyPatch, Any], None]:
     def replace_it(patch: pytest.MonkeyPatch, value: Any) -> None:
         import importlib
@@ -215,12 +224,16 @@ def _refusing_connections(*_: Any) -> None:
     raise ConnectionError("connection refused")
 
 
+def _exiting(*_: Any) -> None:
+    raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("where", "value", "said"),
     [
         (("teacher", "Speller", "answer"), lambda *_: iter([("nobody", "x")]), "answered 'nobody'"),
         (("student", "Counter", "complete"), lambda *_: iter([]), "left 28 of 28 prompts uncompleted"),
-        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([3]), "no pair of a candidate"),
+        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([3]), "int in place of a PreferencePair"),
         (("strategy", "SpelledFirst", "pairs"), lambda *_: None, "pairs failed with TypeError"),
         (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([]), "said nothing of 14 of its 14 candidates"),
         (("strategy", "SpelledFirst", "objective"), lambda *_: {"beta": 1}, "in place of an Objective"),
@@ -236,6 +249,12 @@ def _refusing_connections(*_: Any) -> None:
         (("student", "Counter", "instruct"), lambda *_, **__: None, "in place of a TrainingReport"),
         (("benchmark", "Letters", "domain"), None, "its domain is None"),
         (("benchmark", "Letters", "questions"), lambda *_: ["x"], "in place of a Question"),
+        (("benchmark", "Letters", "task"), lambda *_: "letters_cot", "the same name for every prompting"),
+        (("benchmark", "Letters", "task"), lambda *_: None, "task gave None for direct"),
+        (("student", "Counter", "recommended"), lambda *_: {"refine": {3: 1}}, "recommends a setting that cannot"),
+        (("student", "Counter", "instruct"), lambda *_, **__: TrainingReport(1, {}), "left nothing in"),
+        (("teacher", "Speller", "fingerprint"), lambda *_: "x" * 1_000_001, "more than 1,000,000"),
+        (("teacher", "Speller", "answer"), _exiting, "answer failed with SystemExit: 3"),
     ],
 )
 def test_parts_that_return_nonsense_are_named(
@@ -251,6 +270,95 @@ def test_parts_that_return_nonsense_are_named(
     with pytest.raises(PluginError, match=said) as caught:
         _run(example, tmp_path)
     assert "sitkit-example" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chosen": " "}, "its chosen is ' ', expected a text"),
+        ({"prompt": None}, "its prompt is None"),
+        ({"chosen_from": "somebody"}, "its chosen_from is 'somebody', expected one of student, teacher, target"),
+        ({"chosen_correct": "yes"}, "its chosen_correct is 'yes', expected True or False"),
+        ({"rejected_correct": True}, "its rejected side is right, which it is not"),
+        ({"chosen": "The answer is 77", "chosen_correct": True}, "its chosen side is right, which it is not"),
+        ({"question_id": "elsewhere"}, "is no pair of a candidate"),
+    ],
+)
+def test_a_wrong_pair_is_named_and_a_mended_strategy_runs(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], said: str
+) -> None:
+    from sitkit_example.strategy import SpelledFirst  # type: ignore[import-not-found]
+
+    pairs = SpelledFirst.pairs
+
+    def wrong(self: Any, candidates: Any) -> Any:
+        for item in pairs(self, candidates):
+            yield replace(item, **changes) if isinstance(item, PreferencePair) else item
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SpelledFirst, "pairs", wrong)
+        with pytest.raises(PluginError, match=said) as caught:
+            _run(example, tmp_path)
+    assert str(caught.value).startswith("strategy spelled-first (of sitkit-example), ")
+    assert "test_walk.py:" in str(caught.value)
+    assert not list((tmp_path / "store" / "pair").rglob("pairs.jsonl"))
+    outcome, _ = _run(example, tmp_path)
+    assert next(record for record in outcome.stages if record.stage == "pair").info["total"] == 11
+
+
+def test_a_wrong_target_is_found_before_anybody_is_asked(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.benchmark import Letters  # type: ignore[import-not-found]
+    from sitkit_example.teacher import Speller
+
+    questions, asked = Letters.questions, list[object]()
+
+    def wrong(self: Any, split: str, seed: int) -> Any:
+        first, *rest = questions(self, split, seed)
+        return [replace(first, target="three") if split == "test" else first, *rest]
+
+    monkeypatch.setattr(Letters, "questions", wrong)
+    monkeypatch.setattr(Speller, "answer", lambda *given: asked.append(given))
+    with pytest.raises(PluginError, match=r"question 'test-hat' .*the target 'three' is not a number"):
+        _run(example, tmp_path)
+    assert not asked
+
+
+def test_what_a_stage_left_that_did_not_finish_is_not_kept(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter
+
+    instruct = Counter.instruct
+
+    def bad(self: Any, *given: Any, out: Path, **more: Any) -> Any:
+        report = instruct(self, *given, out=out, **more)
+        (out / "left-over").touch()
+        return replace(report, metrics={"loss": float("nan")})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Counter, "instruct", bad)
+        with pytest.raises(PluginError, match="its metric 'loss' is nan, expected a finite number"):
+            _run(example, tmp_path)
+    _run(example, tmp_path)
+    assert not list((tmp_path / "store").rglob("left-over"))
+
+
+def test_a_part_that_cannot_be_closed_is_named_and_the_run_is_done(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter
+
+    def failing(self: Any) -> None:
+        raise SystemExit("not today")
+
+    monkeypatch.setattr(Counter, "close", failing)
+    outcome, _ = _run(example, tmp_path)
+    assert outcome.stages[-1].stage == "evaluate"
+    assert any(
+        "sitkit-example" in text and "close failed with SystemExit: not today" in text for text in outcome.notices
+    )
 
 
 def test_an_answer_that_is_no_text_never_gets_into_the_journal(

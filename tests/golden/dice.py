@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sitkit import hookimpl
-from sitkit.registry import Provider, Registry, build_registry, load_plugins
+from sitkit.providers import Provider
+from sitkit.registry import Registry, build_registry, load_plugins
 from sitkit.spec import Spec
 from sitkit.types import COT_TRIGGER, Completion, Context, Prompt, Question, TrainingReport
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sitkit import hookimpl
-from sitkit.registry import Provider, Registry, build_registry, plugin_manager
+from sitkit.providers import Provider
+from sitkit.registry import Registry, build_registry, plugin_manager
 from sitkit.report.sections import report_sections
 from sitkit.report.tables import ReportSection, Table
 from sitkit.results.model import Results, Usage

@@ -1,0 +1,36 @@
+"""Hold every lm-eval task of a plan against what it has to be, once for each state of files and questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sitkit.plan import Plan
+from sitkit.registry import Registry
+from sitkit.stages import Evaluate
+from sitkit.store import Store
+
+
+def check_plan_tasks(plan: Plan, store: Store, registry: Registry) -> list[str]:
+    """Return the keys of the verdicts that are new; the store remembers the others, which cost nothing.
+
+    Raises `PluginError` for a task that does not score what the run says it scores. Reads the test questions.
+    """
+    data_dir = None if plan.recipe.data_dir is None else Path(plan.recipe.data_dir)
+    folders = registry.folders_of_tasks()
+    scored = {
+        (stage.questions.benchmark.spec, stage.questions.seed, stage.test_limit): stage
+        for stage in (node.stage for node in plan.nodes)
+        if isinstance(stage, Evaluate)
+    }
+    pending = {
+        key: check
+        for stage in scored.values()
+        for check in stage.task_checks(data_dir, folders)
+        if not store.is_checked(key := check.key())
+    }
+    if pending:
+        # lm-eval takes seconds to load.
+        from sitkit.harness.check import check_tasks
+
+        check_tasks(list(pending.values()))
+    return list(pending)
