@@ -82,7 +82,8 @@ def _results(arm: Arm = ARM, *, label: str = "b by gold", **recipe: Any) -> Resu
         pairs=(
             Pairs(key=PAIR, label="", questions=9, direct_correct=4, cot_correct=5, total=9,
                   chosen_from={"student": 4, "teacher": 5, "target": 0}, chosen_characters=9, rejected_characters=9,
-                  rejected_correct=0, rejected_truncated=0, truncated=0, fell_back=0, left_out=0, left_out_reasons={}),
+                  rejected_correct=0, rejected_truncated=0, truncated=0, without_demonstration=0, fell_back=0, left_out=0,
+                  left_out_reasons={}),
         ),
         training=(
             Training(stage="instruct", label="", key=INSTRUCT, examples=12, dropped=0, steps=34, metrics={}),

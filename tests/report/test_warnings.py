@@ -37,7 +37,7 @@ def _pairs(**more: Any) -> tuple[Pairs, ...]:
     fields: dict[str, Any] = {
         "key": "p", "label": "", "questions": 100, "direct_correct": 0, "cot_correct": 0, "total": 100,
         "chosen_from": {"student": 100, "teacher": 0, "target": 0}, "chosen_characters": 0, "rejected_characters": 0,
-        "rejected_correct": 0, "left_out": 0, "left_out_reasons": {},
+        "rejected_correct": 0, "without_demonstration": 0, "left_out": 0, "left_out_reasons": {},
     }  # fmt: skip
     return (Pairs(**{**fields, **more}),)
 

@@ -147,7 +147,8 @@ def test_narrowed_to_one_arm_and_seed_keeps_what_is_its_own() -> None:
 def _pairs(key: str | None) -> Pairs:
     return Pairs(
         key=str(key), label="", questions=1, direct_correct=0, cot_correct=0, total=1, chosen_from={},
-        chosen_characters=0, rejected_characters=0, rejected_correct=0, left_out=0, left_out_reasons={},
+        chosen_characters=0, rejected_characters=0, rejected_correct=0, without_demonstration=0, left_out=0,
+        left_out_reasons={},
     )  # fmt: skip
 
 
