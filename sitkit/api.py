@@ -221,6 +221,7 @@ class RunResults:
         return pandas.DataFrame(
             [
                 {
+                    **_cell_columns(cell),
                     "seed": score.seed,
                     "accuracy": score.value,
                     "stderr": score.stderr,
