@@ -177,7 +177,7 @@ def recommended(student: Component[Student]) -> Mapping[str, Mapping[str, Json]]
         with student.calling("recommended"):
             resolve(found)
     except SettingError as error:
-        raise PluginError(f"{student} recommends a setting that cannot be: {error}") from error
+        raise PluginError(f"{student} recommends a setting that is not valid: {error}") from error
     return found
 
 

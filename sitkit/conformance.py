@@ -47,7 +47,7 @@ def question_fault(question: object, benchmark: str) -> str | None:
     if question.benchmark != benchmark:
         return f"it names the benchmark {_shown(question.benchmark)}"
     if question.kind not in get_args(Kind):
-        return f"the kind {_shown(question.kind)} is none of {', '.join(get_args(Kind))}"
+        return f"the kind {_shown(question.kind)} is not one of {', '.join(get_args(Kind))}"
     for name in ("instruction", "question", "target"):
         if not is_text(getattr(question, name)):
             return f"its {name} is {_shown(getattr(question, name))}, expected a text"
@@ -233,7 +233,7 @@ def objective_fault(objective: object) -> str | None:
     named = isinstance(loss, tuple) and loss and all(is_text(name) for name in loss) and len(set(loss)) == len(loss)
     numbers = isinstance(weights, tuple) and all(_is_positive(number) for number in (*weights, objective.beta))
     if not named or not numbers or len(weights) != len(loss):
-        return f"{objective} is no objective: it takes loss names, a weight above 0 for each, and a beta above 0"
+        return f"{objective} is not a valid objective: it takes loss names, a weight above 0 for each, and a beta above 0"
     return None
 
 

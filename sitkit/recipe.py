@@ -73,9 +73,9 @@ class Recipe:
         tuple[_Seed, ...], Meta(min_length=1, max_length=_MOST_SEEDS, description="the seeds, or how many, from 0 on")
     ] = (0,)
     data_dir: Annotated[str | None, Meta(description="read benchmarks from this folder instead of the hub")] = None
-    drop_duplicates: Annotated[
-        bool, Meta(description="leave out training questions that stand in the test split too")
-    ] = False
+    drop_duplicates: Annotated[bool, Meta(description="leave out training questions that are test questions too")] = (
+        False
+    )
     eval_teacher: Annotated[
         bool | None, Meta(description="score the teacher too; default: on training questions, where it is free")
     ] = None
@@ -94,7 +94,10 @@ class Recipe:
             if isinstance(value, tuple):
                 twice = dict.fromkeys(item for item in value if value.count(item) > 1)
                 _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
-        _require(self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1], "all stands alone")
+        _require(
+            self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1],
+            "all cannot be combined with other names",
+        )
         spread(self.settings)
 
     @property

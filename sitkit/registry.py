@@ -372,7 +372,7 @@ def _collect_defaults(registry: Registry, implementation: Any) -> None:
 
 def _default(key: object, value: object) -> tuple[str, ...]:
     if key not in DEFAULTS:
-        raise ValueError(f"{key!r} has no default by plugins, only {', '.join(DEFAULTS)} have")
+        raise ValueError(f"{key!r} is not a default that plugins may name: expected one of {', '.join(DEFAULTS)}")
     texts: Any = [value] if isinstance(value, str) else value
     several = isinstance(texts, list | tuple) and (key != "strategy" or len(texts) == 1)
     if not several or not texts or not all(isinstance(text, str) and text for text in texts):

@@ -74,16 +74,16 @@ def parse_spec(text: str) -> Spec:
     head, *rest = re.split(r",(?=[A-Za-z_][A-Za-z0-9_]*=)", text.strip())
     name, colon, argument = head.partition(":")
     if not _NAME.fullmatch(name):
-        raise SpecError(f"{text!r} is no SPEC: expected name[:argument][,key=value]..., got the name {name!r}")
+        raise SpecError(f"{text!r} is not a valid SPEC: expected name[:argument][,key=value]..., got the name {name!r}")
     if colon and not argument:
-        raise SpecError(f"{text!r} is no SPEC: nothing follows the colon")
+        raise SpecError(f"{text!r} is not a valid SPEC: nothing follows the colon")
     if not colon and "," in head:
-        raise SpecError(f"{text!r} is no SPEC: {head.partition(',')[2]!r} is not key=value")
+        raise SpecError(f"{text!r} is not a valid SPEC: {head.partition(',')[2]!r} is not key=value")
     options: dict[str, str] = {}
     for part in rest:
         key, _, value = part.partition("=")
         if key in options:
-            raise SpecError(f"{text!r} is no SPEC: {key!r} is given twice")
+            raise SpecError(f"{text!r} is not a valid SPEC: {key!r} is given twice")
         options[key] = value
     return Spec(name, argument if colon else None, options)
 

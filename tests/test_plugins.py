@@ -186,7 +186,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
     "default-of-nothing": (
         "from sitkit import hookimpl\n@hookimpl\ndef sitkit_defaults(): return {'studnet': 'tiny'}\n",
         "sitkit_defaults",
-        "'studnet' has no default by plugins, only student, strategy, train_on have",
+        "'studnet' is not a default that plugins may name: expected one of student, strategy, train_on",
     ),
     "default-is-no-spec": (
         "from sitkit import hookimpl\n@hookimpl\ndef sitkit_defaults(): return {'strategy': ['a', 'b']}\n",

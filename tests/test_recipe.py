@@ -56,7 +56,7 @@ def test_the_written_recipe_reads_back_equal(recipe: Recipe) -> None:
         ({"limit": 0}, "^command line: limit: expected a whole number between 1 and 2147483647, got 0$"),
         ({"train_on": ","}, "train_on: expected text, or a list of such, got"),
         ({"eval_on": "a,a"}, "names a twice"),
-        ({"eval_on": "a,all"}, "all stands alone"),
+        ({"eval_on": "a,all"}, "all cannot be combined with other names"),
         ({"test_limit": 10**20}, "between 1 and 2147483647"),
         ({"student": "\udcff"}, "student: expected text"),
         ({"max_cost": 1e400}, "max_cost: expected a number of at least 0"),

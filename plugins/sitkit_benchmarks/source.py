@@ -46,7 +46,7 @@ class Source:
 
     def _file(self, split: Split, data_dir: Path) -> Path:
         if not data_dir.is_dir():
-            raise DataError(f"--data-dir {data_dir} is no folder")
+            raise DataError(f"--data-dir {data_dir} is not a folder")
         stem = data_dir / self.folder / self.splits[split]
         names = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".jsonl.gz", ".jsonl")]
         for name in names:

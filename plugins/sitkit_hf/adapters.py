@@ -169,7 +169,7 @@ def check_adapter(adapter: Path) -> None:
     """Raise `ModelError` unless the folder holds an adapter as PEFT writes it."""
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / name).is_file():
-            raise ModelError(f"{adapter} is no adapter folder: it has no {name}")
+            raise ModelError(f"{adapter} is not an adapter folder: it has no {name}")
 
 
 def save_adapter(model: Any, out: Path, base: str) -> None:

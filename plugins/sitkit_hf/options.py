@@ -101,11 +101,11 @@ def _folder(model: str) -> Path | None:
 def check_model_folder(folder: Path) -> None:
     """Raise `ModelError` unless the folder holds a config.json and weights as safetensors."""
     if not folder.is_dir():
-        raise ModelError(f"{folder} is no folder: expected a model folder with config.json and *.safetensors")
+        raise ModelError(f"{folder} is not a folder: expected a model folder with config.json and *.safetensors")
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{folder} holds an adapter, not a model: merge it first (sitkit export --merge)")
-        raise ModelError(f"{folder} is no model folder: it has no config.json")
+        raise ModelError(f"{folder} is not a model folder: it has no config.json")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"{folder} has no *.safetensors weights (pickled weights are not read): save it with save_pretrained"

@@ -297,8 +297,8 @@ def warmup_warning(job: Job, steps: int) -> list[str]:
     if warmup < 1 or steps > warmup:
         return []
     return [
-        f"warm-up takes all {steps} steps ({job.stage}.warmup={warmup:g}): the learning rate ends at"
-        f" {steps / warmup:.0%} of its peak"
+        f"the warm-up never ends: all {steps} steps are warm-up ({job.stage}.warmup={warmup:g}), and the learning rate"
+        f" reaches {steps / warmup:.0%} of its peak; lower {job.stage}.warmup"
     ]
 
 

@@ -40,7 +40,7 @@ def make_backend(options: Options) -> Any:
                 model = kind.create_from_arg_obj({**_defaults(kind, arguments), **arguments})
         except ImportError as error:
             raise TeacherError(
-                f"lm-eval's {options.backend} needs a package that is not here: {one_line(error)}"
+                f"lm-eval's {options.backend} needs a package that is not installed: {one_line(error)}"
             ) from error
         except TypeError as error:
             raise TeacherError(_wrong_argument(options, kind, error)) from error

@@ -265,7 +265,7 @@ def _judged(row: Mapping[str, Any]) -> Verdict:
             str(error.get("message") or error.get("code") or ""),
             billed=False,
         )
-    return Verdict(Outcome.MALFORMED, "the result is no completion")
+    return Verdict(Outcome.MALFORMED, "the result is not a completion")
 
 
 def _chunks(lines: Sequence[Json]) -> Iterator[list[Json]]:

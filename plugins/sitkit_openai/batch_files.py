@@ -48,7 +48,7 @@ class BatchFiles:
         except (ValueError, TypeError, KeyError) as error:
             raise TeacherError(
                 f"{self.path} is damaged, so it is not known which batches are paid for already: look them up at the"
-                " provider, then delete the file to ask anew"
+                " provider, then delete the file to ask again"
             ) from error
 
     def save(self) -> None:

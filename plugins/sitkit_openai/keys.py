@@ -29,7 +29,9 @@ def find_key(options: Options) -> str:
     key = os.environ.get(options.key_env, "").strip()
     if key:
         if not re.fullmatch(r"[\x21-\x7e]+", key):
-            raise TeacherError(f"the environment variable {options.key_env} holds no key: it has blanks or odd letters")
+            raise TeacherError(
+                f"the environment variable {options.key_env} is not a valid key: it has blanks or unusual characters"
+            )
         return key
     if options.is_local or _sends_own_header(options):
         return "none"

@@ -153,15 +153,15 @@ def _refuse_secrets(spec: Spec) -> None:
     for name in ("api_key", "key", "token"):
         if name in spec.options:
             raise SpecError(
-                f"openai: {name}= is not taken, for what is written in a SPEC ends up in recipes and reports: put the"
+                f"openai: {name}= is not accepted, because a SPEC is written into recipes and reports: put the"
                 " key into the environment variable OPENAI_API_KEY, or name another with key_env=NAME"
             )
     if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", spec.options.get("key_env", "OPENAI_API_KEY")):
         raise SpecError("openai: key_env= takes the name of an environment variable, in capitals, not the key itself")
     if "base_url" in spec.options and _has_secret_parts(spec.options["base_url"]):
         raise SpecError(
-            "openai: base_url= must not hold a user, a password, a query or a fragment, for it ends up in recipes and"
-            " reports: a key belongs into the environment variable OPENAI_API_KEY (or key_env=NAME)"
+            "openai: base_url= must not hold a user, a password, a query or a fragment, because it is written into"
+            " recipes and reports: a key belongs in the environment variable OPENAI_API_KEY (or key_env=NAME)"
         )
 
 
@@ -187,7 +187,7 @@ def _environment_url(text: str) -> str:
         place = parts.netloc.rpartition("@")[2]
         return _base_url(urlunsplit((parts.scheme, place, parts.path, "", "")))
     except ValueError as error:
-        raise SpecError("the environment variable OPENAI_BASE_URL holds no URL") from error
+        raise SpecError("the environment variable OPENAI_BASE_URL is not a valid URL") from error
 
 
 def _text(text: str) -> str:

@@ -78,7 +78,7 @@ def read_body(content: bytes) -> Json | Verdict:
         page = content.lstrip()[:200].lower()
         what = "an HTML page" if page.startswith((b"<!doctype", b"<html", b"<head")) else "no JSON"
         return Verdict(Outcome.MALFORMED, f"the body is {what}")
-    return body if isinstance(body, dict) else Verdict(Outcome.MALFORMED, "the body is no JSON object")
+    return body if isinstance(body, dict) else Verdict(Outcome.MALFORMED, "the body is not a JSON object")
 
 
 def judge(body: Json) -> Verdict:
@@ -99,7 +99,7 @@ def judge(body: Json) -> Verdict:
     try:
         text, thought = _texts(message)
     except TypeError:
-        return failed(Outcome.MALFORMED, "the content is no text")
+        return failed(Outcome.MALFORMED, "the content is not text")
     inline, answer, closed = apart(text)
     reasoning = "\n\n".join(part for part in (thought.strip(), inline) if part)
     if finish.startswith(_FILTERED):

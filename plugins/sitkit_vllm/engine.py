@@ -41,7 +41,7 @@ def read_adapter(folder: Path) -> Adapter:
         status = (folder / "adapter_model.safetensors").stat()
         rank = max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{folder} is no LoRA adapter's folder: {error}") from error
+        raise ModelError(f"{folder} is not the folder of a LoRA adapter: {error}") from error
     if rank > VLLM_LORA_RANKS[-1]:
         raise ModelError(
             f"vLLM runs LoRA adapters up to rank {VLLM_LORA_RANKS[-1]}, and {folder} has rank {rank}; use hf:"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     default=7.0,
     show_default=True,
     metavar="DAYS",
-    help="What no run refers to goes if it has not changed for so long: an interrupted run goes on from it.",
+    help="Remove only what has not changed for so many days, since an interrupted run goes on from it.",
 )
 @click.option(
     "--journals", is_flag=True, help="Also remove teachers' answers older than that; they may have cost money."

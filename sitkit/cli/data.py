@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("benchmarks", metavar="[B]...", nargs=-1)
 @click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub.")
 @click.option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the draws.  [default: 0]")
-@click.option("--drop-duplicates", is_flag=True, help="Count without training questions that stand in the test too.")
+@click.option("--drop-duplicates", is_flag=True, help="Count without training questions that are test questions too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @debug_option
 @click.pass_obj
@@ -38,7 +38,7 @@ def data(
     """Count each benchmark's questions (default: every benchmark's), beside the paper's Table 8.
 
     Per split: rows of the source and rows drawn from them, rows per class, where they come from, and how many
-    questions stand there twice, or in train and test both.
+    questions appear twice, or in both splits.
     """
     from sitkit.components import without_duplicates
     from sitkit.survey import survey
@@ -110,7 +110,7 @@ def _repeats_table(found: Sequence[Json]) -> Table:
         for which, split in one["splits"].items()
     )
     headings = ("benchmark", "split", "source: repeated", "drawn: repeated", "source: in train", "drawn: in train")
-    note = "Surplus rows, and test rows that stand in train: by the question alone / with its options."
+    note = "Surplus rows, and test questions also in the training set: by the question alone / with its options."
     return Table("Repeated questions", headings, rows, note)
 
 

@@ -15,14 +15,26 @@ from sitkit.registry import Registry
 @click.command(short_help="Write a run's student as a folder.")
 @run_argument()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--phase", type=click.Choice(["instruct", "refine"]), default="refine", show_default=True)
+@click.option(
+    "--phase",
+    type=click.Choice(["instruct", "refine"]),
+    default="refine",
+    show_default=True,
+    help="Which phase's student.",
+)
 @click.option("--merge", is_flag=True, help="Write the whole model instead of the adapter.")
 @click.option("--student", metavar="SPEC", help="Which student, where the run has several.")
 @click.option("--teacher", metavar="SPEC", help="Which teacher's, where the run has several.")
-@click.option("--train-on", metavar="B[,B]", help="What it was trained on.")
-@click.option("--refine-on", metavar="B[,B]", help="What it was refined on.")
-@click.option("--fraction", type=Real(), metavar="F", help="Of how much of the training questions.")
-@click.option("--method", type=click.Choice(["both", "instruct", "refine"]), help="Which way of teaching.")
+@click.option("--train-on", metavar="B[,B]", help="Which benchmarks it was trained on, where the run has several.")
+@click.option("--refine-on", metavar="B[,B]", help="Which benchmarks it was refined on, where the run has several.")
+@click.option(
+    "--fraction", type=Real(), metavar="F", help="Which share of the training questions, where the run has several."
+)
+@click.option(
+    "--method",
+    type=click.Choice(["both", "instruct", "refine"]),
+    help="Which way of learning, where the run has several.",
+)
 @click.option("--seed", type=Whole(), metavar="N", help="Which seed of the run.  [default: its first]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workspace_option

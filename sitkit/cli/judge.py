@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     "--phase",
     type=click.Choice([*PHASES, "teacher", "target"]),
     multiple=True,
-    help="Judge this; may be given again.  [default: baseline, instruct, refine]",
+    help="A phase to judge; repeat for several.  [default: baseline, instruct, refine]",
 )
 @click.option(
     "--prompting",
     type=click.Choice(["cot", "direct", "both"]),
     default="cot",
     show_default=True,
-    help="Judge the answers with the trigger, those without it, or both.",
+    help="Judge the answers with CoT, the direct ones, or both.",
 )
 @click.option("--eval-on", metavar="B[,B]", help="Judge answers to these benchmarks.  [default: all that were scored]")
 @click.option("--run-seed", type=Whole(), metavar="N", help="Judge this seed of the run.  [default: its first]")

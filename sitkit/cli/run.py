@@ -46,7 +46,7 @@ recipe_options = together(
         metavar="SPEC",
         multiple=True,
         shell_complete=names_of("teacher"),
-        help="Who answers the training questions; again for several.  [default: the one the benchmarks name]",
+        help="Who answers the training questions; repeat for several.  [default: the one the benchmarks name]",
     ),
     click.option(
         "--student",
@@ -54,7 +54,7 @@ recipe_options = together(
         multiple=True,
         cls=PluginDefault,
         shell_complete=names_of("student"),
-        help="The model that learns; again for several.",
+        help="The model that learns; repeat for several.",
     ),
     click.option(
         "--strategy",
@@ -69,7 +69,7 @@ recipe_options = together(
     click.option(
         "--seeds", type=Whole(1, 10_000), metavar="N", help="Run N seeds, from --seed on, and report the mean."
     ),
-    click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="A setting; may be given again."),
+    click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="A setting; repeat for several."),
     click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The same keys as YAML; flags win."),
     click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub."),
     click.option(
@@ -162,7 +162,7 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
     type=Real(),
     multiple=True,
     metavar="F",
-    help="A share; again for several.  [default: 0.25 0.5 0.75 1]",
+    help="A share; repeat for several.  [default: 0.25 0.5 0.75 1]",
 )
 @recipe_options
 @running_options

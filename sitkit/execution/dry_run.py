@@ -23,7 +23,7 @@ class PlannedStage:
     ``stage`` is its kind (annotate, instruct, sample, pair, refine, evaluate), ``title`` that and what tells it from
     others, ``key`` its key in the store (64 hex digits). ``stored``: it is there and will be reused; otherwise
     ``prompts`` is how many prompts it will answer (0 for training and pairing). ``reason`` says why it has to run
-    although something is stored: a damaged file, an input that is another than before, replies that failed.
+    although something is stored: a damaged file, an input that has changed, replies that failed.
     ``passes`` is how many times a refining will go over its ``pairs``; where these are not chosen yet
     (``pairs_known`` is false) they are the most that there can be, and the passes the fewest.
     """

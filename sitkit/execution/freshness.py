@@ -49,5 +49,5 @@ def freshness(node: Node, store: Store, made: Mapping[str, Artifact]) -> Freshne
         return Freshness(None)
     for source in node.stage.inputs:
         if source.key not in made or made[source.key].content != artifact.made_from.get(source.key):
-            return Freshness(None, f"{source.title} is another than before")
+            return Freshness(None, f"{source.title} has changed")
     return Freshness(artifact, "replies that failed are asked for again" if artifact.info.get(RETRY) else "")

@@ -65,7 +65,7 @@ class Judge:
         """
         if max_cost is not None and not isinstance(self.part.made, PaidEndpoint):
             raise TeacherError(
-                f"{self.part.spec} does not tell what it costs, so --max-cost cannot be kept: leave it out"
+                f"{self.part.spec} does not say what it costs, so --max-cost cannot be kept: leave --max-cost out"
             )
         prompts = _prompts(items)
         with self._journal(waiting) as journal:

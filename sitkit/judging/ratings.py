@@ -211,7 +211,7 @@ def notices(judgement: Judgement) -> list[str]:
             " again"
         )
     if unread:
-        said.append(f"{unread} of {total} answers have a reply no rating from 1 to 3 can be read in")
+        said.append(f"{unread} of {total} answers have a reply in which no rating from 1 to 3 can be read")
     if cut:
         said.append(
             f"{cut} of {judgement.calls} replies were cut at {judgement.generation.max_new_tokens} tokens: raise"
@@ -219,7 +219,7 @@ def notices(judgement: Judgement) -> list[str]:
         )
     if tampered:
         said.append(
-            f"{tampered} of {total} answers hold a rating or a heading of the judge's prompt themselves, which may"
+            f"{tampered} of {total} answers contain a rating or a heading of the judge's prompt, which may"
             " sway a judge; they are marked in the items"
         )
     return said

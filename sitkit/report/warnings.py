@@ -274,5 +274,5 @@ def _notices(notices: Iterable[str]) -> list[str]:
     for texts in alike.values():
         found += [f"{texts[0]} (and {len(texts) - 1} more like it)"] if len(texts) > _ALIKE else texts
     if len(found) > _NOTICES:
-        found = [*found[:_NOTICES], f"{len(found) - _NOTICES} more notices stand in results.json"]
+        found = [*found[:_NOTICES], f"{len(found) - _NOTICES} more notices are in results.json"]
     return found

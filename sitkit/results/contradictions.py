@@ -42,7 +42,7 @@ def contradiction(results: Results, store: Store) -> str | None:
         with contextlib.suppress(ArtifactError, StoreError):
             artifact = store.told(stage.stage, stage.key)
             if artifact is not None and artifact.content != stage.content:
-                return f"the store has another {stage.title} than the one it was made from"
+                return f"the store has a different {stage.title} from the one it was made from"
             if artifact is not None:
                 told[stage.key] = artifact
     try:

@@ -163,7 +163,7 @@ def read_judgement(path: Path) -> Judgement:
             raise ValueError(f"another version of sitkit wrote it (schema {schema or 'none'}, this one reads {SCHEMA})")
         judgement = msgspec.json.decode(content, type=Judgement)
         if _digest_of(judgement) != judgement.digest:
-            raise ValueError("it is damaged: its digest is another")
+            raise ValueError("it is damaged: its digest does not match")
         _check_items(judgement, path.with_suffix(".jsonl"))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

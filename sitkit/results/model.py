@@ -479,7 +479,7 @@ def decoded(content: bytes) -> Results:
         if not (0 <= change.before < len(results.cells) and 0 <= change.after < len(results.cells)):
             raise ValueError("a change names a cell that is not there")
     if digest_of(results) != results.digest:
-        raise ValueError("it is damaged: its digest is another")
+        raise ValueError("it is damaged: its digest does not match")
     return results
 
 

@@ -38,13 +38,15 @@ def complete_into(
     progress(done, len(prompts))
     for completion in _completions(student, adapter, missing, generation):
         if completion.id not in wanted:
-            raise PluginError(f"{student}: completed {completion.id!r}, which was not asked, or asked once")
+            raise PluginError(
+                f"{student}: completed {completion.id!r}, which was not asked for, or is completed already"
+            )
         wanted.remove(completion.id)
         journal.append(completion.id, json.dumps([completion.text, completion.truncated]))
         done += 1
         progress(done, len(prompts))
     if wanted:
-        raise PluginError(f"{student}: left {len(wanted)} of {len(prompts)} prompts uncompleted")
+        raise PluginError(f"{student}: returned no completion for {len(wanted)} of {len(prompts)} prompts")
     return {prompt.id: Completion(prompt.id, *json.loads(journal.rows[prompt.id])) for prompt in prompts}
 
 

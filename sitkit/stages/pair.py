@@ -91,7 +91,7 @@ class Pair:
             else:
                 pairs.append(self._checked(item, candidate))
         if left:
-            raise PluginError(f"{self.strategy}: said nothing of {len(left)} of its {len(considered)} candidates")
+            raise PluginError(f"{self.strategy}: returned no result for {len(left)} of {len(considered)} candidates")
         write_rows(work.folder / PAIRS, pairs)
         write_rows(work.folder / LEFT_OUT, left_out)
         return pair_counts(candidates, pairs, left_out)
@@ -126,7 +126,8 @@ class Pair:
         named = f"question {item.question_id!r} of {item.benchmark!r}"
         candidate = next((found for place, found in left.items() if place == (item.benchmark, item.question_id)), None)
         if candidate is None:
-            self.strategy.refuse("pairs", f"pairs gave {named}, which is no pair of a candidate, or a second one")
+            fault = f"pairs gave {named}, which is not a pair for one of its candidates, or is its second"
+            self.strategy.refuse("pairs", fault)
             return
         fault = pair_fault(item, candidate, self.settings.match)
         self.strategy.refuse("pairs", fault and f"pairs, {named}: {fault}")

@@ -266,7 +266,7 @@ def _parse_manifest(folder: Path, text: bytes, key: str) -> dict[str, Json]:
         found, files, digest = manifest["key"], manifest["files"], manifest.pop("digest")
         manifest["info"], float(manifest["seconds"]), dict(manifest["made_from"]), str(manifest["stage"])
         if digest != make_key(manifest):
-            raise ValueError("its digest is another")
+            raise ValueError("its digest does not match")
         for size, content in files.values():
             int(size), str(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

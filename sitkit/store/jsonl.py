@@ -50,5 +50,5 @@ def read_rows(path: Path, noun: type[RowT]) -> list[RowT]:
         try:
             rows.append(noun(**row))
         except TypeError as error:
-            raise ArtifactError(f"{path}, line {number}: no {noun.__name__}: {error}") from error
+            raise ArtifactError(f"{path}, line {number}: not a valid {noun.__name__}: {error}") from error
     return rows

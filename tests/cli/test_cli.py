@@ -54,7 +54,7 @@ def test_a_dry_run_of_the_default_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--train-on", "gsm8kk"], "did you mean 'gsm8k'"),
         (["--eval-on", "tiny_chain,gms8k"], "did you mean 'gsm8k'"),
         (["--student", "hf:"], "nothing follows the colon"),
-        (["--student", "tiny,what"], "is no SPEC"),
+        (["--student", "tiny,what"], "is not a valid SPEC"),
         (["--student", "hf:./nowhere"], "nowhere"),
         (["--teacher", "file:./none.jsonl"], "none.jsonl"),
         (["--set", "instruct.epoch=3"], "did you mean 'epochs'"),

@@ -59,9 +59,9 @@ def test_a_recipe_says_its_goal_and_can_be_planned(name: str, folder: Path, caps
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RECIPES if name[0] in "134"])
 def test_a_recipe_of_the_embedded_world_runs(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ("--limit", "6", "--test-limit", "3", "--set", "train.max_steps=2")
-    seeds = ("--seeds", "2") if "seeds" in name else ()
-    assert sitkit("run", "--config", EXAMPLES / name, "--quiet", *small, *seeds) == 0, capsys.readouterr().err
+    settings = ("train.max_steps=1", "sample.max_new_tokens=8", "evaluate.max_new_tokens=8")
+    small = ("--limit", "6", "--test-limit", "3", "--seeds", "1", *(f"--set={setting}" for setting in settings))
+    assert sitkit("run", "--config", EXAMPLES / name, "--quiet", *small) == 0, capsys.readouterr().err
     report = Path(capsys.readouterr().out.strip().splitlines()[-1])
     assert report.is_file()
 

@@ -232,10 +232,10 @@ def _exiting(*_: Any) -> None:
     ("where", "value", "said"),
     [
         (("teacher", "Speller", "answer"), lambda *_: iter([("nobody", "x")]), "answered 'nobody'"),
-        (("student", "Counter", "complete"), lambda *_: iter([]), "left 28 of 28 prompts uncompleted"),
+        (("student", "Counter", "complete"), lambda *_: iter([]), "returned no completion for 28 of 28 prompts"),
         (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([3]), "int in place of a PreferencePair"),
         (("strategy", "SpelledFirst", "pairs"), lambda *_: None, "pairs failed with TypeError"),
-        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([]), "said nothing of 14 of its 14 candidates"),
+        (("strategy", "SpelledFirst", "pairs"), lambda *_: iter([]), "returned no result for 14 of 14 candidates"),
         (("strategy", "SpelledFirst", "objective"), lambda *_: {"beta": 1}, "in place of an Objective"),
         (("strategy", "SpelledFirst", "objective"), lambda *_: Objective(beta=-1), "is no objective"),
         (("strategy", "SpelledFirst", "objective"), lambda *_: Objective(weights=(float("nan"),)), "is no objective"),
@@ -281,7 +281,7 @@ def test_parts_that_return_nonsense_are_named(
         ({"chosen_correct": "yes"}, "its chosen_correct is 'yes', expected True or False"),
         ({"rejected_correct": True}, "its rejected side is right, which it is not"),
         ({"chosen": "The answer is 77", "chosen_correct": True}, "its chosen side is right, which it is not"),
-        ({"question_id": "elsewhere"}, "is no pair of a candidate"),
+        ({"question_id": "elsewhere"}, "is not a pair for one of its candidates"),
     ],
 )
 def test_a_wrong_pair_is_named_and_a_mended_strategy_runs(

@@ -213,7 +213,7 @@ def test_a_judgement_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"mean": 1.5', '"mean": 2.5', "it is damaged: its digest is another"),
+        ('"mean": 1.5', '"mean": 2.5', "it is damaged: its digest does not match"),
         ('"schema": 1', '"schema": 9', "another version of sitkit wrote it (schema 9, this one reads 1)"),
         ('"schema": 1', '"scheme": 1', "another version of sitkit wrote it (schema none, this one reads 1)"),
         ('"n": 2', '"n": "two"', "Expected `int`, got `str`"),

@@ -62,8 +62,8 @@ def test_each_map_has_its_own_numbers_in_their_places(tmp_path: Path) -> None:
     assert _map(page, "Self-refined")[1] == ["53.0", "54.0", "55.0"]
     # Instructed on the row's task, refined and tested on the column's; the diagonal is no cross.
     assert _map(page, "Cross self-refined") == [["", "71.0", "72.0"], ["73.0", "", "75.0"], ["76.0", "77.0", ""]]
-    assert _map(page, "Self-refined less instructed, in points")[0] == ["+40.0"] * 3
-    assert _map(page, "Cross less self-refined, in points")[0] == ["", "+20.0", "+20.0"]
+    assert _map(page, "Self-refined minus instructed, in points")[0] == ["+40.0"] * 3
+    assert _map(page, "Cross minus self-refined, in points")[0] == ["", "+20.0", "+20.0"]
 
 
 def test_diagonal_and_domains_are_marked(tmp_path: Path) -> None:

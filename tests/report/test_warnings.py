@@ -187,7 +187,7 @@ def test_notices_that_differ_in_numbers_alone_are_one() -> None:
         "something else",
     ]
     different = tuple(f"note {'x' * i}" for i in range(30))
-    assert warnings_of(_results(notices=different))[-1] == "20 more notices stand in results.json"
+    assert warnings_of(_results(notices=different))[-1] == "20 more notices are in results.json"
 
 
 def test_the_error_of_seeds_counts_too() -> None:

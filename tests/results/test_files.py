@@ -96,7 +96,7 @@ def _of_other_artifacts(content: bytes) -> bytes:
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "another schema": (_other_schema, f"another version of sitkit wrote it (schema {SCHEMA + 1}, this one reads"),
     "no schema": (_without_schema, "another version of sitkit wrote it (schema none"),
-    "a number changed": (_another_number, "it is damaged: its digest is another"),
+    "a number changed": (_another_number, "it is damaged: its digest does not match"),
     "a change without a cell": (_change_of_nothing, "a change names a cell that is not there"),
     "other artifacts": (_of_other_artifacts, "the store has another evaluate"),
     "half of it": (lambda content: content[: len(content) // 2], "cannot be used"),

@@ -102,7 +102,7 @@ def test_a_missing_file_or_folder_says_what_was_looked_for(tmp_path: Path) -> No
         made.questions("test", 0)
     with pytest.raises(DataError, match=r"looked for .*gsm8k/test\.jsonl\.gz"):
         made.fingerprint("test", 0)
-    with pytest.raises(DataError, match=r"--data-dir .*nowhere is no folder"):
+    with pytest.raises(DataError, match=r"--data-dir .*nowhere is not a folder"):
         benchmark("gsm8k", tmp_path / "nowhere").questions("test", 0)
 
 

@@ -145,5 +145,5 @@ def test_reasoning_is_not_handed_on_as_the_direct_answer(tmp_path: Path, caplog:
 def test_a_row_nested_without_end_is_named(tmp_path: Path) -> None:
     path = tmp_path / "demos.jsonl"
     path.write_text("[" * 100_000, encoding="utf-8")
-    with pytest.raises(DataError, match="line 1: no JSON"):
+    with pytest.raises(DataError, match="line 1: not valid JSON"):
         list(teacher(f"file:{path}").answer([question(1)], "cot", GENERATION))

@@ -102,7 +102,7 @@ def test_a_folder_without_an_adapter_is_one_clear_line(student: Any, tmp_path: P
         lambda: student.export(tmp_path, tmp_path / "o", merge=False),
         lambda: student.export(tmp_path, tmp_path / "o", merge=True),
     ):
-        with pytest.raises(ModelError, match="is no adapter folder"):
+        with pytest.raises(ModelError, match="is not an adapter folder"):
             call()
 
 

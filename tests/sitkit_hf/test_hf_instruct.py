@@ -195,7 +195,8 @@ def test_max_steps_ends_before_the_epochs_and_a_long_warm_up_is_told_of(
     report = student.instruct(demonstrations, settings, **work)
     assert report.steps == 2
     assert report.warnings == [
-        "warm-up takes all 2 steps (instruct.warmup=10): the learning rate ends at 20% of its peak"
+        "the warm-up never ends: all 2 steps are warm-up (instruct.warmup=10), and the learning rate reaches 20% of its"
+        " peak; lower instruct.warmup"
     ]
 
 

@@ -64,7 +64,7 @@ def test_a_malformed_spec_is_one_clear_line(spec: str, part: str) -> None:
 
 
 def test_a_folder_that_is_no_model_is_refused_when_the_student_is_made(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         student(f"hf:{tmp_path}/missing")
     with pytest.raises(ModelError, match=r"no config\.json"):
         student(f"hf:{tmp_path}")

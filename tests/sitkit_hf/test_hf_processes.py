@@ -214,7 +214,7 @@ def test_an_interrupt_ends_the_processes(fresh: Any, demonstrations: Sequence[De
 def test_an_error_in_the_processes_comes_back_as_itself(
     fresh: Any, pairs: Sequence[PreferencePair], tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=r"nowhere is no adapter folder: it has no adapter_config\.json$"):
+    with pytest.raises(ModelError, match=r"nowhere is not an adapter folder: it has no adapter_config\.json$"):
         fresh.refine(
             tmp_path / "nowhere",
             pairs,

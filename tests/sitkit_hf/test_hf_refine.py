@@ -220,7 +220,7 @@ def test_settings_that_cannot_be_are_one_clear_line(
 def test_a_start_that_is_no_adapter_is_one_clear_line(
     student: Any, tiny: Path, pairs: Sequence[PreferencePair], work: dict[str, Any]
 ) -> None:
-    with pytest.raises(ModelError, match="is no adapter folder"):
+    with pytest.raises(ModelError, match="is not an adapter folder"):
         student.refine(tiny, pairs, Objective(), DPO, **work)
 
 

@@ -115,7 +115,7 @@ def test_an_argument_that_transformers_refuses_is_named_too(make_teacher: Callab
 
 
 def test_a_backend_that_is_not_installed_is_named(make_teacher: Callable[[str], Any]) -> None:
-    with pytest.raises(TeacherError, match="lm-eval's habana needs a package that is not here"):
+    with pytest.raises(TeacherError, match="lm-eval's habana needs a package that is not installed"):
         list(make_teacher("lm-eval:habana,pretrained=x").complete(ONE, SHORT))
 
 

@@ -230,8 +230,8 @@ def _maps(matrix: Matrix) -> list[dict[str, object]]:
 
     maps = [heat("Instructed", matrix.instructed, matrix.baseline), heat("Self-refined", matrix.refined)]
     maps += [heat("Cross self-refined", matrix.crossed)] if matrix.crossed else []
-    maps += [gains("Self-refined less instructed, in points", matrix.refined, matrix.instructed)]
-    maps += [gains("Cross less self-refined, in points", matrix.crossed, matrix.refined)] if matrix.crossed else []
+    maps += [gains("Self-refined minus instructed, in points", matrix.refined, matrix.instructed)]
+    maps += [gains("Cross minus self-refined, in points", matrix.crossed, matrix.refined)] if matrix.crossed else []
     return maps
 
 
