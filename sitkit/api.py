@@ -26,8 +26,8 @@ from sitkit.execution.events import Listener
 from sitkit.plan import Plan, build_plan
 from sitkit.recipe import Recipe, check_name, default_name, make_recipe
 from sitkit.registry import Registry, load_plugins
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.store import Store, make_key
 from sitkit.types import Phase
 

@@ -233,7 +233,7 @@ def objective_fault(objective: object) -> str | None:
     named = isinstance(loss, tuple) and loss and all(is_text(name) for name in loss) and len(set(loss)) == len(loss)
     numbers = isinstance(weights, tuple) and all(_is_positive(number) for number in (*weights, objective.beta))
     if not named or not numbers or len(weights) != len(loss):
-        return f"{objective} is not a valid objective: it takes loss names, a weight above 0 for each, and a beta above 0"
+        return f"{objective} is not a valid objective: loss names, a weight above 0 for each, and a beta above 0"
     return None
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.execution import executors
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.plan import build_plan
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe, recipe_yaml
 from sitkit.registry import Registry, build_registry, plugin_manager
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.files import RECIPE, write_results
+from sitkit.results.rows import StoredRows
 from sitkit.store import Store
 
 EXAMPLE = Path(__file__).parent / "example_plugin" / "src"

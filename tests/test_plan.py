@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from sitkit.execution.dry_run import dry_run
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import Plan, build_plan, count_stages
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry, build_registry
 from sitkit.report.tables import all_tables
-from sitkit.results.artifacts import StoredRows, place
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows, place
 from sitkit.store import Store
 
 RECIPE = Recipe(

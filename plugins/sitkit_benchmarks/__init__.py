@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sitkit.hookspecs import Register
     from sitkit.spec import Spec
     from sitkit.types import Benchmark, BenchmarkFactory, Context, Teacher, TeacherFactory
-    from sitkit_benchmarks.table import Table
+    from sitkit_benchmarks.benchmark import Table
 
 ALIASES = {
     "openbookqa": ("obqa",),
@@ -119,7 +119,7 @@ def file(spec: Spec, context: Context) -> Teacher:
 
 
 def _benchmark(table: Table, spec: Spec, context: Context) -> Benchmark:
-    from sitkit_benchmarks.table import TableBenchmark
+    from sitkit_benchmarks.benchmark import TableBenchmark
 
     _plain(spec)
     return TableBenchmark(table, context.data_dir, spec.name)

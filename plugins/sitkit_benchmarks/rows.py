@@ -122,3 +122,12 @@ def _object(line: bytes, where: str) -> Mapping[str, Any]:
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, got {type(row).__name__}")
     return row
+
+
+def read_choices(row: Row) -> tuple[tuple[str, ...], str]:
+    """Return the options in order and the letter of the right one. Raises `DataError`."""
+    choices, labels = row.texts("choices.text"), row.texts("choices.label")
+    expected = tuple(LETTERS[: len(choices)])
+    if labels != expected:
+        raise row.wrong("choices.label", f"expected {', '.join(expected)}, got {', '.join(labels)}")
+    return choices, row.letter("answerKey", len(choices))

@@ -1,30 +1,20 @@
-"""What may follow ``hf:``, read from a SPEC, and what of it determines a model's behaviour. Imports nothing heavy."""
+"""What may follow ``hf:``, read from a SPEC. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import sitkit
 from sitkit.errors import ModelError, SpecError
-from sitkit.plugin_support import folder_digests
 from sitkit.spec import Spec, boolean, one_of, temperature, top_p
-from sitkit.types import Json
 
 Quantize = Literal["auto", "nf4", "none"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Switch = Literal["auto", "on", "off"]
-
-
-_SUFFIXES = {".json", ".safetensors", ".model", ".txt", ".jinja", ".py", ".tiktoken", ".spm", ".vocab"}
-
-_IGNORED = {"sitkit.json"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,33 +120,6 @@ def _batch_size(text: str) -> int:
     return int(text)
 
 
-def fingerprint(options: Options) -> Json:
-    """Return the model's identity and the options that change what it answers; independent of where a folder lies.
-
-    "auto" is written as what it comes to on this machine. The version is here too, because other plugins give their
-    models a name on top of this one, and keys then hold their version alone.
-    """
-    if options.folder is None:
-        model: Json = {"hub": options.model, "revision": options.revision or "main"}
-    else:
-        model = {"files": folder_fingerprint(options.folder)}
-    cuda = options.device != "cpu" and (options.quantize == "auto" or options.dtype == "auto") and has_cuda()
-    quantize = ("nf4" if cuda else "none") if options.quantize == "auto" else options.quantize
-    dtype = ("bfloat16" if cuda else "float32") if options.dtype == "auto" else options.dtype
-    # Only said where they are given, so that what was made before there were these options is found again.
-    asked = {"thinking": options.thinking or None, "temperature": options.temperature, "top_p": options.top_p}
-    of_teachers = {key: value for key, value in asked.items() if value is not None}
-    return {
-        "implementation": f"sitkit_hf {sitkit.__version__}",
-        "model": model,
-        "quantize": quantize,
-        "dtype": dtype,
-        "chat_template": options.chat_template,
-        "system": options.system,
-        **of_teachers,
-    }
-
-
 def has_cuda() -> bool:
     """Tell whether a CUDA device can be used, as torch would, by asking the driver: importing torch takes seconds."""
     try:
@@ -165,29 +128,3 @@ def has_cuda() -> bool:
         return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
     except (OSError, AttributeError):
         return False
-
-
-def folder_fingerprint(folder: Path) -> dict[str, str]:
-    """Return relative path -> digest of every config, tokenizer and weight file. Raises `ModelError` if unreadable."""
-    try:
-        return folder_digests(folder, lambda path: path.suffix in _SUFFIXES and path.name not in _IGNORED)
-    except OSError as error:
-        raise ModelError(f"cannot read the model in {folder}: {error}") from error
-
-
-def recommended(options: Options) -> Mapping[str, Mapping[str, Json]]:
-    """Return the settings that the folder's ``sitkit.json`` recommends, by stage; none for a hub id.
-
-    Raises `ModelError` if the file is not ``{"recommended": {stage: {key: value}}}``.
-    """
-    if options.folder is None or not (options.folder / "sitkit.json").is_file():
-        return {}
-    path = options.folder / "sitkit.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
-    stages = content.get("recommended", {}) if isinstance(content, dict) else None
-    if not isinstance(stages, dict) or not all(isinstance(keys, dict) for keys in stages.values()):
-        raise ModelError(f'{path}: expected {{"recommended": {{stage: {{key: value}}}}}}')
-    return stages

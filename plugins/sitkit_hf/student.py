@@ -22,8 +22,9 @@ from sitkit.types import (
     Prompt,
     TrainingReport,
 )
+from sitkit_hf.fingerprint import fingerprint, recommended
 from sitkit_hf.loading import Models
-from sitkit_hf.options import Options, fingerprint, recommended
+from sitkit_hf.options import Options
 from sitkit_hf.processes import TrainingJob
 
 

@@ -9,8 +9,9 @@ from sitkit.answers.thinking import apart
 from sitkit.errors import ModelError, TeacherError
 from sitkit.plugin_support import end_tokens, own_sampling
 from sitkit.types import ANSWERED, TRUNCATED, Generation, Json, Prompt, Prompting, Question, Reply
+from sitkit_hf.fingerprint import fingerprint
 from sitkit_hf.loading import Models
-from sitkit_hf.options import Options, fingerprint
+from sitkit_hf.options import Options
 
 
 class HfTeacher:

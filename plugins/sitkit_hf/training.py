@@ -17,7 +17,7 @@ from sitkit_hf.adapters import is_first_process
 from sitkit_hf.checkpoints import disk_errors
 from sitkit_hf.loading import Models
 from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory
-from sitkit_hf.trackers import reporting, tracking
+from sitkit_hf.report_to import reporting, tracking
 
 T = TypeVar("T")
 

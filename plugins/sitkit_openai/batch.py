@@ -17,14 +17,14 @@ from typing import Any
 from sitkit.errors import TeacherError
 from sitkit.plugin_support import NOTICES
 from sitkit.types import Generation, Json, Reply
+from sitkit_openai.api_keys import shown, without_keys
 from sitkit_openai.batch_calls import ENDPOINT, BatchCalls
 from sitkit_openai.batch_files import BatchFiles, Sent, size
 from sitkit_openai.costs import Ledger, most_tokens
-from sitkit_openai.keys import shown, without_keys
+from sitkit_openai.failures import error_of, judge_body, refused
 from sitkit_openai.options import Options
-from sitkit_openai.replies import error_of, judge_body, refused
+from sitkit_openai.outcomes import Outcome, Verdict
 from sitkit_openai.requests import Ask, body, client_options, digest, http_options
-from sitkit_openai.verdict import Outcome, Verdict
 
 _LOG = logging.getLogger(NOTICES)
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from sitkit.errors import TeacherError
 from sitkit.types import Json
+from sitkit_openai.api_keys import shown
 from sitkit_openai.batch_files import STATE, Sent
-from sitkit_openai.keys import shown
+from sitkit_openai.failures import judge_error
 from sitkit_openai.options import Options
-from sitkit_openai.replies import judge_error
+from sitkit_openai.outcomes import Verdict, read_body
 from sitkit_openai.requests import retry_options
-from sitkit_openai.verdict import Verdict, read_body
 
 ENDPOINT = "/v1/chat/completions"
 

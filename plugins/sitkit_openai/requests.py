@@ -11,7 +11,7 @@ from typing import Any
 from sitkit.plugin_support import chat_messages, own_sampling, stream_seed
 from sitkit.types import Generation, Json, Prompt, Question
 from sitkit_openai.options import Options
-from sitkit_openai.verdict import Verdict
+from sitkit_openai.outcomes import Verdict
 
 LONGEST_BACKOFF = 60.0
 """Seconds; a wait that the endpoint asks for may be longer."""

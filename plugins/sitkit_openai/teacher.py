@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sitkit.errors import TeacherError
 from sitkit.types import Estimate, Generation, Json, Prompt, Prompting, Question, Reply
+from sitkit_openai.api_keys import find_key, find_secrets
 from sitkit_openai.costs import Ledger, Quote, counter, estimate_tokens, quote
-from sitkit_openai.keys import find_key, find_secrets
 from sitkit_openai.options import Options
 from sitkit_openai.requests import Ask, asks_of_prompts, asks_of_questions
 
@@ -63,8 +63,8 @@ class OpenAITeacher:
         key, hidden = find_key(self.options), find_secrets(self.options)
         if not asks:
             return iter(())
+        from sitkit_openai.calls import Run
         from sitkit_openai.concurrency import Outbox, stream
-        from sitkit_openai.run import Run
 
         outbox = Outbox[Reply](2 * self.options.concurrency)
 

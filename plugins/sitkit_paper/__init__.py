@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @hookimpl
 def sitkit_report_sections(results: Results, judgements: Sequence[Judgement]) -> Sequence[ReportSection]:
     """Lay the run beside the paper, where it has the paper's tasks."""
-    from sitkit_paper.tables import paper_section
+    from sitkit_paper.beside import paper_section
 
     section = paper_section(results, judgements)
     return [] if section is None else [section]

@@ -19,7 +19,7 @@ from sitkit.results.judgements import Judgement
 from sitkit.results.model import Results, Tasks
 from sitkit.types import Json
 from sitkit_paper.evidence import Evidence, Grid, Measured, Place, own_evidence, paper_evidence, signed
-from sitkit_paper.figures import Match, family, match_teacher
+from sitkit_paper.printed import Match, family, match_teacher
 
 Subject = Literal["scores", "teachers", "best teacher", "judge", "families", "fractions"]
 Rule = Literal["every", "most", "mean", "some", "near"]

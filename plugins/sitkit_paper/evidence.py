@@ -9,7 +9,7 @@ from functools import cache
 
 from sitkit.results.judgements import Judgement, Rating
 from sitkit.results.model import Cell, Results, Tasks, TeacherScore
-from sitkit_paper.figures import Paper, Role, paper
+from sitkit_paper.printed import Paper, Role, paper
 
 Place = tuple[Role, Tasks, str]
 """What was done to a student, the benchmarks it was trained on (none for a baseline), the one it is evaluated on."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import PluginError, SitkitError, StoreError
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.types import Json
 from sitkit_trackers import TENSORBOARD, check_trackers
 from sitkit_trackers.series import SCORES, Series, counts, curves, scores

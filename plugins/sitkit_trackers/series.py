@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.types import PHASES
 
 SCORES = "scores"

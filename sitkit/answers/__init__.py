@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sitkit.answers.judging import extract, is_correct, is_worked
+    from sitkit.answers.correctness import extract, is_correct, is_worked
 
 __all__ = ["READER_VERSION", "extract", "is_correct", "is_worked"]
 
@@ -20,6 +20,6 @@ READER_VERSION = 5
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sitkit.answers import judging
+    from sitkit.answers import correctness
 
-    return globals().setdefault(name, getattr(judging, name))
+    return globals().setdefault(name, getattr(correctness, name))

@@ -7,8 +7,8 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
+from sitkit.answers.choice_options import HIDDEN, distinct_texts, find_texts, plain_option, values_of
 from sitkit.answers.number import read_number
-from sitkit.answers.options import HIDDEN, distinct_texts, find_texts, plain_option, values_of
 from sitkit.answers.phrases import (
     AFTER_OR,
     AGREES,

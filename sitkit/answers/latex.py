@@ -69,7 +69,7 @@ def same_latex(target: str, answer: str) -> bool:
         return canonical_number(left) == canonical_number(right)
     if max(len(target), len(answer)) > LONGEST_EXPRESSION:
         return False
-    from sitkit.answers.guard import verify
+    from sitkit.answers.math_check import verify
 
     if verify(target, answer):
         return True

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from sitkit.cli.console import CleanConsole
+from sitkit.cli.rich_console import CleanConsole
 from sitkit.cli.terminal import echo, echo_message
 from sitkit.execution.events import (
     Event,

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sitkit.cli.console import CleanConsole
+from sitkit.cli.rich_console import CleanConsole
 from sitkit.execution.dry_run import DryRun
 from sitkit.plain_text import visible
 from sitkit.report.tables import Table, pair_table, score_tables, stage_table

@@ -24,7 +24,7 @@ def sitkit_executors(register: Register[ExecutorFactory]) -> None:
 
 def here(plan: Plan, store: Store, registry: Registry, listener: Listener) -> Executor:
     """In this process, one stage after the other."""
-    from sitkit.execution.walk import HereExecutor
+    from sitkit.execution.here_executor import HereExecutor
 
     return HereExecutor(plan, store, registry, listener)
 

@@ -23,7 +23,7 @@ from sitkit.capabilities import PaidEndpoint
 from sitkit.errors import PluginError, SitkitError, StoreError, UsageError
 from sitkit.execution.events import Event, Listener, StageProgress, StageStarted
 from sitkit.execution.executor import Executor
-from sitkit.execution.walk import HereExecutor
+from sitkit.execution.here_executor import HereExecutor
 from sitkit.plan import Plan, build_plan
 from sitkit.recipe import recipe_from
 from sitkit.registry import Registry, load_plugins

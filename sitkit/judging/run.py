@@ -24,16 +24,17 @@ from sitkit.execution.events import (
     receive_notices,
 )
 from sitkit.judging.answers import Choice, Item, RunAnswers, draw, make_items
+from sitkit.judging.averages import failures, item_rows, mean_ratings, notices, outcomes, rate, rating_changes
 from sitkit.judging.judge import Judge
-from sitkit.judging.prompt import PROMPT_SOURCE, READER_VERSION
-from sitkit.judging.ratings import failures, item_rows, mean_ratings, notices, outcomes, rate, rating_changes
+from sitkit.judging.prompt import PROMPT_SOURCE
+from sitkit.judging.reading import READER_VERSION
 from sitkit.registry import Registry
 from sitkit.report.write import write_report
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.files import load_results, workspace_of
 from sitkit.results.judgements import JUDGEMENTS, Judged, Judgement, write_judgement
 from sitkit.results.model import Results, Usage
 from sitkit.results.questions import TestQuestions
+from sitkit.results.rows import StoredRows
 from sitkit.store import Store, disk_errors, make_key, write_atomically
 from sitkit.types import Generation, Json, Prompting, StageInfo
 

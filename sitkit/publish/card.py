@@ -13,8 +13,8 @@ from sitkit.publish.redact import Redactor
 from sitkit.publish.snippets import Snippets
 from sitkit.report.warnings import warnings_of
 from sitkit.results.arms import Chosen
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Cell, Results
+from sitkit.results.rows import StoredRows
 from sitkit.types import COT_TRIGGER, PHASES, PROMPTINGS, Json, Phase
 
 README = "README.md"

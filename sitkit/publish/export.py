@@ -18,9 +18,9 @@ from sitkit.errors import RecipeError, RunNotFoundError, StoreError
 from sitkit.publish.card import README, Exported, model_card
 from sitkit.registry import Registry
 from sitkit.results.arms import Chosen, choose
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.files import again, load_results, workspace_of
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.spec import parse_spec
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Store, disk_errors

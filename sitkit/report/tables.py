@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sitkit.results.arms import describe
-from sitkit.results.artifacts import place
 from sitkit.results.model import Cell, Results
+from sitkit.results.rows import place
 from sitkit.types import PHASES, PROMPTINGS
 
 _PATHS = (

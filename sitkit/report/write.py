@@ -19,11 +19,11 @@ from sitkit.report.markdown import markdown
 from sitkit.report.page import write_page
 from sitkit.report.sections import report_sections
 from sitkit.report.warnings import warnings_of
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.files import RECIPE, RESULTS, read_results, workspace_of, write_results
 from sitkit.results.judgements import load_judgements
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.store import disk_errors, write_atomically
 
 REPORT = "report.md"

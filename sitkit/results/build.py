@@ -12,7 +12,6 @@ from typing import Any
 from sitkit.execution.executor import Outcome
 from sitkit.plan import ArmPlan, CellPlan, Plan
 from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import (
     SCHEMA,
     Arm,
@@ -31,6 +30,7 @@ from sitkit.results.model import (
     Usage,
     sealed,
 )
+from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare, detectable, holm, independent_discordance, needed
 from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine
 from sitkit.store import make_key

@@ -13,10 +13,10 @@ from sitkit.plan import Plan, build_plan
 from sitkit.plugin_support import NOTICES
 from sitkit.recipe import load_recipe, recipe_from
 from sitkit.registry import Registry, load_plugins
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.contradictions import contradiction
 from sitkit.results.model import Results, decoded, encoded
+from sitkit.results.rows import StoredRows
 from sitkit.store import Store, disk_errors, write_atomically
 
 RESULTS = "results.json"

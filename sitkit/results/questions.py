@@ -8,8 +8,8 @@ from pathlib import Path
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import SitkitError
 from sitkit.registry import Registry, load_plugins
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.types import Benchmark, Question
 
 _TELLING = ("benchmark", "split", "questions")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sitkit.registry import Registry
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.files import load_results, workspace_of
 from sitkit.results.model import Cell, PairedTest, Results
+from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare, holm
 from sitkit.types import PHASES, PROMPTINGS, Json, Phase
 

@@ -134,7 +134,7 @@ def test_expressions_are_equal_by_math_verify(target: str, answer: str, equal: b
 
 
 def test_hostile_expressions_cost_a_wrong_answer_and_the_next_is_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sitkit.answers.guard import Verifier
+    from sitkit.answers.math_check import Verifier
 
     verifier = Verifier()
     try:

@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from sitkit.cli.console import CleanConsole
 from sitkit.cli.main import Program, run
 from sitkit.cli.progress import Live, Plain
+from sitkit.cli.rich_console import CleanConsole
 from sitkit.cli.show import show_table
 from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.errors import DataError

@@ -11,16 +11,16 @@ import pytest
 
 from sitkit.api import RunResults
 from sitkit.errors import PluginError
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry, load_plugins
 from sitkit.report.markdown import markdown
 from sitkit.report.tables import cut_table, demonstration_table, pair_table
 from sitkit.report.warnings import warnings_of
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.stages.evaluate import repeated
 from sitkit.store import Store
 from sitkit.types import COT_TRIGGER, Candidate, Completion, LeftOut, Prediction, PreferencePair

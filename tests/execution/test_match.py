@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from sitkit.execution.executor import Outcome
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.report.tables import pair_table
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
+from sitkit.results.rows import StoredRows
 from sitkit.store import Store
 from sitkit.store.jsonl import read_dicts
 from sitkit.types import Candidate, LeftOut, PreferencePair

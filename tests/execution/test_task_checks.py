@@ -10,8 +10,8 @@ import pytest
 
 from sitkit.errors import PluginError
 from sitkit.execution.dry_run import dry_run
+from sitkit.execution.here_executor import run_plan
 from sitkit.execution.task_checks import check_plan_tasks
-from sitkit.execution.walk import run_plan
 from sitkit.harness import check
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe

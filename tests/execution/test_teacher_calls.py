@@ -13,15 +13,15 @@ from sitkit.errors import PluginError, RecipeError, TeacherError
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.events import Event, StageStarted
 from sitkit.execution.executor import Outcome
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry, build_registry
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.model import Results, Usage
+from sitkit.results.rows import StoredRows
 from sitkit.store import Store
 from sitkit.store.jsonl import read_rows
 from sitkit.types import Demonstration, Estimate, Generation, Json, Prompt, Question, Reply

@@ -12,7 +12,7 @@ import pytest
 
 from sitkit.execution.events import NOTICES, Event, Notice, StageStarted, StatusMessage, receive_notices
 from sitkit.execution.executor import Outcome
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry

@@ -15,16 +15,16 @@ from sitkit.errors import DiskFullError, PluginError, RecipeError
 from sitkit.execution.dry_run import PlannedStage, dry_run
 from sitkit.execution.events import Event, Notice, StageFinished, StageStarted
 from sitkit.execution.executor import Outcome
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.hookspecs import hookimpl
 from sitkit.plan import build_plan, count_stages
 from sitkit.plugin_import import Broken
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Registry, build_registry
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
 from sitkit.stages import Refine
 from sitkit.store import Store
 from sitkit.types import Objective, PreferencePair, StageInfo, TrainingReport

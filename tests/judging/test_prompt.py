@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitkit.judging.prompt import read_rating
+from sitkit.judging.reading import read_rating
 
 READ = {
     "Rating: [[2]]": 2,

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 
 from sitkit.errors import ArtifactError
 from sitkit.judging.answers import Item, JudgedAnswers, draw, make_items
+from sitkit.judging.averages import (
+    RatedItem,
+    failures,
+    item_rows,
+    mean_ratings,
+    notices,
+    outcomes,
+    rate,
+    rating_changes,
+)
 from sitkit.judging.prompt import judge_prompt, question_text
-from sitkit.judging.ratings import RatedItem, failures, item_rows, mean_ratings, notices, outcomes, rate, rating_changes
 from sitkit.report.judgements import change_table, rating_table
 from sitkit.results.judgements import Judgement, Party, read_judgement, write_judgement
 from sitkit.results.model import Usage

@@ -17,7 +17,6 @@ from sitkit.publish.redact import Redactor, hub_id
 from sitkit.recipe import recipe_from
 from sitkit.results.accuracy import summarised
 from sitkit.results.arms import choose
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import (
     Arm,
     Cell,
@@ -29,6 +28,7 @@ from sitkit.results.model import (
     Training,
     Usage,
 )
+from sitkit.results.rows import StoredRows
 from sitkit.spec import parse_spec
 from sitkit.store import Store, make_key
 from sitkit.types import PROMPTINGS, Phase, Prompting
@@ -82,8 +82,8 @@ def _results(arm: Arm = ARM, *, label: str = "b by gold", **recipe: Any) -> Resu
         pairs=(
             Pairs(key=PAIR, label="", questions=9, direct_correct=4, cot_correct=5, total=9,
                   chosen_from={"student": 4, "teacher": 5, "target": 0}, chosen_characters=9, rejected_characters=9,
-                  rejected_correct=0, rejected_truncated=0, truncated=0, without_demonstration=0, fell_back=0, left_out=0,
-                  left_out_reasons={}),
+                  rejected_correct=0, rejected_truncated=0, truncated=0, without_demonstration=0, fell_back=0,
+                  left_out=0, left_out_reasons={}),
         ),
         training=(
             Training(stage="instruct", label="", key=INSTRUCT, examples=12, dropped=0, steps=34, metrics={}),

@@ -11,9 +11,9 @@ from typing import Any
 from sitkit.components import Component, QuestionSet
 from sitkit.registry import load_plugins
 from sitkit.results.accuracy import summarised
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import change_between
 from sitkit.results.model import Arm, Cell, Change, Lesson, Pairs, Results, SeedScore, Stage, Usage, sealed
+from sitkit.results.rows import StoredRows
 from sitkit.store import Store, make_key
 from sitkit.store.jsonl import to_row
 from sitkit.types import PHASES, PROMPTINGS, Answers, Demonstration, LeftOut, Prediction, PreferencePair, Question

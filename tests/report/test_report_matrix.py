@@ -7,8 +7,8 @@ from pathlib import Path
 from sitkit.report.figures import figures
 from sitkit.report.page import write_page
 from sitkit.results.accuracy import summarised
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Arm, Cell, Lesson, Results
+from sitkit.results.rows import StoredRows
 from sitkit.types import PROMPTINGS, Phase
 from tests.report.synthetic import blank_cell, made_results
 from tests.report.synthetic import score as scored

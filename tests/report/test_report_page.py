@@ -17,9 +17,9 @@ from sitkit.report.figures import figures
 from sitkit.report.page import write_page
 from sitkit.report.page.answers import LONGEST, Chunk, pack
 from sitkit.report.tables import ReportSection, Table
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.files import load_results
 from sitkit.results.model import Results, TeacherScore, encoded, sealed
+from sitkit.results.rows import StoredRows
 from tests.example_runs import example_registry, make_run
 from tests.report.synthetic import invented, question_set, write_workspace
 
@@ -113,7 +113,7 @@ def test_a_page_that_is_up_to_date_is_left_alone_without_matplotlib(run: Run) ->
     (folder / "again.json").write_bytes(encoded(reused))
     code = (
         "import sys\nfrom pathlib import Path\nfrom sitkit.report.page import write_page\n"
-        "from sitkit.results.artifacts import StoredRows\nfrom sitkit.results.model import decoded\n"
+        "from sitkit.results.rows import StoredRows\nfrom sitkit.results.model import decoded\n"
         f"folder = Path({str(folder)!r})\n"
         "results = decoded((folder / 'again.json').read_bytes())\n"
         f"write_page(folder, results, StoredRows(Path({str(stored.workspace)!r})))\n"

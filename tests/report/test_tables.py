@@ -8,9 +8,9 @@ from typing import Any
 from sitkit.report.markdown import markdown
 from sitkit.report.tables import accuracy, gain_table
 from sitkit.results.accuracy import summarised
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import changes_of
 from sitkit.results.model import Arm, Cell, Lesson, Results
+from sitkit.results.rows import StoredRows
 from tests.report.synthetic import blank_cell, made_results, score
 
 ARM = Arm(

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.report.warnings import warnings_of
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import changes_of
 from sitkit.results.model import Cell, Duplicates, Pairs, Results, SeedScore, Training
+from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare
 from tests.report.synthetic import blank_cell, made_results
 from tests.sitkit_paper.paper_run import run

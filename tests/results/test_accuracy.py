@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.results.accuracy import half_interval, style_and_skill, summarised
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import change_between, changes_of
 from sitkit.results.model import Cell, SeedScore, of_seed
+from sitkit.results.rows import StoredRows
 from tests.report.synthetic import blank_cell
 
 NOTHING = StoredRows(Path("nowhere"))

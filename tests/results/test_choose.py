@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sitkit.errors import RecipeError, RunNotFoundError
 from sitkit.results.accuracy import summarised
 from sitkit.results.arms import PICKERS, choose, picking
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.build import changes_of
 from sitkit.results.model import Arm, Cell, Lesson, Pairs, Results, Training
+from sitkit.results.rows import StoredRows
 from tests.report.synthetic import blank_cell, made_results, score
 
 TASKS = (("a",), ("b",))

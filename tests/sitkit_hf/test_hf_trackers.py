@@ -16,7 +16,7 @@ import pytest
 from sitkit.settings import InstructSettings, RefineSettings, key_material
 from sitkit.stages.training import refine_material
 from sitkit.types import Demonstration, Objective
-from sitkit_hf.trackers import reporting
+from sitkit_hf.report_to import reporting
 
 
 @pytest.mark.slow

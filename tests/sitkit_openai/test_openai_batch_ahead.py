@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sitkit.errors import TeacherError
-from sitkit.execution.walk import Outcome, run_plan
+from sitkit.execution.here_executor import Outcome, run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import load_plugins

@@ -14,10 +14,10 @@ from tenacity import RetryCallState, Retrying
 
 from sitkit.types import ANSWERED
 from sitkit_openai.concurrency import Pace
+from sitkit_openai.failures import retry_after
 from sitkit_openai.options import Options
-from sitkit_openai.replies import retry_after
+from sitkit_openai.outcomes import Verdict
 from sitkit_openai.requests import retry_options
-from sitkit_openai.verdict import Verdict
 from tests.sitkit_openai.conftest import ask, teacher
 from tests.sitkit_openai.endpoint import Call, Endpoint, Fault, error
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.cli.main import run
-from sitkit_openai.keys import scrub
+from sitkit_openai.api_keys import scrub
 from tests.installed import sitkit
 from tests.sitkit_openai.conftest import ask, teacher
 from tests.sitkit_openai.endpoint import Call, Endpoint, Fault, completion, error, reply, reset, status

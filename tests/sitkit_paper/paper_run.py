@@ -8,7 +8,7 @@ from typing import Any
 from sitkit.results.judgements import Judgement, Rating
 from sitkit.results.model import Cell, Change, Results, TeacherScore, Usage
 from sitkit.types import Generation
-from sitkit_paper.figures import TRAINED, PaperStudent, paper
+from sitkit_paper.printed import TRAINED, PaperStudent, paper
 
 TEACHERS = {
     "Llama-2-70": "hf:meta-llama/Llama-2-70b-chat-hf",

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.results.judgements import Judgement
+from sitkit_paper.beside import claim_table, contradiction_table
 from sitkit_paper.claims import ClaimVerdict, Clause, Difference, Group, claims, find, together
-from sitkit_paper.figures import paper
-from sitkit_paper.tables import claim_table, contradiction_table
+from sitkit_paper.printed import paper
 from tests.sitkit_paper.paper_run import cell, judgement, rating, results, run
 
 CHECKED = Path(__file__).parents[2].parent / "shared" / "paper" / "claims.json"

@@ -9,7 +9,7 @@ import pytest
 
 from sitkit_paper.claims import statements
 from sitkit_paper.evidence import paper_falls
-from sitkit_paper.figures import Figure, Match, family, match_student, match_teacher, paper
+from sitkit_paper.printed import Figure, Match, family, match_student, match_teacher, paper
 
 CHECKED = Path(__file__).parents[2].parent / "shared" / "paper"
 needs_checked = pytest.mark.skipif(not CHECKED.is_dir(), reason="the checked transcription is not beside the checkout")

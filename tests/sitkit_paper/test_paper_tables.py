@@ -5,9 +5,9 @@ from typing import Any
 
 from sitkit.results.model import Change, TeacherScore
 from sitkit_paper import sitkit_report_sections
+from sitkit_paper.beside import paper_tables
 from sitkit_paper.evidence import signed
-from sitkit_paper.figures import paper
-from sitkit_paper.tables import paper_tables
+from sitkit_paper.printed import paper
 from tests.sitkit_paper.paper_run import cell, judgement, rating, results, run
 
 

@@ -12,11 +12,10 @@ without answers. The paper trains on 800 rows of each class and tests on the val
 
 from __future__ import annotations
 
+from sitkit_benchmarks.benchmark import Parsed, Table
 from sitkit_benchmarks.draw import Balanced, Whole
-from sitkit_benchmarks.labelled import read_choices
-from sitkit_benchmarks.rows import Row
+from sitkit_benchmarks.rows import Row, read_choices
 from sitkit_benchmarks.source import Source
-from sitkit_benchmarks.table import Parsed, Table
 
 
 def parse(row: Row) -> Parsed:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from sitkit.answers import extract
 from sitkit.types import Question
+from sitkit_benchmarks.benchmark import Parsed, Table
 from sitkit_benchmarks.draw import Mixed, Share
+from sitkit_benchmarks.identity import symbols
 from sitkit_benchmarks.rows import Row
-from sitkit_benchmarks.sameness import symbols
 from sitkit_benchmarks.source import Source
-from sitkit_benchmarks.table import Parsed, Table
 
 
 def parse(row: Row) -> Parsed | None:

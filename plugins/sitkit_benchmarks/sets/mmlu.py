@@ -12,11 +12,11 @@ subject's test rows by seed, the other three quarters being the test. Its dev an
 
 from __future__ import annotations
 
+from sitkit_benchmarks.benchmark import Parsed, Table
 from sitkit_benchmarks.draw import Share
+from sitkit_benchmarks.identity import lines
 from sitkit_benchmarks.rows import Row
-from sitkit_benchmarks.sameness import lines
 from sitkit_benchmarks.source import Source
-from sitkit_benchmarks.table import Parsed, Table
 
 
 def parse(row: Row) -> Parsed:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 
+from sitkit_benchmarks.benchmark import Parsed, Table
 from sitkit_benchmarks.rows import Row
 from sitkit_benchmarks.source import Source
-from sitkit_benchmarks.table import Parsed, Table
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 

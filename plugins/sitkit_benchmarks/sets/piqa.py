@@ -12,10 +12,10 @@ trains on 2000 rows of each class and tests on the validation split (section 3.1
 
 from __future__ import annotations
 
+from sitkit_benchmarks.benchmark import Parsed, Table
 from sitkit_benchmarks.draw import Balanced, Whole
 from sitkit_benchmarks.rows import Row
 from sitkit_benchmarks.source import Source
-from sitkit_benchmarks.table import Parsed, Table
 
 
 def parse(row: Row) -> Parsed:

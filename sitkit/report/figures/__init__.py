@@ -15,8 +15,8 @@ from sitkit.report.figures.draw import Curve, Measured, bars, heatmap, low_resou
 from sitkit.report.figures.style import LIGHT, Palette, end_of_axis
 from sitkit.report.matrix import matrices
 from sitkit.results.arms import describe, is_low_resource
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Arm, Cell, Results
+from sitkit.results.rows import StoredRows
 from sitkit.types import Json, Phase, Prompting
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sitkit.registry import Registry
 from sitkit.report.tables import ReportSection, Table
-from sitkit.results.artifacts import StoredRows
 from sitkit.results.model import Results, digest_of
+from sitkit.results.rows import StoredRows
 from sitkit.store import canonical, write_atomically
 
 PAGE = "report.html"

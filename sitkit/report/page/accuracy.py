@@ -13,8 +13,8 @@ from sitkit.report.figures import arms_by_phase
 from sitkit.report.matrix import BASELINE, Grid, Matrix, Square, matrices
 from sitkit.report.page.answers import arm_id
 from sitkit.results.arms import describe
-from sitkit.results.artifacts import place
 from sitkit.results.model import Arm, Cell, Change, PairedTest, Results
+from sitkit.results.rows import place
 from sitkit.types import PHASES, Phase, Prompting
 
 MINUS = "\N{MINUS SIGN}"

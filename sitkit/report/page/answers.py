@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sitkit.results.arms import describe
-from sitkit.results.artifacts import StoredRows, place
 from sitkit.results.model import Arm, Lesson, Results
 from sitkit.results.questions import TestQuestions
+from sitkit.results.rows import StoredRows, place
 from sitkit.stages.pair import LEFT_OUT
 from sitkit.store import canonical
 from sitkit.types import PROMPTINGS, Json

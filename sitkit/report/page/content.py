@@ -21,8 +21,8 @@ from sitkit.report.tables import (
     worked_table,
 )
 from sitkit.results.arms import describe
-from sitkit.results.artifacts import place
 from sitkit.results.model import Cell, Pairs, Results
+from sitkit.results.rows import place
 
 _ORIGINS = (
     ("student", "the student’s own answer", "instruct"), ("teacher", "the teacher’s", "other"),

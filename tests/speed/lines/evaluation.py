@@ -62,7 +62,7 @@ def measure(options: Options) -> list[Row]:
 
 def _stages(limit: int | None) -> dict[str, float]:
     """Walk the evaluation stages of one phase in a fresh store, in this process, as a run does; task -> accuracy."""
-    from sitkit.execution.walk import run_plan
+    from sitkit.execution.here_executor import run_plan
     from sitkit.plan import build_plan
     from sitkit.recipe import Recipe
     from sitkit.registry import load_plugins

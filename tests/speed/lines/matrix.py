@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sitkit.execution.walk import run_plan
+from sitkit.execution.here_executor import run_plan
 from sitkit.plan import Plan, build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import load_plugins

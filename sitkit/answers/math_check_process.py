@@ -1,4 +1,4 @@
-"""The child process of `sitkit.answers.guard`: reads ``[target, answer]`` lines, writes ``true`` or ``false`` lines.
+"""The child of `sitkit.answers.math_check`: reads ``[target, answer]`` lines, writes ``true`` or ``false`` lines.
 
 Run as a script; it imports nothing of sitkit.
 """

@@ -13,13 +13,13 @@ from typing import Any
 from sitkit.errors import TeacherError
 from sitkit.plugin_support import NOTICES
 from sitkit.types import Generation, Json, Reply
+from sitkit_openai.api_keys import shown, without_keys
 from sitkit_openai.concurrency import Pace, now
 from sitkit_openai.costs import Ledger, most_tokens
-from sitkit_openai.keys import shown, without_keys
+from sitkit_openai.failures import judge_content, judge_error
 from sitkit_openai.options import Options
-from sitkit_openai.replies import judge_content, judge_error
+from sitkit_openai.outcomes import PASSING, Outcome, Verdict
 from sitkit_openai.requests import Ask, body, client_options, http_options, retry_options
-from sitkit_openai.verdict import PASSING, Outcome, Verdict
 
 _LOG = logging.getLogger(NOTICES)
 

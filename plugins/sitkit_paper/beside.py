@@ -11,7 +11,7 @@ from sitkit.results.model import Results
 from sitkit.types import PROMPTINGS
 from sitkit_paper.claims import ClaimVerdict, claims
 from sitkit_paper.evidence import Evidence, Grid, Measured, own_evidence, paper_falls, rated, signed, student_ratings
-from sitkit_paper.figures import (
+from sitkit_paper.printed import (
     TRAINED,
     UNTRAINED,
     Match,

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 from sitkit.types import Json
-from sitkit_openai.verdict import Outcome, Verdict, judge, read_body
+from sitkit_openai.outcomes import Outcome, Verdict, judge, read_body
 
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sitkit.types import LETTERS, Json, Kind, Prompting, Question, Split
 from sitkit_benchmarks.draw import Draw, Item, Unwanted, Whole
+from sitkit_benchmarks.identity import Fold, words
 from sitkit_benchmarks.rows import Row
-from sitkit_benchmarks.sameness import Fold, words
 from sitkit_benchmarks.source import Source
 
 MATH_INSTRUCTION = "Answer the following mathematical question with numerical solution."

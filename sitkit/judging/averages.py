@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from itertools import product
 
 from sitkit.judging.answers import Item, JudgedAnswers
-from sitkit.judging.prompt import holds_markup, read_rating
+from sitkit.judging.prompt import holds_markup
+from sitkit.judging.reading import read_rating
 from sitkit.results.judgements import JUDGED, Failure, Judgement, Rating, RatingChange
 from sitkit.types import PHASES, PROMPTINGS, TRUNCATED, Json, Phase, Reply
 
