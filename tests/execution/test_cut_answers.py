@@ -12,18 +12,23 @@ import pytest
 from sitkit.api import RunResults
 from sitkit.errors import PluginError
 from sitkit.execution.here_executor import run_plan
+from sitkit.harness.folders import tasks_dir
+from sitkit.harness.run import run_tasks
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry, load_plugins
 from sitkit.report.markdown import markdown
+from sitkit.report.page.answers import chunks, pack
+from sitkit.report.page.content import page_sections
 from sitkit.report.tables import cut_table, demonstration_table, pair_table
 from sitkit.report.warnings import warnings_of
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
+from sitkit.results.questions import TestQuestions
 from sitkit.results.rows import StoredRows
 from sitkit.stages.evaluate import repeated
 from sitkit.store import Store
-from sitkit.types import COT_TRIGGER, Candidate, Completion, LeftOut, Prediction, PreferencePair
+from sitkit.types import COT_TRIGGER, Candidate, Completion, Generation, LeftOut, Prediction, PreferencePair, Prompt
 from tests.example_runs import example_registry
 
 RECIPE = Recipe(teacher=("speller",), student=("counter",), strategy="spelled-first", train_on=("letters",))
@@ -151,6 +156,7 @@ def test_a_run_that_was_stopped_still_knows_what_was_cut(
     monkeypatch.setattr(Counter, "complete", complete)
     results, again = run(cutting, tmp_path / "stopped")
     assert results.cells == whole.cells
+    assert all(cell.truncated for cell in whole.cells)
     for key in results.arms[0].lessons[0].sample:
         assert again.rows("sample", key) == stored.rows("sample", key)
 
@@ -225,6 +231,31 @@ def test_the_report_tells_the_cut_share_and_the_accuracy_of_the_others(cut_run: 
     assert list(frames.cells()["truncated"]) == [cell.truncated for cell in results.cells]
     assert list(frames.scores()["finished_accuracy"]) == [cell.finished_accuracy for cell in results.cells]
     assert frames.scores()["truncated"].sum() == sum(score.truncated for cell in results.cells for score in cell.seeds)
+
+
+def test_the_page_shows_the_table_and_each_cut_answer(cut_run: Made, tmp_path: Path) -> None:
+    results, stored, registry = cut_run
+    sections = page_sections(results, warnings=(), drawn=(), packed=pack(()), missing={}, ratings=(), added=())
+    (cut,) = [section for section in sections if section.anchor == "cut"]
+    (table,) = cut.content["tables"]  # type: ignore[misc]
+    assert len(table["rows"]) == len(cut_table(results).rows)
+    found = {chunk.name: chunk.content for chunk in chunks(results, stored, TestQuestions(results, stored, registry))}
+    marks = {mark for name, rows in found.items() if name.startswith("evaluate/") for mark in rows["cot"]["truncated"]}
+    assert marks == {0, 1}
+    (sampled,) = [rows for name, rows in found.items() if name.startswith("sample/")]
+    answers = stored.rows("sample", results.arms[0].lessons[0].sample[0]) or []
+    assert sampled["cot_truncated"] == [int(row["cot_truncated"]) for row in answers]
+
+
+def test_lm_evals_own_metric_is_there_within_sitkit() -> None:
+    def complete(prompts: list[Prompt], generation: Generation) -> dict[str, Completion]:
+        return {one.id: Completion(one.id, "The answer is 4", place < 3) for place, one in enumerate(prompts)}
+
+    results = run_tasks(
+        ["sit_tiny_chain_cot"], complete, folders=[tasks_dir()], metadata={}, limit=12, max_new_tokens=8,
+        temperature=0.0, seed=0,
+    )  # fmt: skip
+    assert results["results"]["sit_tiny_chain_cot"]["truncated,none"] == 0.25
 
 
 def test_few_cut_answers_are_no_reason_to_warn(cut_run: Made) -> None:
