@@ -167,7 +167,7 @@ def completion_fault(completion: object) -> str | None:
         return f"gave {_shown(completion)} in place of a Completion or (id, text)"
     texts = isinstance(completion.id, str) and isinstance(completion.text, str)
     if not texts or not isinstance(completion.truncated, bool):
-        return f"gave {_shown(completion)}, expected a Completion of two texts, cut (True) or not (False)"
+        return f"gave {_shown(completion)} in place of a Completion or (id, text)"
     return None
 
 
@@ -175,11 +175,8 @@ def _is_pair(row: object) -> bool:
     return isinstance(row, tuple | list) and len(row) == 2 and all(isinstance(text, str) for text in row)
 
 
-def pair_fault(pair: object, candidate: Candidate, match: Literal["final", "contains"] = "final") -> str | None:
-    """Return what is wrong with a pair or a `LeftOut` that a strategy gave for a candidate.
-
-    Whether the sides are right is judged again, where it is not known from the candidate.
-    """
+def pair_fault(pair: object) -> str | None:
+    """Return what is wrong with a field of a pair or a `LeftOut` that a strategy gave."""
     if isinstance(pair, LeftOut):
         return left_out_fault(pair)
     if not isinstance(pair, PreferencePair):
@@ -192,6 +189,16 @@ def pair_fault(pair: object, candidate: Candidate, match: Literal["final", "cont
     for name in ("chosen_correct", "rejected_correct"):
         if not isinstance(getattr(pair, name), bool):
             return f"its {name} is {_shown(getattr(pair, name))}, expected True or False"
+    return None
+
+
+def claim_fault(
+    pair: PreferencePair, candidate: Candidate, match: Literal["final", "contains"] = "final"
+) -> str | None:
+    """Return what is wrong with what a pair says of its sides being right.
+
+    They are judged again, where it is not known from the candidate.
+    """
     known = _judged(candidate)
     for side, text, claim in (
         ("chosen", pair.chosen, pair.chosen_correct),
@@ -272,6 +279,8 @@ def estimate_fault(estimate: object) -> str | None:
         count = getattr(estimate, name)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             return f"gave an Estimate whose {name} are {_shown(count)}, expected a count"
+    if not isinstance(estimate.pricing, str):
+        return f"gave an Estimate whose pricing is {_what(estimate.pricing)}, expected a text"
     return cost_fault(estimate.cost)
 
 

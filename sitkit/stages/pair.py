@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from sitkit import answers as reader
 from sitkit.components import Component, QuestionSet
-from sitkit.conformance import pair_fault
+from sitkit.conformance import claim_fault, pair_fault
 from sitkit.errors import PluginError
 from sitkit.settings import PairSettings, key_material
 from sitkit.stages.annotate import kept_demonstrations
@@ -81,8 +81,7 @@ class Pair:
         with self.strategy.calling("pairs"):
             items = list(self.strategy.made.pairs(considered))
         for item in items:
-            self._refuse(item, left)
-            candidate = left.pop((item.benchmark, item.question_id))
+            candidate = left.pop(self._place(item, left))
             if isinstance(item, LeftOut):
                 left_out.append(item)
             elif item.chosen.strip() == item.rejected.strip():
@@ -90,6 +89,8 @@ class Pair:
                 left_out.append(LeftOut(item.question_id, item.benchmark, "same text"))
             else:
                 pairs.append(self._checked(item, candidate))
+                fault = claim_fault(item, candidate, self.settings.match)
+                self.strategy.refuse("pairs", fault and f"pairs, question {item.question_id!r}: {fault}")
         if left:
             raise PluginError(f"{self.strategy}: returned no result for {len(left)} of {len(considered)} candidates")
         write_rows(work.folder / PAIRS, pairs)
@@ -118,19 +119,16 @@ class Pair:
         everything = self.settings.without_demonstration == "use" or not self.demonstrations
         return everything or candidate.demonstration is not None
 
-    def _refuse(self, item: object, left: Mapping[tuple[str, str], Candidate]) -> None:
-        if not isinstance(item, PreferencePair | LeftOut):
-            fault = pair_fault(item, next(iter(left.values())), self.settings.match) if left else "one pair too many"
-            self.strategy.refuse("pairs", f"pairs gave {fault}")
-            return
-        named = f"question {item.question_id!r} of {item.benchmark!r}"
-        candidate = next((found for place, found in left.items() if place == (item.benchmark, item.question_id)), None)
-        if candidate is None:
-            fault = f"pairs gave {named}, which is not a pair for one of its candidates, or is its second"
-            self.strategy.refuse("pairs", fault)
-            return
-        fault = pair_fault(item, candidate, self.settings.match)
-        self.strategy.refuse("pairs", fault and f"pairs, {named}: {fault}")
+    def _place(self, item: object, left: Mapping[tuple[str, str], Candidate]) -> tuple[str, str]:
+        """Return which candidate an item is about. Raises `PluginError` for one that is nothing to go on with."""
+        fault = pair_fault(item)
+        if isinstance(item, PreferencePair | LeftOut):
+            named = f"question {item.question_id!r} of {item.benchmark!r}"
+            place = next((place for place in left if place == (item.benchmark, item.question_id)), None)
+            if place is not None and fault is None:
+                return place
+            fault = f"{named}: {fault or 'which is not a pair for one of its candidates, or is its second'}"
+        raise PluginError(f"{self.strategy.at('pairs')}: pairs gave {fault}")
 
     def _candidates(self, work: Work) -> list[Candidate]:
         kept, _ = kept_demonstrations(work, self.demonstrations, self.keep)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sitkit.answers import is_correct
 from sitkit.api import RunResults
 from sitkit.errors import PluginError
 from sitkit.execution.here_executor import run_plan
@@ -90,8 +91,11 @@ def choose(monkeypatch: pytest.MonkeyPatch, pair: Callable[[Candidate], Preferen
 
 def own(candidate: Candidate, chosen: str, rejected: str, **more: Any) -> PreferencePair:
     question = candidate.question
+    right = is_correct(question, rejected)
+    right = right and not (rejected == candidate.answers.direct and candidate.answers.direct_truncated)
+    good = is_correct(question, chosen)
     return PreferencePair(
-        question.id, question.benchmark, question.prompt("cot"), chosen, rejected, "student", False, False, **more
+        question.id, question.benchmark, question.prompt("cot"), chosen, rejected, "student", good, right, **more
     )
 
 
