@@ -104,7 +104,11 @@ def test_a_loaded_run_is_what_the_run_returned(done: sitkit.RunResults, registry
 
 def test_scores_are_a_row_for_each_cell_and_seed(done: sitkit.RunResults) -> None:
     frame = done.scores()
-    _columns(frame, CELL | {"seed", "accuracy", "stderr", "n", "unread", "worked", "key"}, type(done).scores)
+    _columns(
+        frame,
+        CELL | {"seed", "accuracy", "stderr", "n", "unread", "worked", "truncated", "finished_accuracy", "key"},
+        type(done).scores,
+    )
     assert len(frame) == sum(len(cell.seeds) for cell in done.data.cells)
     taught = frame[(frame.phase == "refine") & (frame.prompting == "cot")]
     assert sorted(taught.seed) == [0, 1]
@@ -115,7 +119,8 @@ def test_scores_are_a_row_for_each_cell_and_seed(done: sitkit.RunResults) -> Non
 def test_cells_are_a_row_each_with_the_errors_by_name(done: sitkit.RunResults) -> None:
     frame = done.cells()
     numbers = {"accuracy", "over_questions", "over_seeds", "deviation", "n", "seeds", "unread", "worked"}
-    _columns(frame, CELL | numbers | {"worked_accuracy", "other_accuracy"}, type(done).cells)
+    more = {"low", "high", "truncated", "worked_accuracy", "other_accuracy", "finished_accuracy"}
+    _columns(frame, CELL | numbers | more, type(done).cells)
     means = done.scores().groupby(["phase", "prompting"]).accuracy.mean()
     for _, row in frame.iterrows():
         assert row.accuracy == pytest.approx(means[row.phase, row.prompting])
@@ -123,7 +128,7 @@ def test_cells_are_a_row_each_with_the_errors_by_name(done: sitkit.RunResults) -
 
 def test_changes_are_later_minus_earlier(done: sitkit.RunResults) -> None:
     frame = done.changes()
-    numbers = {"before", "change", "style", "skill", "low", "high", "gained", "lost", "p", "certain"}
+    numbers = {"before", "change", "style", "skill", "low", "high", "gained", "lost", "p", "holm", "certain"}
     _columns(frame, CELL | numbers, type(done).changes)
     cells = done.cells().set_index(["phase", "prompting"]).accuracy
     for _, row in frame.iterrows():

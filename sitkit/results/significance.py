@@ -134,6 +134,8 @@ def needed(difference: float, discordance: float) -> int | None:
     the exact test, to two digits; None if a million are too few.
     """
     size, psi = round(abs(difference), 4), _rounded(discordance)
+    if not size:
+        return None
     high = 8
     while power(high, size, psi) < POWER:
         high *= 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,20 @@ def blank_cell(**what: Any) -> Cell:
     return Cell(**cell)  # type: ignore[arg-type]
 
 
-def score(seed: int, key: str, right: int, n: int, unread: int = 0) -> SeedScore:
+def score(seed: int, key: str, right: int, n: int, unread: int = 0, **more: Any) -> SeedScore:
     value = right / n
-    return SeedScore(
+    made = SeedScore(
         seed=seed, key=key, n=n, value=value, stderr=math.sqrt(value * (1 - value) / max(1, n - 1)), unread=unread,
         worked=0, worked_correct=0, characters=0, truncated=0, finished_correct=right, repeated=0, repeated_answer="",
     )  # fmt: skip
+    return replace(made, **more)
+
+
+def blank_pairs(key: str, **more: Any) -> Pairs:
+    """A pair stage's counts, 0 but for ``more``."""
+    counts = {field.name: 0 for field in fields(Pairs)}
+    what = {"label": "invented", "chosen_from": {"student": 0, "teacher": 0, "target": 0}, "left_out_reasons": {}}
+    return Pairs(**{**counts, **what, "key": key, **more})  # type: ignore[arg-type]
 
 
 def made_results(arms: Sequence[Arm], cells: Sequence[Cell], changes: Sequence[Change] = (), **more: Any) -> Results:
@@ -189,9 +198,7 @@ def _lesson(trained: Sequence[Question], finish: Finish, seed: int) -> Lesson:
 
 
 def _pairs(key: str, questions: int) -> Pairs:
-    return Pairs(
-        key=key, label="invented", questions=questions, direct_correct=0, cot_correct=questions, total=questions - 1,
-        chosen_from={"student": questions - 1, "teacher": 0, "target": 0}, chosen_characters=0, rejected_characters=0,
-        rejected_correct=0, rejected_truncated=0, truncated=0, fell_back=0, without_demonstration=0, left_out=1,
-        left_out_reasons={"same text": 1},
+    return blank_pairs(
+        key, questions=questions, cot_correct=questions, total=questions - 1, left_out=1,
+        chosen_from={"student": questions - 1, "teacher": 0, "target": 0}, left_out_reasons={"same text": 1},
     )  # fmt: skip

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from sitkit.report.warnings import warnings_of
 from sitkit.results.build import changes_of
-from sitkit.results.model import Cell, Duplicates, Pairs, Results, SeedScore, Training
+from sitkit.results.model import Cell, Duplicates, Pairs, Results, Training
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare
-from tests.report.synthetic import blank_cell, made_results
+from tests.report.synthetic import blank_cell, blank_pairs, made_results, score
 from tests.sitkit_paper.paper_run import run
 
 
@@ -25,21 +25,14 @@ def _results(cells: Sequence[Cell] = (), **more: Any) -> Results:
 
 def _cell(phase: str, percent: float, *, stderr: float = 0.01, n: int = 100, length: int = 0, **more: Any) -> Cell:
     """A cell of one seed, whose answers are ``length`` characters long."""
-    value = percent / 100
-    score = SeedScore(seed=0, key=phase, n=n, value=value, stderr=stderr, unread=0, worked=0, worked_correct=0,
-                      characters=length * n)  # fmt: skip
+    scored = score(0, phase, 0, n, value=percent / 100, stderr=stderr, characters=length * n)
     what: dict[str, Any] = {"benchmark": "gsm8k", "prompting": "cot", "train_on": ("gsm8k",), "refine_on": ("gsm8k",)}
-    numbers = {"value": value, "over_questions": stderr, "n": n, "seeds": (score,)}
+    numbers = {"value": percent / 100, "over_questions": stderr, "n": n, "seeds": (scored,)}
     return blank_cell(phase=phase, **{**what, **numbers, **more})
 
 
-def _pairs(**more: Any) -> tuple[Pairs, ...]:
-    fields: dict[str, Any] = {
-        "key": "p", "label": "", "questions": 100, "direct_correct": 0, "cot_correct": 0, "total": 100,
-        "chosen_from": {"student": 100, "teacher": 0, "target": 0}, "chosen_characters": 0, "rejected_characters": 0,
-        "rejected_correct": 0, "without_demonstration": 0, "left_out": 0, "left_out_reasons": {},
-    }  # fmt: skip
-    return (Pairs(**{**fields, **more}),)
+def _pairs(**more: int) -> tuple[Pairs, ...]:
+    return (blank_pairs("p", questions=100, total=100, **more),)
 
 
 def _training(stage: str = "refine", **metrics: float) -> Training:
@@ -143,7 +136,7 @@ def test_a_gain_too_small_for_its_questions_is_told_with_how_many_it_takes() -> 
     (said,) = warnings_of(_results(cells))
     assert said == (
         "100 questions are too few: only gains above 20 points would show (1 of 1 cells; gsm8k/cot +10.0 would take"
-        " about 400 questions)"
+        " about 410 questions)"
     )
     assert warnings_of(_results([cells[0], _cell("refine", 50.5, stderr=0.05)])) == []
 

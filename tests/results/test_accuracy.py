@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sitkit.results.accuracy import half_interval, style_and_skill, summarised
+from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised, wilson
 from sitkit.results.build import change_between, changes_of
 from sitkit.results.model import Cell, SeedScore, of_seed
 from sitkit.results.rows import StoredRows
-from tests.report.synthetic import blank_cell
+from tests.report.synthetic import blank_cell, score
 
 NOTHING = StoredRows(Path("nowhere"))
 
 
-def _score(seed: int, right: int, *, n: int = 100, worked: int = 0, worked_right: int = 0, **more: Any) -> SeedScore:
-    numbers = {"key": f"k{seed}", "stderr": 0.05, "unread": 0, "characters": 0} | more
-    return SeedScore(seed=seed, n=n, value=right / n, worked=worked, worked_correct=worked_right, **numbers)
+def _score(seed: int, right: int, *, worked: int = 0, worked_right: int = 0, **more: Any) -> SeedScore:
+    return score(seed, f"k{seed}", right, 100, worked=worked, worked_correct=worked_right, **more)
 
 
 def _cell(phase: str, *scores: SeedScore, **more: Any) -> Cell:
@@ -61,9 +60,9 @@ def test_style_and_skill_add_up_to_the_change(counts: list[int]) -> None:
 def test_a_cell_of_three_seeds() -> None:
     cell = _cell(
         "refine",
-        _score(0, 50, worked=20, worked_right=10, unread=3, stderr=0.05),
-        _score(1, 60, worked=40, worked_right=30, unread=0, stderr=0.04),
-        _score(2, 70, worked=60, worked_right=50, unread=6, stderr=0.06),
+        _score(0, 50, worked=20, worked_right=10, unread=3, truncated=10, finished_correct=45),
+        _score(1, 60, worked=40, worked_right=30, unread=0),
+        _score(2, 70, worked=60, worked_right=50, unread=6, truncated=20, finished_correct=69),
     )
     assert (cell.value, cell.n, len(cell.seeds)) == (pytest.approx(0.6), 100, 3)
     # Over questions: the mean of the seeds' errors, who share their questions: (0.049752 + 0.048756 + 0.045641) / 3,
@@ -76,6 +75,8 @@ def test_a_cell_of_three_seeds() -> None:
     assert cell.worked == pytest.approx(120 / 300)
     assert cell.worked_accuracy == pytest.approx(90 / 120)
     assert cell.other_accuracy == pytest.approx(90 / 180)
+    assert cell.truncated == pytest.approx(30 / 300)
+    assert cell.finished_accuracy == pytest.approx(174 / 270)
     assert cell.keys == ("k0", "k1", "k2")
 
 
@@ -125,3 +126,15 @@ def test_each_cell_is_compared_with_the_student_it_started_from() -> None:
     ]
     ends = {(change.before, change.after) for change in changes_of(cells, NOTHING)}
     assert ends == {(0, 1), (0, 2), (0, 3), (2, 4), (3, 5), (0, 6)}
+
+
+def test_none_right_is_not_certain() -> None:
+    # From 0 to 1/9, so 1/18 to each side.
+    assert standard_error(0.0, 8) == pytest.approx(1 / 18)
+    assert standard_error(1.0, 8) == pytest.approx(1 / 18)
+
+
+def test_wilsons_interval_is_as_printed() -> None:
+    # Newcombe 1998 (Statistics in Medicine 17:857-872), Table I, method 3.
+    assert wilson(81 / 263, 263) == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
+    assert wilson(0, 20) == (0, pytest.approx(0.1611, abs=5e-5))

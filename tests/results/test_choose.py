@@ -14,9 +14,9 @@ from sitkit.errors import RecipeError, RunNotFoundError
 from sitkit.results.accuracy import summarised
 from sitkit.results.arms import PICKERS, choose, picking
 from sitkit.results.build import changes_of
-from sitkit.results.model import Arm, Cell, Lesson, Pairs, Results, Training
+from sitkit.results.model import Arm, Cell, Lesson, Results, Training
 from sitkit.results.rows import StoredRows
-from tests.report.synthetic import blank_cell, made_results, score
+from tests.report.synthetic import blank_cell, blank_pairs, made_results, score
 
 TASKS = (("a",), ("b",))
 
@@ -124,7 +124,7 @@ def test_narrowed_to_one_arm_and_seed_keeps_what_is_its_own() -> None:
     recipe = {"train_on": ["a", "b"], "refine_on": ["a", "b"], "cross": True, "seeds": [0, 1], "limit": 5}
     found = made_results(
         arms, cells, changes_of(cells, StoredRows(Path("nowhere"))), recipe=recipe, notices=("of another",),
-        pairs=tuple(_pairs(lesson.pair) for each in arms for lesson in each.lessons),
+        pairs=tuple(blank_pairs(str(lesson.pair)) for each in arms for lesson in each.lessons),
         training=tuple(_training(lesson.instruct) for each in arms[::2] for lesson in each.lessons),
     ).narrowed(arm, 1)  # fmt: skip
     assert [(cell.phase, cell.train_on, cell.refine_on) for cell in found.cells] == [
@@ -142,14 +142,6 @@ def test_narrowed_to_one_arm_and_seed_keeps_what_is_its_own() -> None:
     assert (found.recipe["cross"], found.recipe["seeds"]) == (False, [1])
     # A change is over all seeds, unless there is but one.
     assert found.changes == ()
-
-
-def _pairs(key: str | None) -> Pairs:
-    return Pairs(
-        key=str(key), label="", questions=1, direct_correct=0, cot_correct=0, total=1, chosen_from={},
-        chosen_characters=0, rejected_characters=0, rejected_correct=0, without_demonstration=0, left_out=0,
-        left_out_reasons={},
-    )  # fmt: skip
 
 
 def _training(key: str | None) -> Training:

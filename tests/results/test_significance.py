@@ -119,3 +119,9 @@ def test_wilsons_interval_is_where_the_score_test_rejects(right: int, n: int) ->
             assert abs(right / n - end) / math.sqrt(end * (1 - end) / n) == pytest.approx(1.959964)
     assert low <= right / n <= high
     assert standard_error(right / n, n) > 0
+
+
+def test_a_difference_too_small_to_be_told_takes_no_number_of_questions() -> None:
+    assert needed(1e-8, 0.0) is None
+    assert needed(4e-5, 0.3) is None
+    assert needed(0.0002, 0.5) is None
