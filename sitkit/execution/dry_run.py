@@ -74,8 +74,8 @@ class DryRun:
 def dry_run(plan: Plan, store: Store, registry: Registry | None = None) -> DryRun:
     """Return what a plan would take. Loads the questions; asks nobody, writes nothing.
 
-    With a registry, the lm-eval tasks of scores that are not stored yet are loaded and checked, which takes seconds
-    unless a run has checked them; `PluginError` says what is wrong with one.
+    With a registry, the lm-eval tasks of scores that are not stored yet are checked; one that is not plain has to be
+    loaded, which takes seconds unless a run has checked it. `PluginError` says what is wrong with one.
     """
     made, stages, estimates = dict[str, Artifact](), list[PlannedStage](), list[Estimate]()
     for node in plan.nodes:

@@ -11,7 +11,7 @@ from sitkit.store import Store
 
 
 def check_plan_tasks(plan: Plan, store: Store, registry: Registry) -> list[str]:
-    """Return the keys of the verdicts that are new; the store remembers the others, which cost nothing.
+    """Return the keys of the verdicts that are new. The store remembers the others, and plain tasks need none.
 
     Raises `PluginError` for a task that does not score what the run says it scores. Reads the test questions.
     """
@@ -26,7 +26,7 @@ def check_plan_tasks(plan: Plan, store: Store, registry: Registry) -> list[str]:
         key: check
         for stage in scored.values()
         for check in stage.task_checks(data_dir, folders)
-        if not store.is_checked(key := check.key())
+        if not check.is_plain() and not store.is_checked(key := check.key())
     }
     if pending:
         # lm-eval takes seconds to load.

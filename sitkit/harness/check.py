@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,10 +12,20 @@ from typing import Any
 from sitkit import answers, types
 from sitkit.errors import PluginError, blamed
 from sitkit.harness import tasks as ours
-from sitkit.harness.folders import not_found
+from sitkit.harness.folders import find_task, not_found
 from sitkit.plugin_support import file_digest
 from sitkit.store.keys import make_key
+from sitkit.strict_yaml import Function
 from sitkit.types import Json, Prompting, Question
+
+_OURS = "sitkit.harness.tasks"
+_FUNCTIONS = {"custom_dataset": "docs", "process_results": "process_results"}
+_PLAIN = {
+    *_FUNCTIONS,
+    *("task", "doc_to_text", "doc_to_target", "test_split", "output_type", "num_fewshot"),
+    *("generation_kwargs", "metric_list", "metadata"),
+}
+"""The keys of a plain task: none of them changes what is asked but those that `TaskCheck.is_plain` looks at."""
 
 _JUDGED = 50
 """How many documents a task has to judge to show that it does."""
@@ -31,7 +42,7 @@ class TaskCheck:
     """What the task of one benchmark under one prompting has to be.
 
     ``questions`` are all of the benchmark's test questions, ``limit`` is how many of them are scored (None: all).
-    ``digest`` tells them from others. ``who`` names the benchmark and its plugin in messages; ``folders`` are the
+    ``who`` names the benchmark and its plugin in messages; ``folders`` are the
     plugin's.
     """
 
@@ -40,11 +51,34 @@ class TaskCheck:
     task: str
     prompting: Prompting
     questions: Sequence[Question]
-    digest: str
     limit: int | None
     folders: Sequence[Path]
     provider: Mapping[str, str]
     metadata: Mapping[str, Any]
+
+    def is_plain(self) -> bool:
+        """Return whether the task consists of sitkit's own functions for this benchmark and prompting, and no more.
+
+        Such a task asks the questions it is given and nothing else, which its file shows: nothing has to be loaded.
+        """
+        place = find_task(self.task, self.folders)
+        if place is None:
+            return False
+        path, found = place
+        metrics, metadata = found.get("metric_list"), found.get("metadata")
+        named = [metric.get("metric") for metric in metrics] if isinstance(metrics, list) else []
+        return (
+            set(found) <= _PLAIN
+            and all(found.get(key) == Function(f"{_OURS}.{name}") for key, name in _FUNCTIONS.items())
+            and found.get("doc_to_text") == Function(f"{_OURS}.prompt_{self.prompting}")
+            and (found.get("test_split"), found.get("output_type")) == ("test", "generate_until")
+            and found.get("num_fewshot") in (None, 0)
+            and METRIC in named
+            and isinstance(metadata, Mapping)
+            and (metadata.get("benchmark"), metadata.get("subset")) == (self.benchmark, None)
+            # lm-eval takes a module beside the file for one of the same name elsewhere.
+            and not any((folder / "sitkit").exists() for folder in (path.parent, *(self.folders)))
+        )
 
     def key(self) -> str:
         """Return a key of all that a verdict rests on: the files of the tasks, the questions, the code that reads."""
@@ -54,7 +88,7 @@ class TaskCheck:
             "code": [file_digest(Path(module.__file__ or "")) for module in (ours, types)],
             "task": [dict(self.provider), self.benchmark, self.task, self.prompting, self.limit],
             "files": [[str(path), file_digest(path)] for path in files],
-            "questions": self.digest,
+            "questions": hashlib.sha256(repr(list(self.questions)).encode("utf-8", "surrogatepass")).hexdigest(),
         }
         return make_key(material)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def read_task_file(path: Path, including: tuple[Path, ...] = ()) -> LinedDict:
     Raises `PluginError` naming file, line and the parser's reason.
     """
     found, whole, names = _read(path), LinedDict(), list[object]()
-    if (given := found.pop("include", None)) is not None:
+    if (given := found.get("include")) is not None:
         names = given if isinstance(given, list) else [given]
     for name in names:
         file = path.parent / str(name)
@@ -40,12 +42,27 @@ def read_task_file(path: Path, including: tuple[Path, ...] = ()) -> LinedDict:
         except PluginError as error:
             raise PluginError(f"{path}, line {found.lines['include']}: includes {error}") from error
     whole.update(found)
+    whole.pop("include", None)
     return whole
 
 
 def task_files(folder: Path) -> list[Path]:
     """Return the files of a folder that lm-eval reads, in its order."""
     return sorted(path for path in folder.rglob("*.yaml") if "__pycache__" not in path.parts)
+
+
+def find_task(task: str, folders: Sequence[Path]) -> tuple[Path, LinedDict] | None:
+    """Return the file that lm-eval takes for a task of that name, as `read_task_file` reads it; None if there is none.
+
+    Of two in one folder it is the first, of two folders the last; a file that cannot be read is passed over.
+    """
+    for folder in reversed(folders):
+        for path in task_files(folder):
+            with contextlib.suppress(PluginError):
+                found = read_task_file(path)
+                if found.get("group", found.get("task")) == task:
+                    return path, found
+    return None
 
 
 def broken_files(folder: Path) -> Iterator[str]:
@@ -75,10 +92,17 @@ def not_found(task: str, folders: Sequence[Path]) -> str:
 
 def _read(path: Path) -> LinedDict:
     try:
-        return load_yaml(path.read_text(encoding="utf-8"), str(path), functions=True)
+        state = path.stat()
+        return _parsed(path, state.st_mtime_ns, state.st_size)
     except RecipeError as error:
         raise PluginError(str(error)) from error
     except UnicodeDecodeError as error:
         raise PluginError(f"{path}: is not UTF-8 (byte {error.start})") from error
     except OSError as error:
         raise PluginError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _parsed(path: Path, changed: int, size: int) -> LinedDict:
+    """The file as it is: most of a folder's files include the same few."""
+    return load_yaml(path.read_text(encoding="utf-8"), str(path), functions=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -81,16 +80,14 @@ class Evaluate:
         """Return what its lm-eval tasks have to be, to be checked before anything runs."""
         from sitkit.harness.check import TaskCheck
 
-        benchmark, questions = self.questions.benchmark, self.questions.questions
-        digest = hashlib.sha256(repr(questions).encode("utf-8", "surrogatepass")).hexdigest()
+        benchmark = self.questions.benchmark
         return [
             TaskCheck(
                 who=benchmark.at("task"),
                 benchmark=benchmark.spec,
                 task=task,
                 prompting=prompting,
-                questions=questions,
-                digest=digest,
+                questions=self.questions.questions,
                 limit=self.test_limit,
                 folders=task_folders.get(benchmark.provider["distribution"], ()),
                 provider=benchmark.provider,

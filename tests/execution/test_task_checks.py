@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sitkit.components import Components, task_name
 from sitkit.errors import PluginError
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
 from sitkit.execution.task_checks import check_plan_tasks
 from sitkit.harness import check
+from sitkit.harness.check import TaskCheck
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
-from sitkit.registry import Registry
+from sitkit.registry import Registry, load_plugins
+from sitkit.stages import Evaluate
 from sitkit.store import Store
+from sitkit.types import PROMPTINGS
 
 RECIPE = Recipe(teacher=("speller",), student=("counter",), strategy="spelled-first", train_on=("letters",))
 
@@ -30,6 +35,12 @@ def tasks(example: Registry, tmp_path: Path) -> Path:
     example.task_folders.clear()
     example.task_folders[folder] = "sitkit-example"
     return folder
+
+
+def not_plain(tasks: Path) -> None:
+    """Have a file of the tasks say a word that is none of a plain task's, and changes nothing."""
+    with (tasks / "_letters.inc").open("a") as file:
+        file.write("description: ''\n")
 
 
 SPOILT = [
@@ -90,6 +101,7 @@ def test_documents_that_are_missing_are_told(
 def test_what_was_found_right_is_not_looked_at_again_until_it_changes(
     example: Registry, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    not_plain(tasks)
     looked: list[str] = []
     monkeypatch.setattr(check, "check_tasks", lambda checks: looked.extend(one.task for one in checks))
     store = Store(tmp_path / "work")
@@ -108,6 +120,42 @@ def test_what_was_found_right_is_not_looked_at_again_until_it_changes(
     assert look() == ["letters_direct", "letters_cot"]
 
 
-def test_a_dry_run_looks_at_tasks_and_writes_nothing(example: Registry, tmp_path: Path) -> None:
-    dry_run(build_plan(RECIPE, example), Store(tmp_path / "work"), example)
+def test_a_dry_run_looks_at_tasks_and_writes_nothing(example: Registry, tasks: Path, tmp_path: Path) -> None:
+    not_plain(tasks)
+    found = dry_run(build_plan(RECIPE, example), Store(tmp_path / "work"), example)
+    assert found.stored == 0
     assert not (tmp_path / "work").exists()
+
+
+def test_tasks_of_sitkits_own_functions_are_sound_and_need_no_loading(
+    example: Registry, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [node.stage for node in build_plan(RECIPE, example).nodes if isinstance(node.stage, Evaluate)]
+    plain = stages[0].task_checks(None, example.folders_of_tasks())
+    assert all(one.is_plain() for one in plain)
+    check.check_tasks(plain)
+    ours = load_plugins()
+    for name in ours.first_names("benchmark"):
+        made = Components(ours, None, drop_duplicates=False).benchmark(name)
+        for prompting in PROMPTINGS:
+            one = TaskCheck(
+                who=name,
+                benchmark=name,
+                task=task_name(made, prompting),
+                prompting=prompting,
+                questions=(),
+                limit=None,
+                folders=ours.folders_of_tasks()["sitkit"],
+                provider=made.provider,
+                metadata={},
+            )
+            assert one.is_plain(), one.task
+            assert not replace(one, prompting="direct" if prompting == "cot" else "cot").is_plain()
+            assert not replace(one, benchmark="another").is_plain()
+
+
+def test_a_module_beside_the_file_makes_a_task_not_plain(example: Registry, tasks: Path) -> None:
+    stages = [node.stage for node in build_plan(RECIPE, example).nodes if isinstance(node.stage, Evaluate)]
+    (tasks / "sitkit" / "harness").mkdir(parents=True)
+    (tasks / "sitkit" / "harness" / "tasks.py").write_text("prompt_cot = str\n")
+    assert not any(one.is_plain() for one in stages[0].task_checks(None, example.folders_of_tasks()))
