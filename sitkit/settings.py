@@ -5,6 +5,7 @@ A student may recommend its own over these; ``--set`` beats both. Where the pape
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -285,7 +286,8 @@ def read_setting(stage: str, key: str, value: object) -> Any:
         raise SettingError(f"{stage}.{key}={shown(value)}: {error}") from error
 
 
-def setting_types(stage: str) -> dict[str, Any]:
+@functools.cache
+def setting_types(stage: str) -> Mapping[str, Any]:
     """Return the annotated type of every setting of a stage, or of "train". Raises `SettingError` for another name."""
     known: dict[str, type[Any]] = {TRAIN: TrainSettings, **STAGE_SETTINGS}
     if stage not in known:
