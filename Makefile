@@ -34,7 +34,7 @@ test: $(VENV)/.dev ## the whole test suite (PYTEST_ARGS="tests/store -x" is pass
 	@$(PYTEST)
 
 test-quick: $(VENV)/.dev ## the test suite without the slow tests
-	@$(PYTEST) -m "not slow"
+	@SITKIT_TESTS=quick $(PYTEST) -m "not slow"
 
 bench: $(VENV)/.dev ## sitkit beside the usual tools on the same work (BENCH="--quick", BENCH="--only sampling", --help)
 	@HF_HUB_OFFLINE=1 $(PY) -m tests.speed $(BENCH)

@@ -1,13 +1,20 @@
 """The example plugin's parts in a registry of their own: real stages, no torch."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sitkit.providers import Provider
 from sitkit.registry import Registry, build_registry, plugin_manager
+
+# `make test-quick` looks at fewer examples of each property; `make test` at as many as hypothesis takes.
+settings.register_profile("quick", max_examples=25, deadline=None)
+if os.environ.get("SITKIT_TESTS") == "quick":
+    settings.load_profile("quick")
 
 EXAMPLE = Path(__file__).parent / "example_plugin" / "src"
 

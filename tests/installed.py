@@ -1,9 +1,12 @@
-"""Run the program in a process of its own, with distributions that are installed for it alone."""
+"""Run the program with distributions that are installed for it alone, in this process or in one of its own."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import importlib
+import io
 import json
 import os
 import subprocess
@@ -15,6 +18,24 @@ from pathlib import Path
 def sitkit(*arguments: str, path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``sitkit`` with the distributions in ``path`` installed beside those that are."""
     return python("-m", "sitkit", *arguments, path=path, **environment)
+
+
+def sitkit_here(*arguments: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Do as `sitkit` does within this process, which is a second or two faster; modules in ``path`` are forgotten."""
+    from sitkit.cli.main import run
+
+    out, err = io.StringIO(), io.StringIO()
+    sys.path.insert(0, str(path))
+    importlib.invalidate_caches()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(arguments)
+    finally:
+        sys.path.remove(str(path))
+        for name, module in list(sys.modules.items()):
+            if Path(getattr(module, "__file__", None) or "/").is_relative_to(path):
+                del sys.modules[name]
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def python(

@@ -179,6 +179,7 @@ def test_a_dry_run_counts_what_a_script_would_do_alone(two: Registry, tmp_path: 
     assert found.alone_stages == 2 * 1 + 4 * 3 + 4 * 6 + 4 * 7
 
 
+@pytest.mark.slow
 def test_planning_ten_thousand_stages_loads_no_question(two: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     from sitkit_example.benchmark import Letters
 

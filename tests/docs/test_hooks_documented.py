@@ -14,7 +14,7 @@ import pytest
 
 from sitkit import types
 from sitkit.registry import plugin_manager
-from tests.installed import python, register, sitkit
+from tests.installed import python, register, sitkit, sitkit_here
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugin-hooks.md").read_text(encoding="utf-8")
 HOOKS = {name: hook.spec.argnames for name, hook in vars(plugin_manager().hook).items() if name.startswith("sitkit_")}
@@ -89,11 +89,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(site: Path, workspace: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
     parts = ["--teacher", "parrot,polite=yes", "--student", "mimic", "--strategy", "mistakes", "--train-on", "evens"]
-    return sitkit("run", *parts, "--workspace", str(workspace), "--name", "try", *more, path=site, **environment)
+    arguments = ["run", *parts, "--workspace", str(workspace), "--name", "try", *more]
+    return sitkit(*arguments, path=site, **environment) if environment else sitkit_here(*arguments, path=site)
 
 
 def test_no_example_is_broken(site: Path) -> None:
-    done = sitkit("plugins", "--json", path=site)
+    done = sitkit_here("plugins", "--json", path=site)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert [one for one in shown["broken"] if one["distribution"] == "documented"] == []
@@ -185,7 +186,7 @@ def test_an_executor_that_nobody_registered_is_one_line(site: Path, tmp_path: Pa
     done = run(site, tmp_path, "--executor", "nigt")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no executor is called 'nigt'; did you mean 'night'? (known: here, night, ray)" in done.stderr
-    assert "[here|night|ray]" in sitkit("run", "--help", path=site).stdout
+    assert "[here|night|ray]" in sitkit_here("run", "--help", path=site).stdout
 
 
 @exercises("sitkit_before_run")
@@ -208,9 +209,9 @@ def test_the_example_of_after_run_is_told_of_every_run(site: Path, tmp_path: Pat
 
 @exercises("sitkit_commands")
 def test_the_example_of_a_command(site: Path) -> None:
-    done = sitkit("greet", "--loud", "Ada", path=site)
+    done = sitkit_here("greet", "--loud", "Ada", path=site)
     assert (done.returncode, done.stdout) == (0, "HELLO ADA\n"), done.stderr
-    shown = sitkit("--help", path=site).stdout
+    shown = sitkit_here("--help", path=site).stdout
     assert re.search(r"^ +greet +say hello$", shown, re.MULTILINE), shown
 
 
@@ -243,7 +244,7 @@ print(load_plugins().student(parse_spec("gentle:org/name,quantize=none")).recomm
 
 @exercises("sitkit_students")
 def test_the_example_of_a_model_folder_reaches_the_plugin_that_runs_it(site: Path, tmp_path: Path) -> None:
-    done = sitkit("run", "--student", "mymodel", "--workspace", str(tmp_path), "--dry-run", path=site)
+    done = sitkit_here("run", "--student", "mymodel", "--workspace", str(tmp_path), "--dry-run", path=site)
     assert done.returncode == 2
     assert str(site / "model") in done.stderr, done.stderr
 

@@ -20,7 +20,9 @@ import pytest
 from sitkit.errors import ArtifactError
 from sitkit.results.files import load_results
 from sitkit.results.judgements import load_judgements, read_judgement, write_judgement
-from tests.installed import register, sitkit
+from tests import installed
+from tests.installed import register
+from tests.installed import sitkit_here as sitkit
 
 TESTS = Path(__file__).parents[1]
 PARTS = ["--teacher", "speller", "--student", "counter", "--strategy", "spelled-first", "--train-on", "letters"]
@@ -133,7 +135,7 @@ def test_a_judgement_that_cannot_be_used_is_a_warning_in_the_report_and_no_more(
     judging("--quiet")
     folder = judging.workspace / "runs" / "r"
     (folder / "judgements" / "half.json").write_text('{"judge": 1')
-    done = sitkit("report", "r", "--workspace", str(judging.workspace), path=judging.site)
+    done = installed.sitkit("report", "r", "--workspace", str(judging.workspace), path=judging.site)
     assert done.returncode == 0
     report = (folder / "report.md").read_text(encoding="utf-8")
     for text in (done.stderr, report, (folder / "report.html").read_text(encoding="utf-8")):
@@ -302,7 +304,7 @@ def test_a_copied_run_is_judged_by_its_folder(judging: Judging, tmp_path: Path) 
         (["--judge", "rulle"], "did you mean 'rule'"),
         (["--run-seed", "3"], "has no seed 3 (its seeds: 0)"),
         (["--eval-on", "lettters"], "did you mean 'letters'"),
-        (["--max-cost", "5"], "does not tell what it costs"),
+        (["--max-cost", "5"], "does not say what it costs"),
         (["--sample", "0"], "0 is not in the range"),
         (["--phase", "instrct"], "'instrct'"),
         (["--max-failures", "2"], "2.0 is not in the range"),

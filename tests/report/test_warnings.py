@@ -85,7 +85,7 @@ def test_cells_of_a_matrix_are_told_apart() -> None:
 
 
 # The first example pays for the import of scipy.
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=5)
 @given(st.lists(st.floats(0, 1), min_size=114, max_size=114), st.floats(0, 0.1), st.floats(0, 1))
 def test_a_whole_matrix_gives_a_short_list(values: list[float], stderr: float, unread: float) -> None:
     cells = [
