@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -269,7 +268,7 @@ def estimate_fault(estimate: object) -> str | None:
     """Return what is wrong with an estimate of a teacher's calls."""
     if not isinstance(estimate, Estimate):
         return f"gave {_what(estimate)} in place of an Estimate"
-    for name in (field.name for field in fields(Estimate) if field.name != "cost"):
+    for name in ("calls", "prompt_tokens", "completion_tokens"):
         count = getattr(estimate, name)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             return f"gave an Estimate whose {name} are {_shown(count)}, expected a count"

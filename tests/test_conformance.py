@@ -45,7 +45,7 @@ def test_a_sound_question_has_no_fault(question: Question) -> None:
         (CHOICE, {"id": 7}, "its id is 7"),
         (CHOICE, {"id": " "}, "its id is ' '"),
         (CHOICE, {"benchmark": "other"}, "names the benchmark 'other'"),
-        (CHOICE, {"kind": "essay"}, "the kind 'essay' is none of"),
+        (CHOICE, {"kind": "essay"}, "the kind 'essay' is not one of"),
         (CHOICE, {"question": ""}, "its question is ''"),
         (CHOICE, {"instruction": None}, "its instruction is None"),
         (CHOICE, {"choices": ("red", " ")}, "an option is not a text"),
@@ -141,7 +141,7 @@ def test_a_wrong_report_of_a_training_is_named(report: Any, said: str) -> None:
     ],
 )
 def test_a_wrong_objective_is_named(objective: Objective) -> None:
-    assert "is no objective" in (objective_fault(objective) or "")
+    assert "is not a valid objective" in (objective_fault(objective) or "")
 
 
 @pytest.mark.parametrize(
