@@ -133,6 +133,7 @@ def test_expressions_are_equal_by_math_verify(target: str, answer: str, equal: b
     assert is_correct(replace(LATEX, target=target), f"So it is \\boxed{{{answer}}}.") is equal
 
 
+@pytest.mark.slow
 def test_hostile_expressions_cost_a_wrong_answer_and_the_next_is_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
     from sitkit.answers.math_check import Verifier
 
