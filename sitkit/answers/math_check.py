@@ -58,7 +58,7 @@ class Verifier:
     def _start(self) -> subprocess.Popen[str]:
         # -P keeps this folder's module names off the child's path; it imports math-verify alone.
         self._child = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("verifier.py"))],
+            [sys.executable, "-P", str(Path(__file__).with_name("math_check_process.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from sitkit.capabilities import CardFacts, ModelFacts
 from sitkit.publish.card import Exported, model_card
 from sitkit.publish.redact import Redactor, hub_id
 from sitkit.recipe import recipe_from
-from sitkit.results.accuracy import summarised
+from sitkit.results.accuracy import standard_error, summarised
 from sitkit.results.arms import choose
 from sitkit.results.model import (
     Arm,
@@ -130,7 +130,8 @@ def test_an_adapters_metadata_reads_back(tmp_path: Path) -> None:
     assert "license" not in found
     assert {"sitkit", "lora", "sft"} <= set(found["tags"])
     values = {(one.metric_name, one.metric_value, one.metric_args["stderr"]) for one in card.data.eval_results}
-    assert values == {("accuracy (direct)", 0.75, 0.05), ("accuracy (CoT)", 0.875, 0.05)}
+    direct, cot = standard_error(0.75, 100), standard_error(0.875, 100)
+    assert values == {("accuracy (direct)", 0.75, direct), ("accuracy (CoT)", 0.875, cot)}
     assert {(one.dataset_type, one.dataset_split, one.verified) for one in card.data.eval_results} == {
         ("b", "test", None)
     }
@@ -155,12 +156,12 @@ def test_what_loads_nowhere_claims_no_library(tmp_path: Path) -> None:
 
 def test_the_phase_that_was_exported_is_the_last_one_shown(tmp_path: Path) -> None:
     text = _card(tmp_path, _results(), phase="instruct").text
-    assert "| instruct | cot | **62.5 ± 5.0** |" in text
-    assert "| baseline | direct | 25.0 ± 5.0 |" in text
+    assert "| instruct | cot | **62.5 ± 4.8** |" in text
+    assert "| baseline | direct | 25.0 ± 4.3 |" in text
     assert "| refine |" not in text
     assert "Refinement on" not in text
     text = _card(tmp_path, _results()).text
-    assert "| refine | cot | **87.5 ± 5.0** |" in text
+    assert "| refine | cot | **87.5 ± 3.3** |" in text
     assert "9 preference pairs" in text
     assert "12 demonstrations, 34 steps" in text
     assert "50% of the training questions" in text

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sitkit.errors import PluginError, RecipeError, RunNotFoundError, SitkitError, StoreError
+from sitkit.results.accuracy import standard_error
 from sitkit.results.files import read_results
 from sitkit.results.model import Results
 from sitkit.store import Store
@@ -85,7 +86,7 @@ def test_the_student_that_was_chosen_is_written_with_its_own_scores(
     cell = results.cell(arm, "instruct" if phase == "instruct" else "refine", "cot", "letters")
     assert cell is not None
     (score,) = (score for score in cell.seeds if score.seed == seed)
-    assert f"**{100 * score.value:.1f} ± {100 * score.stderr:.1f}**" in text
+    assert f"**{100 * score.value:.1f} ± {100 * standard_error(score.value, score.n):.1f}**" in text
 
 
 @pytest.mark.parametrize(

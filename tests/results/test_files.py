@@ -98,7 +98,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no schema": (_without_schema, "another version of sitkit wrote it (schema none"),
     "a number changed": (_another_number, "it is damaged: its digest does not match"),
     "a change without a cell": (_change_of_nothing, "a change names a cell that is not there"),
-    "other artifacts": (_of_other_artifacts, "the store has another evaluate"),
+    "other artifacts": (_of_other_artifacts, "the store has "),
     "half of it": (lambda content: content[: len(content) // 2], "cannot be used"),
     "nothing": (lambda content: b"", "cannot be used"),
     "nested too deep": (lambda content: b"[" * 100_000, "cannot be used"),

@@ -20,7 +20,7 @@ from tests.sitkit_openai.batch_endpoint import Batches, well
 from tests.sitkit_openai.endpoint import Endpoint
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """The process ends here."""
 
 

@@ -36,7 +36,7 @@ def test_options_go_to_the_engine_to_hf_or_to_both() -> None:
         ("vllm", "needs a model folder or a hub id"),
         ("vllm:m,tensor_paralel_size=2", "did you mean 'tensor_parallel_size'"),
         ("vllm:m,max_num_seqs=0", "expected a whole number above 0"),
-        ("vllm:m,gpu_memory_utilization=1.5", "expected a share"),
+        ("vllm:m,gpu_memory_utilization=1.5", "expected a number above 0 and up to 1"),
         ("vllm:m,enforce_eager=maybe", "expected true or false"),
     ],
 )
@@ -72,12 +72,12 @@ def test_a_folder_called_vllm_is_not_vllm(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_adapter_tells_its_rank_rounded_up_to_what_vllm_takes(adapters: dict[int, Path], tmp_path: Path) -> None:
     assert {rank: read_adapter(folder).engine_rank for rank, folder in adapters.items()} == {4: 8, 12: 16}
-    with pytest.raises(ModelError, match="no LoRA adapter's folder"):
+    with pytest.raises(ModelError, match="is not the folder of a LoRA adapter"):
         read_adapter(tmp_path)
     (tmp_path / "adapter_model.safetensors").write_bytes(b"")
     (tmp_path / "adapter_config.json").write_text('{"r": 8, "rank_pattern": {"q_proj": 600}}')
     with pytest.raises(ModelError, match="rank 600"):
         read_adapter(tmp_path)
     (tmp_path / "adapter_config.json").write_text("[]")
-    with pytest.raises(ModelError, match="no LoRA adapter's folder"):
+    with pytest.raises(ModelError, match="is not the folder of a LoRA adapter"):
         read_adapter(tmp_path)

@@ -12,7 +12,7 @@ from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
 from sitkit.types import Generation, Prompt, Question
 from sitkit_vllm.installed import vllm_version
-from tests.completions import texts
+from tests.completions import answered
 
 GREEDY = Generation(max_new_tokens=8)
 PROMPTS = [Prompt(f"p{n}", f"Question: what is {n} plus 1?\nAnswer:") for n in range(3)]
@@ -34,7 +34,9 @@ def test_the_student_answers_as_hf_under_hfs_key_with_one_notice(
     assert student.fingerprint() == hf.fingerprint()
     with caplog.at_level(logging.WARNING, "sitkit.notices"):
         for adapter in (None, adapters[4]):
-            assert texts(student.complete(adapter, PROMPTS, GREEDY)) == texts(hf.complete(adapter, PROMPTS, GREEDY))
+            assert answered(student.complete(adapter, PROMPTS, GREEDY)) == answered(
+                hf.complete(adapter, PROMPTS, GREEDY)
+            )
     notices = [record.getMessage() for record in caplog.records if record.name == "sitkit.notices"]
     assert notices == [
         "vLLM is not installed here (pip install 'sitkit[vllm]'): tiny answers through transformers, as hf: does"
