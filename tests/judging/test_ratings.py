@@ -175,7 +175,7 @@ def test_replies_are_rated_counted_and_told() -> None:
     assert "2 of 6 answers have no reply of the judge (calls: 1 left unanswered, 1 time-out)" in said[0]
     assert "2 of 6 answers have a reply in which no rating" in said[1]
     assert "1 of 6 replies were cut at 9 tokens" in said[2]
-    assert "1 of 6 answers hold a rating" in said[3]
+    assert "1 of 6 answers contain a rating" in said[3]
 
 
 def test_the_tables_show_means_and_changes() -> None:
