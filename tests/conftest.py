@@ -30,3 +30,16 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     yield build_registry(manager, {"example": Provider("sitkit-example", "1.0")})
     for name in [name for name in sys.modules if name.split(".")[0] == "sitkit_example"]:
         del sys.modules[name]
+
+
+# These load torch, transformers or lm-eval, or start servers: slow as a whole, however short the single test is.
+SLOW_FOLDERS = ("sitkit_hf", "sitkit_vllm", "sitkit_lmeval", "sitkit_openai", "judging", "docs", "publish")
+SLOW_FILES = ("test_real_data.py", "test_real_answers.py", "test_bench.py", "test_hooks_documented.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(here)
+        if path.parts[0] in SLOW_FOLDERS or path.name in SLOW_FILES:
+            item.add_marker(pytest.mark.slow)

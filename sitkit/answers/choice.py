@@ -226,7 +226,14 @@ class _Reader:
             return False
         _, end = self._sentence(begin)
         listed = self._among(max(0, begin - 1), end)
+        if listed and {one.option for one in listed[1:]} <= {listed[0].option, self._lettered_text(listed[0].option)}:
+            return False
         return len(listed) > 1 and self._is_one_of_several(listed[0]) and self.starts[-1] < end
+
+    def _lettered_text(self, option: int) -> int:
+        """Return the option whose letter is this option's text ("D) B": boron), -1 if its text is no letter."""
+        text = self.choices[option].strip().upper() if 0 <= option < len(self.choices) else ""
+        return LETTERS.find(text) if len(text) == 1 else -1
 
     def _are_letters(self, text: str) -> bool:
         """Whether all letters of a text that stand alone are options', and not all the same."""

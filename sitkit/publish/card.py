@@ -79,7 +79,7 @@ class _Card:
                 metric_type="accuracy",
                 metric_name=f"accuracy ({_NAMES[cell.prompting]})",
                 metric_value=cell.value,
-                metric_args={"prompting": cell.prompting, "stderr": cell.over_questions, "n": cell.n},
+                metric_args={"prompting": cell.prompting, "stderr": cell.seeds[0].stderr, "n": cell.n},
             )
             for cell in self.results.cells
             if cell.phase == self.phase

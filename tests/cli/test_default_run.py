@@ -42,7 +42,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("default") / "w"
     done = _python("-m", "sitkit", "run", *LIMITS, "--name", "small", "--workspace", str(folder))
     assert done.returncode == 0, done.stderr
-    for expected in ("Accuracy", "Preference pairs", "Stages", "report.html", "baseline", "instruct", "refine"):
+    for expected in ("Accuracy", "of 21 stages were run", "report.html", "baseline", "instruct", "refine"):
         assert expected in done.stdout
     return folder
 
@@ -56,24 +56,27 @@ def results(workspace: Path) -> dict[str, Any]:
 
 def test_results_hold_every_cell_with_every_field(results: dict[str, Any]) -> None:
     benchmarks = ["tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts"]
-    cells = [(row["phase"], row["benchmark"], row["prompting"]) for row in results["scores"]]
+    cells = [(row["phase"], row["benchmark"], row["prompting"]) for row in results["cells"]]
     assert cells == [
         (phase, benchmark, prompting)
         for phase in ("baseline", "instruct", "refine")
         for benchmark in benchmarks
         for prompting in ("direct", "cot")
     ]
-    for row in results["scores"]:
+    trained = ["tiny_chain", "tiny_cups"]
+    for row in results["cells"]:
         assert 0 <= row["value"] <= 1
-        assert 0 <= row["stderr"] < 0.5
-        assert (row["metric"], row["n"], row["seed"], row["fraction"]) == ("accuracy", 16, 0, 1.0)
-        assert (row["student"], row["teacher"], row["strategy"]) == ("tiny", "tiny", "dpo-cot")
-        assert row["train_on"] == ["tiny_chain", "tiny_cups"]
-        assert row["refine_on"] == ([] if row["phase"] == "instruct" else row["train_on"])
-    domains = {row["benchmark"]: row["domain"] for row in results["scores"]}
+        assert 0 < row["over_questions"] < 0.5
+        assert (row["n"], row["fraction"], [score["seed"] for score in row["seeds"]]) == (16, 1.0, [0])
+        taught, refined = row["phase"] != "baseline", row["phase"] == "refine"
+        assert (row["student"], row["teacher"]) == ("tiny", "tiny" if taught else "")
+        assert row["strategy"] == ("dpo-cot" if refined else "")
+        assert row["train_on"] == (trained if taught else [])
+        assert row["refine_on"] == (trained if refined else [])
+    domains = {row["benchmark"]: row["domain"] for row in results["cells"]}
     assert domains == {"tiny_chain": "math", "tiny_shop": "math", "tiny_cups": "qa", "tiny_gifts": "qa"}
-    pairs = results["pairs"]
-    assert pairs["total"] == pairs["chosen_from_student"] + pairs["chosen_from_teacher"]
+    (pairs,) = results["pairs"]
+    assert pairs["total"] == pairs["chosen_from"]["student"] + pairs["chosen_from"]["teacher"]
     assert pairs["total"] + pairs["left_out"] == 48
     assert {"stage", "key", "seconds", "reused"} <= set(results["stages"][0])
     assert {"sitkit", "torch", "trl", "lm_eval", "python"} <= set(results["versions"])
@@ -84,7 +87,7 @@ def test_the_same_command_again_reuses_everything_without_torch(workspace: Path,
     assert done.returncode == 0, done.stderr
     again = json.loads((workspace / "runs" / "again" / "results.json").read_text())
     assert all(stage["reused"] for stage in again["stages"])
-    assert json.dumps(again["scores"]) == json.dumps(results["scores"])
+    assert json.dumps(again["cells"]) == json.dumps(results["cells"])
 
 
 def test_a_finished_run_tests_and_draws_nothing_again(workspace: Path) -> None:
@@ -103,7 +106,7 @@ def test_the_written_recipe_repeats_the_run(workspace: Path, results: dict[str, 
     )
     assert done.returncode == 0, done.stderr
     repeated = json.loads((workspace / "runs" / "repeat" / "results.json").read_text())
-    assert json.dumps(repeated["scores"]) == json.dumps(results["scores"])
+    assert json.dumps(repeated["cells"]) == json.dumps(results["cells"])
     assert repeated["recipe"] == results["recipe"]
 
 
@@ -138,9 +141,10 @@ def test_plain_lm_eval_gives_the_same_accuracy_on_the_exported_student(
     assert done.returncode == 0, done.stderr
     (path,) = told.rglob("results_*.json")
     plain = json.loads(path.read_text())["results"]
-    for row in results["scores"]:
+    for row in results["cells"]:
         name = f"sit_{row['benchmark']}_{row['prompting']}"
         if row["phase"] == phase and name in names:
-            assert plain[name]["accuracy,none"] == row["value"]
-            assert plain[name]["accuracy_stderr,none"] == row["stderr"]
-            assert plain[name]["extraction_failure,none"] * row["n"] == pytest.approx(row["extraction_failures"])
+            (score,) = row["seeds"]
+            assert plain[name]["accuracy,none"] == score["value"]
+            assert plain[name]["accuracy_stderr,none"] == score["stderr"]
+            assert plain[name]["extraction_failure,none"] * score["n"] == pytest.approx(score["unread"])

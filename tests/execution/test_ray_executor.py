@@ -143,9 +143,3 @@ def test_what_is_started_listens_on_loopback_alone_and_hides_its_files(tmp_path:
     assert len(folders) == 1
     assert not any(Path(folder).exists() for folder in folders)
     assert not (home / ".ray").exists()
-
-
-def test_two_runs_in_one_process_each_have_their_cluster(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RUN, str(tmp_path / "a"), str(tmp_path / "b")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr

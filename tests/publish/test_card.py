@@ -15,7 +15,7 @@ from sitkit.capabilities import CardFacts, ModelFacts
 from sitkit.publish.card import Exported, model_card
 from sitkit.publish.redact import Redactor, hub_id
 from sitkit.recipe import recipe_from
-from sitkit.results.accuracy import standard_error, summarised
+from sitkit.results.accuracy import summarised
 from sitkit.results.arms import choose
 from sitkit.results.model import (
     Arm,
@@ -130,8 +130,7 @@ def test_an_adapters_metadata_reads_back(tmp_path: Path) -> None:
     assert "license" not in found
     assert {"sitkit", "lora", "sft"} <= set(found["tags"])
     values = {(one.metric_name, one.metric_value, one.metric_args["stderr"]) for one in card.data.eval_results}
-    direct, cot = standard_error(0.75, 100), standard_error(0.875, 100)
-    assert values == {("accuracy (direct)", 0.75, direct), ("accuracy (CoT)", 0.875, cot)}
+    assert values == {("accuracy (direct)", 0.75, 0.05), ("accuracy (CoT)", 0.875, 0.05)}
     assert {(one.dataset_type, one.dataset_split, one.verified) for one in card.data.eval_results} == {
         ("b", "test", None)
     }
