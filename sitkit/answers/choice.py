@@ -226,19 +226,20 @@ class _Reader:
             return False
         _, end = self._sentence(begin)
         listed = self._among(max(0, begin - 1), end)
-        if listed and {one.option for one in listed[1:]} <= {listed[0].option, self._lettered_text(listed[0].option)}:
-            return False
         return len(listed) > 1 and self._is_one_of_several(listed[0]) and self.starts[-1] < end
 
-    def _lettered_text(self, option: int) -> int:
-        """Return the option whose letter is this option's text ("D) B": boron), -1 if its text is no letter."""
-        text = self.choices[option].strip().upper() if 0 <= option < len(self.choices) else ""
-        return LETTERS.find(text) if len(text) == 1 else -1
-
     def _are_letters(self, text: str) -> bool:
-        """Whether all letters of a text that stand alone are options', and not all the same."""
-        options = {LETTERS.find(letter.upper()) for letter in re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", text)}
-        return len(options) > 1 and all(0 <= option < len(self.choices) for option in options)
+        """Whether all letters of a text that stand alone are options', and not all the same.
+
+        "D) B" is one option where D's text is "B", boron.
+        """
+        letters = re.findall(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])", text)
+        options = [LETTERS.find(letter.upper()) for letter in letters]
+        if not all(0 <= option < len(self.choices) for option in options):
+            return False
+        if not re.search(r"[,/&]|\b(?:and|or)\b", text) and letters[-1] == self.choices[options[0]].strip():
+            return len(set(options)) > 2
+        return len(set(options)) > 1
 
     def _is_one_of_several(self, one: Mention) -> bool:
         """Whether another option is given beside this one, as in "A or B"."""
