@@ -222,10 +222,15 @@ def load_plugins(points: Sequence[EntryPoint] | None = None) -> Registry:
     What a plugin prints meanwhile is kept from the terminal, and noted. Raises `KeyboardInterrupt` alone.
     """
     found = list(entry_points(group=hookspecs.PROJECT)) if points is None else list(points)
-    found.sort(key=lambda point: (_provider(point).distribution != OURS, _provider(point).distribution, point.name))
+    # Each distribution once: its name and version are read by parsing its metadata whole.
+    known = {dist: _provider(point) for dist, point in {point.dist: point for point in found if point.dist}.items()}
+    provider_of = {id(point): known[point.dist] if point.dist else _provider(point) for point in found}
+    found.sort(
+        key=lambda point: (provider_of[id(point)].distribution != OURS, provider_of[id(point)].distribution, point.name)
+    )
     manager, providers, broken, notes = plugin_manager(), dict[str, Provider](), list[Broken](), list[str]()
     for point in dict.fromkeys(found):
-        provider = _provider(point)
+        provider = provider_of[id(point)]
         name = f"{provider.distribution}:{point.name}"
         if name in providers:
             continue
