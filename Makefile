@@ -8,11 +8,12 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-quick bench check format build api docs lock clean
+.PHONY: help run test test-quick bench check format build api docs images lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+WORKSPACE ?=
 PYTEST_ARGS ?=
 BENCH ?=
 JOBS ?= 2
@@ -53,6 +54,9 @@ build: $(VENV)/.dev ## the wheel and the source distribution, into dist/
 	@rm -rf dist
 	@$(PY) -m build --no-isolation
 	@ls -l dist
+
+images: $(VENV)/.dev ## docs/images, the report's pages as a browser shows them
+	@HF_HUB_OFFLINE=1 $(PY) .ci/screenshots.py $(WORKSPACE)
 
 api: $(VENV)/.dev ## docs/api.md and docs/plugins.md from the code
 	@$(PY) .ci/api_page.py
