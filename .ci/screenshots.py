@@ -22,6 +22,8 @@ RUNS = {
     "matrix": ["matrix"],
 }
 
+READY = "return document.querySelector('#browser')?.dataset.state === 'ready' || !location.hash.includes('?')"
+
 ANSWERS = (
     "#answers?benchmark=tiny_cups&prompting=cot&question=tiny_cups/test/0&compare=instruct+refine&change=wrong+to+right"
 )
@@ -37,6 +39,7 @@ SHOTS = [
 
 
 def main(workspace: Path) -> None:
+    """Run what is missing in the workspace and draw every picture."""
     for name, command in RUNS.items():
         subprocess.run([sys.executable, "-m", "sitkit", *command, "--name", name, "--workspace", workspace], check=True)
     options = webdriver.ChromeOptions()
@@ -52,8 +55,7 @@ def main(workspace: Path) -> None:
             # Another anchor alone would not load the page anew.
             driver.get("about:blank")
             driver.get((workspace.resolve() / "runs" / run / "report.html").as_uri() + anchor)
-            ready = "return document.querySelector('#browser')?.dataset.state === 'ready'"
-            WebDriverWait(driver, 30).until(lambda browser: browser.execute_script(ready))
+            WebDriverWait(driver, 30).until(lambda browser: browser.execute_script(READY))
             driver.save_screenshot(str(IMAGES / f"{shot}.png"))
     finally:
         driver.quit()
