@@ -83,6 +83,35 @@ class QuestionIdentifier(Protocol):
 
 
 @runtime_checkable
+class Named(Protocol):
+    """A benchmark made from a SPEC with an argument (``file:PATH``), which names itself.
+
+    Its lm-eval tasks lie in no folder of its plugin: sitkit writes plain ones, under the names that `Benchmark.task`
+    gives, wherever they are needed.
+    """
+
+    name: str
+    """What keys, tables and its questions call it: as a registered name is, without anything of this machine."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A `Named` benchmark whose questions are for training, for the test, or for both, as a run uses them."""
+
+    def divided(self, *, trained: bool, scored: bool) -> str:
+        """Return the SPEC, readable from any folder, that has all questions for the one use, or some held out."""
+
+    def with_test(self, test: Benchmark) -> str:
+        """Return the SPEC that trains on these questions and is scored on the other's, which has the same name.
+
+        Raises `SpecError` where one benchmark cannot have both.
+        """
+
+    def without(self, questions: Sequence[Question]) -> Benchmark:
+        """Return the benchmark without the training questions that are among these, whatever benchmark they are of."""
+
+
+@runtime_checkable
 class LoadableStudent(Protocol):
     """A student that can be handed out as the model it is, for a notebook."""
 

@@ -7,12 +7,12 @@ import hashlib
 import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sitkit.capabilities import Deduplicator
+from sitkit.capabilities import Deduplicator, Named
 from sitkit.conformance import (
     completion_fault,
     domain_fault,
@@ -25,7 +25,7 @@ from sitkit.conformance import (
 from sitkit.errors import DataError, PluginError, RecipeError, SettingError, blamed
 from sitkit.registry import Registry
 from sitkit.settings import resolve
-from sitkit.spec import parse_spec
+from sitkit.spec import is_name, parse_spec
 from sitkit.store import DISK_FULL
 from sitkit.types import (
     PROMPTINGS,
@@ -81,12 +81,16 @@ ComponentT = TypeVar("ComponentT")
 
 @dataclass(frozen=True)
 class Component(Generic[ComponentT]):
-    """A part by its kind and the name the user gave (``spec``), with whoever provided it, as keys need to know it."""
+    """A part by its kind and the name the user gave (``spec``), with whoever provided it, as keys need to know it.
+
+    ``source`` is the SPEC with an argument that a benchmark was made from; empty for one of a registered name.
+    """
 
     kind: str
     spec: str
     made: ComponentT
     provider: Mapping[str, str]
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.spec} (of {self.provider['distribution']})"
@@ -246,11 +250,12 @@ def task_name(benchmark: Component[Benchmark], prompting: Prompting) -> str:
 
 @dataclass
 class Components:
-    """Components and question sets by name."""
+    """Components and question sets by name; ``questions`` are the SPECs of those that are a user's own."""
 
     registry: Registry
     data_dir: Path | None
     drop_duplicates: bool
+    questions: Mapping[str, str] = field(default_factory=dict)
     benchmarks: dict[str, Component[Benchmark]] = field(default_factory=dict)
     deduplicated: dict[str, Component[Benchmark]] = field(default_factory=dict)
     sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
@@ -276,8 +281,7 @@ class Components:
     def benchmark(self, name: str) -> Component[Benchmark]:
         """Return a benchmark."""
         if name not in self.benchmarks:
-            made = self.registry.benchmark(name, self.data_dir)
-            self.benchmarks[name] = self._component("benchmark", name, name, made)
+            self.benchmarks[name] = benchmark_component(self.registry, name, self.data_dir, self.questions)
         return self.benchmarks[name]
 
     def trained(self, name: str) -> Component[Benchmark]:
@@ -286,7 +290,7 @@ class Components:
             return self.benchmark(name)
         if name not in self.deduplicated:
             made = without_duplicates(name, self.benchmark(name).made)
-            self.deduplicated[name] = self._component("benchmark", name, name, made)
+            self.deduplicated[name] = replace(self.benchmark(name), made=made)
         return self.deduplicated[name]
 
     def train(self, name: str, seed: int, selection: Selection) -> QuestionSet:
@@ -299,6 +303,30 @@ class Components:
         selection = None if limit is None else Selection(limit, 1.0, 0)
         key = (name, "test", seed, selection)
         return self.sets.setdefault(key, QuestionSet(self.benchmark(name), "test", seed, selection))
+
+
+def benchmark_component(
+    registry: Registry, name: str, data_dir: Path | None, questions: Mapping[str, str] | None = None
+) -> Component[Benchmark]:
+    """Make the benchmark of that name: a registered one, or the one that a SPEC among ``questions`` makes.
+
+    Raises as `Registry.benchmark` does, and `RecipeError` if the SPEC makes a benchmark of another name.
+    """
+    source = (questions or {}).get(name, "")
+    made = registry.benchmark(source or name, data_dir)
+    provider = registry.component("benchmark", parse_spec(source).name if source else name).provider
+    found = Component("benchmark", name, made, provider.as_json(), source)
+    if source and own_name(found) != name:
+        raise RecipeError(f"questions: {name}: {source} calls itself {own_name(found)!r}; use that name")
+    return found
+
+
+def own_name(benchmark: Component[Benchmark]) -> str:
+    """Return what a benchmark made from a SPEC calls itself. Raises `PluginError` if it does not."""
+    made = benchmark.made
+    if not isinstance(made, Named) or not is_name(made.name):
+        raise PluginError(f"{benchmark}: it has no name that could stand in a table (its attribute name)")
+    return made.name
 
 
 def without_duplicates(name: str, benchmark: Benchmark) -> Benchmark:

@@ -36,8 +36,14 @@ FactoryT = TypeVar("FactoryT", contravariant=True)
 class Register(Protocol[FactoryT]):
     """The callback a hook gets: gives a factory a name. A name taken already is an error naming both distributions."""
 
-    def __call__(self, name: str, factory: FactoryT, *, aliases: Sequence[str] = ()) -> None:
-        """Register ``factory`` under ``name``; aliases are further names a user may type for the same part."""
+    def __call__(
+        self, name: str, factory: FactoryT, *, aliases: Sequence[str] = (), argument: str | None = None
+    ) -> None:
+        """Register ``factory`` under ``name``; aliases are further names a user may type for the same part.
+
+        A benchmark with an ``argument`` ("PATH") is one only with something after the colon, ``name:PATH``: each such
+        SPEC is a benchmark of its own (`sitkit.capabilities.Named`), and "all" leaves it out.
+        """
 
 
 class RegisterCommand(Protocol):

@@ -14,6 +14,7 @@ from typing import Any
 from sitkit.capabilities import DefaultTeacher, PaidEndpoint, ScoredTogether
 from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
 from sitkit.errors import PluginError, RecipeError
+from sitkit.own_questions import named
 from sitkit.plugin_support import NOTICES
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
@@ -115,9 +116,9 @@ class Plan:
 
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
-    components = Components(
-        registry, None if recipe.data_dir is None else Path(recipe.data_dir), recipe.drop_duplicates
-    )
+    data_dir = None if recipe.data_dir is None else Path(recipe.data_dir)
+    recipe = named(recipe, registry, data_dir, recipe.train_on or _default(registry, "train_on"))
+    components = Components(registry, data_dir, recipe.drop_duplicates, recipe.questions or {})
     recipe = _written_out(recipe, registry, components)
     students = tuple(components.student(spec) for spec in recipe.student or ())
     teachers = tuple(components.teacher(spec) for spec in recipe.teacher or ())
@@ -162,9 +163,10 @@ def _written_out(recipe: Recipe, registry: Registry, components: Components) -> 
 
     # Questions, keys and scores know a benchmark by one name, whichever the user likes.
     def known(names: Iterable[str]) -> Tasks:
-        return tuple(registry.first_name("benchmark", name) for name in names)
+        own = recipe.questions or {}
+        return tuple(name if name in own else registry.first_name("benchmark", name) for name in names)
 
-    train_on = known(recipe.train_on or _default(registry, "train_on"))
+    train_on = known(recipe.taught_on)
     refine_on = None if recipe.refine_on is None else known(recipe.refine_on)
     trained = tuple(dict.fromkeys((*train_on, *(refine_on or ()))))
     benchmarks = [components.benchmark(name) for name in trained]

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from sitkit.errors import RecipeError, SettingError, suggestion
 from sitkit.settings import STAGE_SETTINGS, TRAIN, setting_types, spread
+from sitkit.spec import split_specs
 from sitkit.types import Json, Method
 from sitkit.validation import annotated_fields, description, read_value, shown
 
@@ -44,6 +45,8 @@ class Recipe:
     the one that the tasks trained on name, ``refine_on`` the training tasks, and ``eval_on`` the training and
     refining tasks or, where all of these name the same ones, those scored together with them; `sitkit.plan.build_plan`
     decides that.
+    A benchmark may be a SPEC with an argument (``file:questions.jsonl``); the written recipe has such ones by their
+    names, and under ``questions`` what makes them.
     ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
     ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
     for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
@@ -59,6 +62,10 @@ class Recipe:
     refine_on: Annotated[_Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
     eval_on: Annotated[
         _Names | None, Meta(description="benchmarks scored, or all; default: those trained and refined on")
+    ] = None
+    questions: Annotated[
+        dict[str, str] | None,
+        Meta(description="own questions: the name of a benchmark and its SPEC"),
     ] = None
     cross: Annotated[bool, Meta(description="an arm for every pair of a task trained on and one refined on")] = False
     methods: Annotated[
@@ -124,7 +131,8 @@ class Recipe:
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
                 value = value[0] if len(value) == 1 and entry.name in _ONE_OR_MORE else list(value)
-            plain[_YAML_NAMES.get(entry.name, entry.name)] = value
+            if value is not None or entry.name != "questions":
+                plain[_YAML_NAMES.get(entry.name, entry.name)] = value
         plain["set"] = {stage: dict(keys) for stage, keys in self.settings.items()}
         return plain
 
@@ -213,7 +221,7 @@ def _over(below: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[st
 def _listed(name: str, value: object) -> object:
     """Write as a list what a person may write as one value, with commas, or as a count."""
     if name in _COMMAS and isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
+        return split_specs(value)
     if name == "seeds" and isinstance(value, int) and not isinstance(value, bool):
         return seed_range(0, value)
     return [value] if name in (*_ONE_OR_MORE, "seed") and not isinstance(value, list | tuple) else value

@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,7 +19,7 @@ from sitkit import hookspecs
 from sitkit.errors import PluginError, UnknownNameError, blamed, reason
 from sitkit.plugin_import import Broken, defined_hooks, implemented, noted
 from sitkit.providers import OURS, Provider
-from sitkit.spec import Spec, is_name
+from sitkit.spec import Spec, is_name, is_spec, parse_spec
 from sitkit.types import Benchmark, Context, Strategy, Student, Teacher
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ _RESERVED = {("benchmark", "all"): "--eval-on all means every benchmark"}
 
 @dataclass(frozen=True)
 class Registered:
-    """A name, the factory behind it, and who provided it. ``first`` is the name itself, or what it is an alias of."""
+    """A name, the factory behind it, and who provided it. ``first`` is the name itself, or what it is an alias of.
+
+    ``argument`` says what has to follow the colon (None: nothing has to).
+    """
 
     kind: str
     name: str
@@ -66,6 +69,7 @@ class Registered:
     factory: Callable[..., Any]
     provider: Provider
     summary: str
+    argument: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,14 @@ class Registry:
         return self.component(kind, name).first
 
     def first_names(self, kind: str) -> list[str]:
-        """Return the names registered for a kind without aliases, in order of registration."""
-        return [part.name for part in self.components.values() if part.kind == kind and part.name == part.first]
+        """Return the names registered for a kind without aliases, in order of registration; of benchmarks those alone
+        that need no argument.
+        """
+        return [
+            part.name
+            for part in self.components.values()
+            if part.kind == kind and part.name == part.first and part.argument is None
+        ]
 
     def component(self, kind: str, name: str) -> Registered:
         """Return who is behind a name. Raises `UnknownNameError` suggesting the nearest, naming broken plugins."""
@@ -148,9 +158,11 @@ class Registry:
         made: Strategy = self._make("strategy", spec, data_dir)
         return made
 
-    def benchmark(self, name: str, data_dir: Path | None = None) -> Benchmark:
-        """Make the benchmark of that name; raises as `teacher` does."""
-        made: Benchmark = self._make("benchmark", Spec(self.first_name("benchmark", name)), data_dir)
+    def benchmark(self, text: str, data_dir: Path | None = None) -> Benchmark:
+        """Make the benchmark of that name, or of that SPEC; raises as `teacher` does, and `SpecError`."""
+        spec = parse_spec(text) if is_spec(text) else Spec(text)
+        spec = replace(spec, name=self.first_name("benchmark", spec.name))
+        made: Benchmark = self._make("benchmark", spec, data_dir)
         return made
 
     def executor(self, name: str, plan: Plan, store: Store, listener: Listener) -> Executor:
@@ -295,6 +307,7 @@ def _register_component(
     factory: object,
     *extra: object,
     aliases: object = (),
+    argument: object = None,
 ) -> None:
     if not isinstance(aliases, list | tuple):
         expected = f"registers {name!r} with aliases={aliases!r}, expected a list of names"
@@ -307,7 +320,8 @@ def _register_component(
     for one in (name, *aliases):
         refusal = _refusal(registry, (kind, one), one, factory)
         if refusal is None:
-            made = Registered(kind, str(one), str(name), _callable(factory), provider, _first_line(factory))
+            needs = None if argument is None else str(argument)
+            made = Registered(kind, str(one), str(name), _callable(factory), provider, _first_line(factory), needs)
             registry.components[kind, str(one)] = made
             continue
         registry.broken.append(Broken(provider.distribution, hook, refusal))

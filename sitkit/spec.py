@@ -13,6 +13,7 @@ from sitkit.errors import SpecError, suggestion
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_KEY = r"[A-Za-z_][A-Za-z0-9_]*="
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -66,12 +67,22 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 
+def is_spec(text: str) -> bool:
+    """Tell whether a text is more than a name: a SPEC with an argument or options."""
+    return ":" in text or "," in text
+
+
+def split_specs(text: str) -> list[str]:
+    """Return the SPECs of a list with commas; a comma before ``key=`` belongs to the SPEC before it."""
+    return [part.strip() for part in re.split(rf",(?!\s*{_KEY})", text) if part.strip()]
+
+
 def parse_spec(text: str) -> Spec:
     """Parse a SPEC. Commas end an argument only where ``key=`` follows, so paths may hold commas and colons.
 
     Raises `SpecError` with the part that is wrong.
     """
-    head, *rest = re.split(r",(?=[A-Za-z_][A-Za-z0-9_]*=)", text.strip())
+    head, *rest = re.split(rf",(?={_KEY})", text.strip())
     name, colon, argument = head.partition(":")
     if not _NAME.fullmatch(name):
         raise SpecError(f"{text!r} is not a valid SPEC: expected name[:argument][,key=value]..., got the name {name!r}")

@@ -29,6 +29,7 @@ def sitkit_benchmarks(register: Register[BenchmarkFactory]) -> None:
     factories = (openbookqa, commonsense_qa, piqa, social_i_qa, gsm8k, multiarith, math, mmlu)
     for factory in factories:
         register(factory.__name__, factory, aliases=ALIASES.get(factory.__name__, ()))
+    register("file", own_file, argument="PATH")
 
 
 @hookimpl
@@ -116,6 +117,13 @@ def file(spec: Spec, context: Context) -> Teacher:
 
     spec.parse_options({})
     return FileTeacher(Path(spec.require_argument("the path of a JSONL file")).expanduser())
+
+
+def own_file(spec: Spec, context: Context) -> Benchmark:
+    """Your own questions: file:PATH, JSON lines, CSV or Parquet; kind and fields are found out, or told."""
+    from sitkit_benchmarks.own import OwnBenchmark
+
+    return OwnBenchmark(spec)
 
 
 def _benchmark(table: Table, spec: Spec, context: Context) -> Benchmark:

@@ -31,6 +31,9 @@ class Row:
     def __contains__(self, field: str) -> bool:
         return self._find(field) is not None
 
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, value in self._values.items() if value is not None)
+
     def text(self, field: str) -> str:
         """Return a field's text, stripped. Raises `DataError` if it is missing, no text, or blank."""
         return self._text(field, self._get(field))

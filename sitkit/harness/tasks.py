@@ -48,10 +48,6 @@ def docs(
     Raises `RecipeError` without a benchmark, for a subset it does not have or a match that there is not,
     `UnknownNameError`, `DataError`.
     """
-    from datasets import Dataset
-
-    if match not in get_args(Match):
-        raise RecipeError(f"the task's metadata asks for match {match!r}: expected one of {', '.join(get_args(Match))}")
     if not benchmark:
         raise RecipeError("the task's YAML names no benchmark: metadata: {benchmark: NAME}")
     given = {} if questions is None or subset else questions
@@ -60,9 +56,23 @@ def docs(
         found = _load(benchmark, data_dir or os.environ.get(DATA_DIR) or None, int(seed), subset)
     else:
         found = given[name]
-    # lm-eval hands metadata to this function alone: what judges reads it from the document.
+    return _dataset(found, match)
+
+
+def docs_in(path: Path, match: str = "final", **_: object) -> dict[str, Dataset]:
+    """Return the questions of a file that `sitkit.harness.made_tasks` wrote, as `docs` returns a benchmark's."""
+    with path.open(encoding="utf-8") as lines:
+        return _dataset([as_question(json.loads(line)) for line in lines], match)
+
+
+def _dataset(questions: Sequence[Question], match: str) -> dict[str, Dataset]:
+    from datasets import Dataset
+
+    if match not in get_args(Match):
+        raise RecipeError(f"the task's metadata asks for match {match!r}: expected one of {', '.join(get_args(Match))}")
+    # lm-eval hands metadata to the dataset's function alone: what judges reads it from the document.
     judged = {} if match == "final" else {"match": match}
-    return {"test": Dataset.from_list([as_doc(question) | judged for question in found])}
+    return {"test": Dataset.from_list([as_doc(question) | judged for question in questions])}
 
 
 def _load(benchmark: str, data_dir: str | None, seed: int, subset: str | None) -> Sequence[Question]:
@@ -90,16 +100,16 @@ def _subdivided(benchmark: str, folder: Path | None, state: str) -> Subdivided |
     return made if isinstance(made, Subdivided) else None
 
 
+def as_row(question: Question) -> dict[str, Any]:
+    """Return the fields of a question that scoring needs; its worked solution is not among them."""
+    choices = None if question.choices is None else list(question.choices)
+    return {**{name: getattr(question, name) for name in _FIELDS}, "choices": choices}
+
+
 def as_doc(question: Question) -> dict[str, Any]:
     """Return a question as an lm-eval document: its fields, and its two prompts rendered."""
-    doc = {name: getattr(question, name) for name in _FIELDS}
-    choices = None if question.choices is None else list(question.choices)
-    return {
-        **doc,
-        "choices": choices,
-        "prompt_direct": question.prompt("direct"),
-        "prompt_cot": question.prompt("cot"),
-    }
+    prompts = {"prompt_direct": question.prompt("direct"), "prompt_cot": question.prompt("cot")}
+    return {**as_row(question), **prompts}
 
 
 def as_question(doc: Mapping[str, Any]) -> Question:

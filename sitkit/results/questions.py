@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sitkit.components import Component, QuestionSet
+from sitkit.components import Component, QuestionSet, benchmark_component
 from sitkit.errors import SitkitError
 from sitkit.registry import Registry, load_plugins
 from sitkit.results.model import Results
@@ -24,6 +24,7 @@ class TestQuestions:
     def __init__(self, results: Results, stored: StoredRows, registry: Registry | None = None) -> None:
         data_dir = results.recipe["data_dir"]
         self._data_dir = None if data_dir is None else Path(data_dir)
+        self._own = results.recipe.get("questions")
         self._stored = stored
         self._registry = registry
         self._sets: dict[tuple[str, int], QuestionSet | None] = {}
@@ -60,5 +61,4 @@ class TestQuestions:
     def _component(self, name: str) -> Component[Benchmark]:
         if self._registry is None:
             self._registry = load_plugins()
-        made = self._registry.benchmark(name, self._data_dir)
-        return Component("benchmark", name, made, self._registry.component("benchmark", name).provider.as_json())
+        return benchmark_component(self._registry, name, self._data_dir, self._own)

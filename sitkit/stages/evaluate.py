@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sitkit.harness.check import TaskCheck
 
 PREDICTIONS = "predictions.jsonl"
+TASKS = "tasks"
+"""The folder of a stage's artifacts that holds the lm-eval tasks made for its benchmark, where its plugin has none."""
 
 _ENOUGH = 20
 _SHOWN = 60
@@ -81,6 +83,9 @@ class Evaluate:
         from sitkit.harness.check import TaskCheck
 
         benchmark = self.questions.benchmark
+        if benchmark.source:
+            # Its tasks are written by us.
+            return []
         return [
             TaskCheck(
                 who=benchmark.at("task"),
@@ -102,8 +107,15 @@ class Evaluate:
 
     def run(self, work: Work) -> Json:
         """Write predictions.jsonl and return the scores."""
+        from sitkit.harness.made_tasks import write_tasks
         from sitkit.harness.run import run_tasks
 
+        benchmark = self.questions.benchmark
+        # Its provider's folders alone: another plugin's task of the same name must not stand in for it.
+        folders = work.task_folders.get(benchmark.provider["distribution"], ())
+        if benchmark.source:
+            folders = [work.folder / TASKS]
+            write_tasks(folders[0], benchmark.spec, self.tasks(), self.questions.questions)
         adapter: Path | None = None if self.learnt is None else work.artifact(self.learnt).folder / ADAPTER
         with Journal(work.scratch / COMPLETIONS) as journal:
 
@@ -113,12 +125,11 @@ class Evaluate:
             results = run_tasks(
                 list(self.tasks().values()),
                 complete,
-                # Its provider's folders alone: another plugin's task of the same name must not stand in for it.
-                folders=work.task_folders.get(self.questions.benchmark.provider["distribution"], ()),
+                folders=folders,
                 metadata={
                     "data_dir": None if work.data_dir is None else str(work.data_dir),
                     "seed": self.questions.seed,
-                    "questions": {self.questions.benchmark.spec: self.questions.questions},
+                    "questions": {benchmark.spec: self.questions.questions},
                     "match": self.settings.match,
                 },
                 limit=self.test_limit,
