@@ -156,7 +156,8 @@ class ScoredTogether(Protocol):
 class ModelFacts:
     """How an exported student is loaded, for its model card.
 
-    ``base`` is the base model's id on the hub (None: it has none) and ``revision`` the one it was taken at. With
+    ``base`` is the base model's id on the hub (None: it has none) and ``revision`` the one it was taken at;
+    ``quantized`` names the file its weights were read from, and how they are quantised there, where they are. With
     ``chat`` prompts go through the tokenizer's chat template, after the message ``system`` if there is one.
     ``model_args`` are what ``lm_eval --model_args`` takes beside the model's place.
     """
@@ -165,6 +166,7 @@ class ModelFacts:
     revision: str | None = None
     chat: bool = False
     system: str | None = None
+    quantized: str | None = None
     model_args: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -217,7 +217,7 @@ def export(models: Models, adapter: Path | None, out: Path, *, merge: bool) -> N
     with quiet(), disk_errors():
         if adapter is not None and not merge:
             _copy_adapter(adapter, out)
-            write_adapter_config(out, models.options.model)
+            write_adapter_config(out, models.place())
         else:
             model = models.generator(adapter)
             model.save_pretrained(str(out))

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sitkit.plugin_support import NOTICES
@@ -72,28 +72,33 @@ def latest(scratch: Path) -> Path | None:
     return max(found, key=lambda path: int(path.name.partition("-")[2]), default=None)
 
 
-def seal(checkpoint: Path) -> None:
-    """Write the manifest of a checkpoint whose files are all written; from then on it counts."""
-    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != MANIFEST)
-    manifest = {path.relative_to(checkpoint).as_posix(): [path.stat().st_size, _sha256(path)] for path in files}
-    part = checkpoint / f".{MANIFEST}"
+def seal(folder: Path) -> None:
+    """Write the manifest of a checkpoint, or another folder, whose files are all written; from then on it counts."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    manifest = {path.relative_to(folder).as_posix(): [path.stat().st_size, _sha256(path)] for path in files}
+    part = folder / f".{MANIFEST}"
     part.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    part.replace(checkpoint / MANIFEST)
+    part.replace(folder / MANIFEST)
 
 
 def damage(checkpoint: Path, processes: int = 1) -> str | None:
     """Return in a few words what of a sealed checkpoint is not as it was written; None if it is whole."""
     states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]
+    return changed(checkpoint, (*_PARTS, *states))
+
+
+def changed(folder: Path, needed: Sequence[str]) -> str | None:
+    """Return in a few words what of a sealed folder is not as it was written, or needed and not there; else None."""
     try:
-        manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         listed = {str(name): (int(size), str(digest)) for name, (size, digest) in manifest.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return f"{MANIFEST} cannot be read"
-    for name in (*_PARTS, *states):
+    for name in needed:
         if name not in listed:
             return f"{name} is missing"
     for name, (size, digest) in listed.items():
-        path = checkpoint / name
+        path = folder / name
         try:
             # The size first: what was cut short shows without reading.
             if path.stat().st_size != size or _sha256(path) != digest:

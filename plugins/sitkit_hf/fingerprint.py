@@ -10,6 +10,7 @@ import sitkit
 from sitkit.errors import ModelError
 from sitkit.plugin_support import folder_digests
 from sitkit.types import Json
+from sitkit_hf.gguf import gguf_digest
 from sitkit_hf.options import Options, has_cuda
 
 _SUFFIXES = {".json", ".safetensors", ".model", ".txt", ".jinja", ".py", ".tiktoken", ".spm", ".vocab"}
@@ -25,6 +26,8 @@ def fingerprint(options: Options) -> Json:
     """
     if options.folder is None:
         model: Json = {"hub": options.model, "revision": options.revision or "main"}
+    elif options.gguf is not None:
+        model = {"gguf": gguf_digest(options.gguf)}
     else:
         model = {"files": folder_fingerprint(options.folder)}
     cuda = options.device != "cpu" and (options.quantize == "auto" or options.dtype == "auto") and has_cuda()
@@ -53,13 +56,15 @@ def folder_fingerprint(folder: Path) -> dict[str, str]:
 
 
 def recommended(options: Options) -> Mapping[str, Mapping[str, Json]]:
-    """Return the settings that the folder's ``sitkit.json`` recommends, by stage; none for a hub id.
+    """Return the settings that the folder's ``sitkit.json`` recommends, by stage, or the file given in its place.
 
-    Raises `ModelError` if the file is not ``{"recommended": {stage: {key: value}}}``.
+    Without either there are none. Raises `ModelError` if the file is not ``{"recommended": {stage: {key: value}}}``.
     """
-    if options.folder is None or not (options.folder / "sitkit.json").is_file():
-        return {}
-    path = options.folder / "sitkit.json"
+    path = options.recommended
+    if path is None:
+        if options.folder is None or not (options.folder / "sitkit.json").is_file():
+            return {}
+        path = options.folder / "sitkit.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sitkit.errors import ModelError
-from sitkit.plugin_support import check_loaded, check_weights, quiet
+from sitkit.plugin_support import NOTICES, check_loaded, check_weights, quiet
 from sitkit_hf.adapters import check_adapter, merge
 from sitkit_hf.checkpoints import DISK_FULL, disk_errors
+from sitkit_hf.gguf import converted, quantization
 from sitkit_hf.memory import free_memory, out_of_memory
 from sitkit_hf.options import Options
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(NOTICES)
 
 
 class Models:
@@ -33,6 +40,7 @@ class Models:
         self._base: Any = None
         self._merged: Any = None
         self._merged_for: tuple[str, int, int] | None = None
+        self._converted: Path | None = None
 
     def tokenizer(self) -> Any:
         """Return the tokenizer, padding on the left; raises `ModelError` if it cannot be loaded."""
@@ -96,10 +104,26 @@ class Models:
             name = "bfloat16" if self.device().startswith("cuda") else "float32"
         return getattr(torch, name)
 
+    def place(self) -> str:
+        """Return what transformers loads the model from: a folder, that of a GGUF's safetensors too, or the hub id."""
+        gguf = self.options.gguf
+        if gguf is None:
+            return self.options.model
+        if self._converted is None:
+            # Loaded before `quiet`, which then keeps its bars away.
+            import transformers  # noqa: F401
+
+            self._converted = self._guarded(lambda: converted(gguf))
+        return str(self._converted)
+
+    def quantization(self) -> str:
+        """Return how the weights of a GGUF are quantised in the file, as in "Q4_1"; nothing where they are not."""
+        return "" if self.options.gguf is None else quantization(Path(self.place()))
+
     def folder(self) -> str:
         """Return the local folder of the model's files; for a hub id, its snapshot in the hub's cache."""
         if self.options.folder is not None:
-            return str(self.options.folder)
+            return self.place()
         from transformers.utils import cached_file
 
         return str(Path(cached_file(self.options.model, "config.json", revision=self.options.revision)).parent)
@@ -142,7 +166,7 @@ class Models:
 
             check_weights(
                 transformers,
-                options.model,
+                self.place(),
                 options.name,
                 revision=options.revision,
                 trust_remote_code=options.trust_remote_code,
@@ -165,6 +189,12 @@ class Models:
             **extra,
         )
         check_loaded(options.name, loaded)
+        if at_rest := self.quantization():
+            _LOG.warning(
+                "the weights of %s are quantised in the file (%s): scores are not those of the model it was made from",
+                options.name,
+                at_rest,
+            )
         if quantized:
             keep_differentiable(model)
         else:
@@ -172,16 +202,17 @@ class Models:
         return model.requires_grad_(False).eval()
 
     def _load(self, load: Any, **extra: Any) -> Any:
+        place, options = self.place(), self.options
+        return self._guarded(
+            lambda: load(place, revision=options.revision, trust_remote_code=options.trust_remote_code, **extra)
+        )
+
+    def _guarded(self, load: Callable[[], T]) -> T:
         from safetensors import SafetensorError
 
         try:
             with quiet(), disk_errors():
-                return load(
-                    self.options.model,
-                    revision=self.options.revision,
-                    trust_remote_code=self.options.trust_remote_code,
-                    **extra,
-                )
+                return load()
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise
@@ -195,7 +226,7 @@ class Models:
 
     def _reason(self, error: Exception) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return f"cannot load {self.options.model}: {lines[0] if lines else type(error).__name__}"
+        return f"cannot load {self.options.gguf or self.options.model}: {lines[0] if lines else type(error).__name__}"
 
 
 def keep_differentiable(model: Any) -> None:

@@ -21,14 +21,16 @@ Switch = Literal["auto", "on", "off"]
 class Options:
     """A model and how to run it.
 
-    ``model`` is a hub id, or the absolute path of ``folder`` where it lies here. ``quantize`` and ``dtype`` "auto"
-    mean nf4 and bfloat16 on CUDA, none and float32 on a CPU. ``batch_size`` is that of generation; 0 adapts it to
-    the memory there is. ``thinking`` lets a template that can think do so, ``temperature`` and ``top_p`` stand over
-    what is asked for: these are for teachers.
+    ``model`` is a hub id, or the absolute path of ``folder`` where it lies here; of that folder ``gguf`` is the one
+    file that is read, where it is given. ``quantize`` and ``dtype`` "auto" mean nf4 and bfloat16 on CUDA, none and
+    float32 on a CPU. ``batch_size`` is that of generation; 0 adapts it to the memory there is. ``thinking`` lets a
+    template that can think do so, ``temperature`` and ``top_p`` stand over what is asked for: these are for teachers.
+    ``recommended`` is read in place of the folder's sitkit.json.
     """
 
     model: str
     folder: Path | None = None
+    gguf: Path | None = None
     quantize: Quantize = "auto"
     dtype: Dtype = "auto"
     revision: str | None = None
@@ -40,11 +42,13 @@ class Options:
     thinking: bool = False
     temperature: float | None = None
     top_p: float | None = None
+    recommended: Path | None = None
 
     @property
     def name(self) -> str:
-        """The model's name without anybody's path: the hub id, or the folder's own name."""
-        return self.model if self.folder is None else self.folder.name
+        """The model's name without anybody's path: the hub id, or the GGUF's or the folder's own name."""
+        place = self.gguf or self.folder
+        return self.model if place is None else place.name
 
 
 def parse_options(spec: Spec) -> Options:
@@ -58,6 +62,7 @@ def parse_options(spec: Spec) -> Options:
             "quantize": one_of("auto", "nf4", "none"),
             "dtype": one_of("auto", "float32", "bfloat16", "float16"),
             "revision": _text,
+            "gguf": _gguf,
             "chat_template": one_of("auto", "on", "off"),
             "trust_remote_code": boolean,
             "device": _device,
@@ -66,12 +71,19 @@ def parse_options(spec: Spec) -> Options:
             "thinking": boolean,
             "temperature": temperature,
             "top_p": top_p,
+            "recommended": _path,
         }
     )
     folder = _folder(model)
     if folder is not None:
-        check_model_folder(folder)
+        if "gguf" in given:
+            given["gguf"] = folder / given["gguf"]
+            check_gguf(given["gguf"])
+        else:
+            check_model_folder(folder)
         model = str(folder)
+    elif "gguf" in given:
+        raise SpecError(f"gguf= names a file in a folder, and {model!r} is not a folder")
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
         raise SpecError(f"{model!r} is neither a folder nor a hub id (org/name)")
     if given.get("system") and given.get("chat_template") == "off":
@@ -95,11 +107,41 @@ def check_model_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{folder} holds an adapter, not a model: merge it first (sitkit export --merge)")
-        raise ModelError(f"{folder} is not a model folder: it has no config.json")
+        raise ModelError(f"{folder} is not a model folder: it has no config.json{_ggufs(folder)}")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"{folder} has no *.safetensors weights (pickled weights are not read): save it with save_pretrained"
+            f"{_ggufs(folder)}"
         )
+
+
+def check_gguf(path: Path) -> None:
+    """Raise `ModelError` unless the file is there and begins as GGUF files do."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}{_ggufs(path.parent)}") from error
+    if magic != b"GGUF":
+        raise ModelError(f"{path} is not a GGUF file")
+
+
+def _ggufs(folder: Path) -> str:
+    """What to do about GGUF files that lie in the folder, if any do, as the end of a message."""
+    names = sorted(path.name for path in folder.glob("*.gguf"))
+    return f"; gguf=FILE reads one of its GGUF files: {', '.join(names)}" if names else ""
+
+
+def _gguf(text: str) -> str:
+    if Path(text).name != text or not text.endswith(".gguf"):
+        raise ValueError("expected the name of a *.gguf file in the folder")
+    return text
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("expected a file such as sitkit.json")
+    return Path(text).expanduser().absolute()
 
 
 def _text(text: str) -> str:

@@ -74,11 +74,13 @@ def read_job(path: Path) -> TrainingJob:
     plain: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     refines = plain["stage"] == "refine"
     settings, row = (RefineSettings, PreferencePair) if refines else (InstructSettings, Demonstration)
-    folder = plain["options"].pop("folder")
+    options = plain["options"]
+    for name in ("folder", "gguf", "recommended"):
+        options[name] = None if options[name] is None else Path(options[name])
     objective = plain["objective"]
     return TrainingJob(
         stage=plain["stage"],
-        options=Options(**plain["options"], folder=None if folder is None else Path(folder)),
+        options=Options(**options),
         settings=settings(**plain["settings"]),
         rows=tuple(row(**fields) for fields in plain["rows"]),
         out=Path(plain["out"]),

@@ -152,6 +152,7 @@ class HfStudent:
             revision=self.options.revision,
             chat=chat,
             system=self.options.system,
+            quantized=f"{self.options.name} ({at_rest})" if (at_rest := self.models.quantization()) else None,
             model_args={"enable_thinking": "False"} if chat and "enable_thinking" in template else {},
         )
 

@@ -112,6 +112,7 @@ class _Card:
             "adapter": self.adapter,
             "facts": self.facts,
             "revision": self._text(self.facts.revision),
+            "quantized": self._text(self.facts.quantized),
             "phase": self.phase,
             "arm": self.arm,
             "student": self._spec(self.arm.student),

@@ -285,6 +285,12 @@ def test_a_card_of_a_chat_model_goes_through_its_template(tmp_path: Path) -> Non
     assert "apply_chat_template" not in _card(tmp_path, _results()).text
 
 
+def test_a_card_says_where_the_base_was_quantised(tmp_path: Path) -> None:
+    told = "The base's weights were read from small.Q4_1.gguf (Q4_1, Q8_0), where they are quantised"
+    assert told in _card(tmp_path, _results(), facts=ModelFacts(quantized="small.Q4_1.gguf (Q4_1, Q8_0)")).text
+    assert "quantised" not in _card(tmp_path, _results(), facts=ModelFacts()).text
+
+
 def test_hf_tells_what_a_card_needs(tmp_path: Path) -> None:
     from sitkit.registry import load_plugins
 
