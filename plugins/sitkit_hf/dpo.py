@@ -12,7 +12,7 @@ from sitkit.types import Objective, TrainingReport
 from sitkit_hf.adapters import adapted, save_adapter, switch_attention_dropout_off
 from sitkit_hf.fast_logprobs import speed_up
 from sitkit_hf.prompts import Examples
-from sitkit_hf.training import Job, curve, loss_metrics, train, trainable_copy, warmup_warning, with_batches_that_fit
+from sitkit_hf.training import Job, train, trainable_copy, training_report, with_batches_that_fit
 
 COLLAPSE = -3.0
 """Nats: below this mean change of the chosen side's log-probability a collapse is warned of."""
@@ -42,30 +42,13 @@ def prefer(
             train(job, trainer, start, check_first)
             save_adapter(model, job.out, job.models.options.name)
             shift = chosen_shift(trainer, trainer.eval_dataset if held_out.rows else trainer.train_dataset, micro)
-            rows = curve(trainer)
-            steps = int(trainer.state.global_step)
-            best = trainer.state.best_global_step
-        warnings = [*examples.warnings(job.stage, job.max_length()), *warmup_warning(job, steps)]
-        if shift < COLLAPSE:
-            warnings.append(
+            own = {"pairs": len(examples.rows), "chosen_logp_shift": shift}
+            collapse = (
                 f"the chosen side's log-probability fell {-shift:.1f} nats below the reference's: a sign of collapse;"
                 " lower refine.learning_rate or add an sft term"
             )
-        return TrainingReport(
-            steps=steps,
-            metrics={
-                **loss_metrics(rows),
-                "chosen_logp_shift": shift,
-                "best_step": float(best or steps),
-                "pairs": len(examples.rows),
-                "held_out": len(held_out.rows),
-                "cut": examples.cut,
-                "left_out": examples.left_out,
-                "micro_batch_size": micro,
-            },
-            log=rows,
-            warnings=warnings,
-        )
+            more = [collapse] if shift < COLLAPSE else []
+            return training_report(job, trainer, examples, held_out, micro, own, *more)
 
     return with_batches_that_fit(job, attempt)
 

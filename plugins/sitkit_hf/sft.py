@@ -18,11 +18,9 @@ from sitkit_hf.training import (
     Job,
     check_optimizer,
     check_scheduler,
-    curve,
-    loss_metrics,
     train,
     trainable_copy,
-    warmup_warning,
+    training_report,
     with_batches_that_fit,
 )
 
@@ -119,23 +117,7 @@ def fine_tune(
                 speed_up(model.get_base_model(), pairs=False)
             train(job, trainer, start)
             save_adapter(model, job.out, job.models.options.name)
-            rows = curve(trainer)
-            steps = int(trainer.state.global_step)
-            best = trainer.state.best_global_step
-        return TrainingReport(
-            steps=steps,
-            metrics={
-                **loss_metrics(rows),
-                "best_step": float(best or steps),
-                "examples": len(examples.rows),
-                "held_out": len(held_out.rows),
-                "cut": examples.cut,
-                "left_out": examples.left_out,
-                "micro_batch_size": micro,
-            },
-            log=rows,
-            warnings=[*examples.warnings(job.stage, job.max_length()), *warmup_warning(job, steps)],
-        )
+            return training_report(job, trainer, examples, held_out, micro, {"examples": len(examples.rows)})
 
     return with_batches_that_fit(job, attempt)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from sitkit.errors import ModelError, SettingError, suggestion
 from sitkit.settings import TrainSettings
-from sitkit.types import Progress
+from sitkit.types import Progress, TrainingReport
 from sitkit_hf import checkpoints
 from sitkit_hf.adapters import is_first_process
 from sitkit_hf.checkpoints import disk_errors
 from sitkit_hf.loading import Models
 from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory
+from sitkit_hf.prompts import Examples
 from sitkit_hf.report_to import reporting, tracking
 
 T = TypeVar("T")
@@ -281,17 +282,30 @@ def curve(trainer: Any) -> list[dict[str, float]]:
     return rows
 
 
-def loss_metrics(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return first, last and mean training loss, and the lowest validation loss where there is one."""
+def training_report(
+    job: Job, trainer: Any, examples: Examples, held_out: Examples, micro: int, own: Mapping[str, float], *more: str
+) -> TrainingReport:
+    """Return the report of a training that is done, with the metrics that are the trainer's ``own``; ``more`` warns."""
+    rows, steps = curve(trainer), int(trainer.state.global_step)
     losses = [row["loss"] for row in rows if "loss" in row]
-    held_out = [row["eval_loss"] for row in rows if "eval_loss" in row]
-    metrics = {"first_loss": losses[0], "last_loss": losses[-1], "mean_loss": sum(losses) / len(losses)}
-    if held_out:
-        metrics["validation_loss"] = min(held_out)
-    return metrics
+    validation = [row["eval_loss"] for row in rows if "eval_loss" in row]
+    metrics = {
+        "first_loss": losses[0],
+        "last_loss": losses[-1],
+        "mean_loss": sum(losses) / len(losses),
+        **({"validation_loss": min(validation)} if validation else {}),
+        **own,
+        "best_step": float(trainer.state.best_global_step or steps),
+        "held_out": len(held_out.rows),
+        "cut": examples.cut,
+        "left_out": examples.left_out,
+        "micro_batch_size": micro,
+    }
+    warnings = [*examples.warnings(job.stage, job.max_length()), *_warmup_warning(job, steps), *more]
+    return TrainingReport(steps, metrics, rows, warnings)
 
 
-def warmup_warning(job: Job, steps: int) -> list[str]:
+def _warmup_warning(job: Job, steps: int) -> list[str]:
     """Return a warning if the warm-up is as long as the training."""
     warmup = job.settings.warmup
     if warmup < 1 or steps > warmup:

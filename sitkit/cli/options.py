@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import click
+import msgspec
 from click.shell_completion import CompletionItem
 
 from sitkit.registry import Registry, load_plugins
+from sitkit.validation import read_value, shown
 
 DEBUG = "sitkit.debug"
 
@@ -94,26 +97,25 @@ def _complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-class Whole(click.IntRange):
-    """A whole number in the digits 0 to 9; Python would read those of every script."""
+class Number(click.ParamType[Any]):
+    """A number within bounds, in the digits 0 to 9; what does not fit is said in the words that settings have."""
+
+    def __init__(self, kind: type, low: float | None = None, high: float | None = None) -> None:
+        self.name = "whole number" if kind is int else "number"
+        self.kind = Annotated[kind, msgspec.Meta(ge=low, le=high)]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
-        return super().convert(_ascii(self, value, param, ctx), param, ctx)
+        if isinstance(value, str) and not value.isascii():
+            # Python reads the digits of every script.
+            self.fail(f"{value!r} is not a number in the digits 0 to 9", param, ctx)
+        try:
+            return read_value(self.kind, value, text=True)
+        except ValueError as error:
+            self.fail(f"{error}, got {shown(value, quoted=True)}", param, ctx)
 
 
-class Real(click.FloatRange):
-    """A number in the digits 0 to 9; Python would read those of every script."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
-        return super().convert(_ascii(self, value, param, ctx), param, ctx)
-
-
-def _ascii(kind: click.ParamType[Any], value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-    if isinstance(value, str) and not value.isascii():
-        kind.fail(f"{value!r} is not a number in the digits 0 to 9.", param, ctx)
-    return value
+Whole, Real = partial(Number, int), partial(Number, float)
 
 
 class ComponentName(click.ParamType[str]):

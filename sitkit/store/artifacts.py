@@ -228,13 +228,15 @@ def disk_errors(folder: Path) -> Iterator[None]:
                 f"no space left while writing to {folder} ({error.strerror});"
                 " what was finished is kept: free some space and run the same command again"
             ) from error
-        if error.filename is not None and str(error.filename).startswith(str(folder)):
-            raise StoreError(f"{error.filename}: {error.strerror}; is {folder} writable?") from error
+        # Of a rename, what was to be replaced: the other name is one that nobody knows.
+        name = error.filename2 or error.filename
+        if name is not None and str(name).startswith(str(folder)):
+            raise StoreError(f"{name}: {error.strerror}; is {folder} writable?") from error
         raise
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
+    """Write a text file so that it is there whole or not at all; an empty folder in its place is taken away."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         # Half a surrogate pair has no UTF-8; in JSON what stands in for it is its escape.
@@ -242,6 +244,8 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(OSError):
+            path.rmdir()
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The command line: help stays light, bad input is one clear line and exit code 2."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sitkit.cli.main import run
+from sitkit.registry import load_plugins
 
 HEAVY = ("torch", "transformers", "datasets", "trl", "peft", "lm_eval", "bitsandbytes", "scipy", "numpy", "rich")
 
@@ -64,10 +66,10 @@ def test_a_dry_run_of_the_default_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--set", "instruct.scheduler=cosin"], "cosine"),
         (["--fraction", "0"], "fraction: expected a number above 0 and at most 1, or a list of such, got 0.0"),
         (["--limit", "0"], "limit: expected a whole number between 1 and 2147483647, got 0"),
-        (["--limit", "few"], "is not a valid int"),
+        (["--limit", "few"], "expected a whole number, got 'few'"),
         (["--set", "refine.beta=inf"], "expected a number"),
         (["--strategy", "dpo-cot,beta=2"], "takes no options"),
-        (["--seed", "-1"], "-1 is not in the range"),
+        (["--seed", "-1"], "expected a whole number of at least 0, got '-1'"),
         (["--config", "none.yaml"], "none.yaml: cannot be read"),
         (["--train-on", "gsm8k", "--data-dir", "nowhere"], "nowhere"),
         (["--name", "../up"], "letters, digits"),
@@ -84,6 +86,14 @@ def test_bad_input_is_one_line(
     assert said in lines[-1]
     assert lines[-1].startswith(("sitkit: ", "Error: "))
     assert len(lines) == 1 or lines[0].startswith(("Usage:", "["))
+
+
+def test_help_says_in_words_what_numbers_an_option_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in load_plugins().commands:
+        assert run([command, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert not re.search(r"[<>]=?x|x[<>]|RANGE|INTEGER|FLOAT", shown), shown
+        assert command != "judge" or "--sample WHOLE NUMBER" in shown
 
 
 def test_an_unknown_command_is_one_line_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,6 +126,20 @@ def test_a_page_that_is_up_to_date_is_left_alone_without_matplotlib(run: Run) ->
     assert "something new" in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("damaged", ["removed figure", "changed figure", "changed page"])
+def test_a_page_or_figure_that_is_not_as_it_was_written_is_made_again(run: Run, damaged: str) -> None:
+    folder, results, stored = run
+    page = write_page(folder, results, stored)
+    path = page if damaged == "changed page" else folder / "figures" / "phases-0.svg"
+    whole = path.read_bytes()
+    if damaged == "removed figure":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    write_page(folder, results, stored)
+    assert path.read_bytes() == whole
+
+
 def test_sections_of_plugins_stand_under_anchors_of_their_own(run: Run) -> None:
     folder, results, stored = run
     table = Table("A <b>table</b>", ("what", "how many"), (("things", "+1.5"),), "said of it")

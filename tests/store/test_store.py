@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.errors import ArtifactError, StoreError
-from sitkit.store import Journal, Store, make_key
+from sitkit.store import Journal, Store, disk_errors, make_key, write_atomically
 
 KEY = make_key({"a": 1})
 JSON = st.recursive(
@@ -255,6 +255,19 @@ def _wait_for(path: Path) -> None:
             return
         time.sleep(0.02)
     raise TimeoutError(path)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_an_empty_one_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.mkdir()
+    write_atomically(path, "whole")
+    assert path.read_text() == "whole"
+    path.unlink()
+    (path / "kept").mkdir(parents=True)
+    with pytest.raises(StoreError) as told, disk_errors(tmp_path):
+        write_atomically(path, "whole")
+    assert str(told.value).startswith(f"{path}: ")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_workspace_made_here_is_its_owners_alone_and_one_that_was_there_keeps_its_mode(tmp_path: Path) -> None:

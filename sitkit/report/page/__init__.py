@@ -19,6 +19,7 @@ PAGE = "report.html"
 FIGURES = "figures"
 
 _HEAD = 4096
+_SEAL = b"<!-- "
 
 
 def write_page(
@@ -31,7 +32,7 @@ def write_page(
     sections: Sequence[ReportSection] = (),
     registry: Registry | None = None,
 ) -> Path:
-    """Write the page of a run and its figures, and return its path; nothing is done where both are up to date.
+    """Write the page of a run and its figures, and return its path; nothing is done where both are whole and current.
 
     ``warnings`` is what a reader must be told first, ``ratings`` are judges' tables, ``sections`` come from plugins.
     Whether a stage was run or reused does not make a page out of date: that of a run that had nothing to do stays as
@@ -40,7 +41,7 @@ def write_page(
     """
     path = folder / PAGE
     digest = page_digest(folder.name, results, warnings, ratings, sections)
-    if _is_written(path, digest):
+    if _is_written(path, digest, folder / FIGURES):
         return path
     # Imported here, so that a run that has nothing to do needs neither templates nor matplotlib.
     from sitkit.report.figures import drawings
@@ -57,9 +58,9 @@ def write_page(
     content = page_sections(
         results, warnings=warnings, drawn=drawn, packed=packed, missing=missing, ratings=ratings, added=sections
     )
-    page = render(folder.name, digest, facts(results), content)
     write_figures({drawing.name: picture for drawing, picture in drawn}, folder / FIGURES)
-    write_atomically(path, page)
+    page = render(folder.name, digest, facts(results), content)
+    write_atomically(path, page + _seal(page.encode("utf-8", "backslashreplace"), folder / FIGURES))
     return path
 
 
@@ -98,9 +99,18 @@ def _sources(folder: Traversable) -> list[Traversable]:
     return found
 
 
-def _is_written(path: Path, digest: str) -> bool:
+def _is_written(path: Path, digest: str, figures: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return digest.encode("ascii") in file.read(_HEAD)
+        content = path.read_bytes()
+        page = content[: content.rfind(_SEAL)]
+        return digest.encode("ascii") in page[:_HEAD] and content[len(page) :] == _seal(page, figures).encode("ascii")
     except OSError:
         return False
+
+
+def _seal(page: bytes, figures: Path) -> str:
+    """Return the page's last line, which fits the page and its figures as they were written."""
+    digest = hashlib.sha256(page)
+    for path in sorted(figures.glob("*.svg")):
+        digest.update(canonical([path.name, hashlib.sha256(path.read_bytes()).hexdigest()]))
+    return f"{_SEAL.decode()}{digest.hexdigest()} -->\n"
