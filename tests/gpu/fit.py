@@ -167,10 +167,10 @@ def measure_shape(bench: Bench, shape: str, folder: Path, *, brief: bool) -> Non
     bench.try_to(refine, student, shape, length=512, micro=tries[0][0] // 2, checkpointing=not small)
     if not brief:
         for turn in range(2):
-            for side in ("sitkit", "trl", "trl, grouped")[:: 1 - 2 * turn]:
+            for side in ("sitkit", "sitkit, one group", "trl", "trl, grouped")[:: 1 - 2 * turn]:
                 bench.try_to(beside_sft, student, shape, side, micro=8, checkpointing=not small)
         for turn in range(2):
-            for side in ("sitkit", "trl")[:: 1 - 2 * turn]:
+            for side in ("sitkit", "sitkit, one group", "trl")[:: 1 - 2 * turn]:
                 bench.try_to(beside_dpo, student, shape, side, micro=4, checkpointing=not small)
     adapter = folder / "adapter"
     if adapter.is_dir():
@@ -277,6 +277,20 @@ def silent() -> Any:
     """Keep bars and notes away."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
+
+
+@contextlib.contextmanager
+def grouped(side: str) -> Any:
+    """Group rows by length as sitkit does, or, to see what that brings, all in one forward pass."""
+    from sitkit_hf import fast_logprobs
+
+    kept = fast_logprobs.FORWARD
+    if "one group" in side:
+        fast_logprobs.FORWARD = 10**9
+    try:
+        yield
+    finally:
+        fast_logprobs.FORWARD = kept
 
 
 class Steps:
@@ -425,10 +439,11 @@ def beside_sft(bench: Bench, student: Any, shape: str, side: str, *, micro: int,
     rows = demonstrations(16 * STEPS, 512, ragged=True)
     settings = train_settings(InstructSettings, micro, 512, checkpointing, 16)
     with tempfile.TemporaryDirectory() as scratch:
-        if side == "sitkit":
-            student.instruct(
-                rows, settings, out=Path(scratch) / "o", scratch=Path(scratch) / "s", seed=0, progress=steps
-            )
+        if side.startswith("sitkit"):
+            with grouped(side):
+                student.instruct(
+                    rows, settings, out=Path(scratch) / "o", scratch=Path(scratch) / "s", seed=0, progress=steps
+                )
         else:
             config = LoraConfig(r=64, lora_alpha=16, lora_dropout=0.05, target_modules="all-linear")
             with adapted(student.models, lambda base: get_peft_model(base, config)) as model, silent():
@@ -467,17 +482,18 @@ def beside_dpo(bench: Bench, student: Any, shape: str, side: str, *, micro: int,
     settings = train_settings(RefineSettings, micro, 512, checkpointing, 8)
     start = student.options.folder / "adapter"
     with tempfile.TemporaryDirectory() as scratch:
-        if side == "sitkit":
-            student.refine(
-                start,
-                given,
-                Objective(),
-                settings,
-                out=Path(scratch) / "o",
-                scratch=Path(scratch) / "s",
-                seed=0,
-                progress=steps,
-            )
+        if side.startswith("sitkit"):
+            with grouped(side):
+                student.refine(
+                    start,
+                    given,
+                    Objective(),
+                    settings,
+                    out=Path(scratch) / "o",
+                    scratch=Path(scratch) / "s",
+                    seed=0,
+                    progress=steps,
+                )
         else:
 
             def attach(base: Any) -> Any:

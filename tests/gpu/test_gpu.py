@@ -1,6 +1,6 @@
 """What a CPU cannot show: nf4 by bitsandbytes, bfloat16 and running out of memory, on a CUDA device.
 
-`make gpu` runs these and `tests/gpu/fit.py`; each test prints the figures it judges by. Without a device all are skipped.
+`make gpu` runs these and `tests/gpu/fit.py`; each prints the figures it judges by. Without a device all are skipped.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def test_memory_that_runs_out_halves_the_batch(
     settings = replace(INSTRUCT, max_steps=2, save_steps=2, batch_size=64, micro_batch_size=64, max_length=1024)
     try:
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 96 * 2**20) / total)
-        report = student.instruct(demonstrations, settings, progress=lambda *_: None, **places(tmp_path))
+        report = student.instruct(long, settings, progress=lambda *_: None, **places(tmp_path))
         micro = report.metrics["micro_batch_size"]
         torch.cuda.empty_cache()
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 48 * 2**20) / total)
