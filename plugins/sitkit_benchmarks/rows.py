@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -171,12 +172,13 @@ def _array_rows(path: Path) -> Iterator[Row]:
 def _parquet_rows(path: Path) -> Iterator[Row]:
     if not path.is_file():
         raise DataError(f"{path} cannot be read: there is no such file")
-    with quiet():
+    with quiet(), tempfile.TemporaryDirectory(prefix="sitkit-parquet-") as cache:
         from datasets import load_dataset
 
         try:
-            # Streamed, so that no copy of it is left in a cache.
-            table = load_dataset("parquet", data_files=str(path), split="train", streaming=True)
+            # Streamed, so that no copy of it is made.
+            files = {"data_files": str(path), "cache_dir": cache}
+            table = load_dataset("parquet", split="train", streaming=True, **files)
             for number, values in enumerate(table, 1):
                 yield Row(values, f"{path}, row {number}")
         except Exception as error:
