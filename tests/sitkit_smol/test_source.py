@@ -99,7 +99,7 @@ def test_its_options_are_those_of_hf(bare: Path) -> None:
     assert fingerprint("smol,dtype=bfloat16,system=Be brief.")["dtype"] == "bfloat16"
     with pytest.raises(SpecError, match="takes no argument"):
         fingerprint("smol:large")
-    with pytest.raises(SpecError, match="has no option 'dtyp'.*dtype"):
+    with pytest.raises(SpecError, match=r"has no option 'dtyp'.*dtype"):
         fingerprint("smol,dtyp=float32")
 
 
