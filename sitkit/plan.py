@@ -128,7 +128,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         with student.calling("check"):
             chosen = settings[student.spec]
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
-    scored = recipe.eval_on or ()
+    scored = components.scored = recipe.eval_on or ()
     for name in scored:
         components.benchmark(name)
     builder = _Builder(recipe, components, settings, students, teachers, strategy, scored)

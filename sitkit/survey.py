@@ -13,11 +13,13 @@ from sitkit.types import Benchmark, Json, Question, Split
 def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
     """Count, for each benchmark both trained and tested on, the test questions that are training questions too.
 
-    Every draw of a split (one a seed or fraction) counts. Reads the questions, and raises what reading them raises;
+    Of other benchmarks tested on, those of which a user's own training questions hold some are counted as well. Every
+    draw of a split (one a seed or fraction) counts. Reads the questions, and raises what reading them raises;
     `PluginError` for a benchmark that cannot say when two are the same.
     """
     trained: dict[str, set[Identity]] = {}
-    tested: dict[str, dict[str, Identity]] = {}
+    tested: dict[str, dict[str, tuple[Identity, Question]]] = {}
+    own = set[Identity]()
     for one in sets:
         name, made = one.benchmark.spec, one.benchmark.made
         identity = made.identity if isinstance(made, QuestionIdentifier) else plain_identity
@@ -26,12 +28,18 @@ def duplicates(sets: Iterable[QuestionSet]) -> list[dict[str, Json]]:
             if one.split == "train":
                 trained.setdefault(name, set()).update(identity(question) for question in questions)
             else:
-                tested.setdefault(name, {}).update((question.id, identity(question)) for question in questions)
-    return [
-        {"benchmark": name, "n": len(asked), "in_train": sum(one in trained[name] for one in asked.values())}
-        for name, asked in tested.items()
-        if name in trained
-    ]
+                tested.setdefault(name, {}).update((each.id, (identity(each), each)) for each in questions)
+        if one.split == "train" and one.benchmark.source:
+            own.update(plain_identity(question) for question in questions)
+    found = []
+    for name, asked in tested.items():
+        if name in trained:
+            count = sum(known in trained[name] for known, _ in asked.values())
+        else:
+            count = sum(plain_identity(question) in own for _, question in asked.values()) if own else 0
+        if name in trained or count:
+            found.append({"benchmark": name, "n": len(asked), "in_train": count})
+    return found
 
 
 def survey(name: str, benchmark: Benchmark, seed: int) -> Json:

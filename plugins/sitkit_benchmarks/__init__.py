@@ -30,6 +30,7 @@ def sitkit_benchmarks(register: Register[BenchmarkFactory]) -> None:
     for factory in factories:
         register(factory.__name__, factory, aliases=ALIASES.get(factory.__name__, ()))
     register("file", own_file, argument="PATH")
+    register("hub", own_hub, argument="ORG/NAME")
 
 
 @hookimpl
@@ -121,9 +122,16 @@ def file(spec: Spec, context: Context) -> Teacher:
 
 def own_file(spec: Spec, context: Context) -> Benchmark:
     """Your own questions: file:PATH, JSON lines, CSV or Parquet; kind and fields are found out, or told."""
-    from sitkit_benchmarks.own import OwnBenchmark
+    from sitkit_benchmarks.own import file_benchmark
 
-    return OwnBenchmark(spec)
+    return file_benchmark(spec)
+
+
+def own_hub(spec: Spec, context: Context) -> Benchmark:
+    """Any data set of the Hugging Face hub: hub:ORG/NAME,split=…, its fields found out, or told."""
+    from sitkit_benchmarks.own import hub_benchmark
+
+    return hub_benchmark(spec)
 
 
 def _benchmark(table: Table, spec: Spec, context: Context) -> Benchmark:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
+import io
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sitkit.errors import DataError
+from sitkit.plugin_support import quiet
 from sitkit.types import LETTERS
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -33,6 +37,10 @@ class Row:
 
     def __iter__(self) -> Iterator[str]:
         return (name for name, value in self._values.items() if value is not None)
+
+    def value(self, field: str) -> Any:
+        """Return what a field holds. Raises `DataError` if it is missing."""
+        return self._get(field)
 
     def text(self, field: str) -> str:
         """Return a field's text, stripped. Raises `DataError` if it is missing, no text, or blank."""
@@ -99,13 +107,88 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     number = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+        with _opened(path) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield Row(_object(line, f"{path}, line {number}"), f"{path}, line {number}")
     except (OSError, EOFError) as error:
         after = f" after line {number}" if number else ""
         raise DataError(f"{path} cannot be read{after}: {error}") from error
+
+
+def read_any_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file by the ending of its name: JSON lines, one JSON array, CSV, TSV (each also gzipped), or
+    Parquet, which `datasets` reads.
+
+    Raises `DataError` as `read_rows` does, and for a file of another ending.
+    """
+    ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    if ending in ("csv", "tsv"):
+        return _csv_rows(path, "," if ending == "csv" else "\t")
+    if ending == "parquet" and not path.name.lower().endswith(".gz"):
+        return _parquet_rows(path)
+    if ending == "json":
+        return _array_rows(path)
+    if ending != "jsonl":
+        raise DataError(f"{path}: expected a name that ends in .jsonl, .json, .csv, .tsv (or these with .gz), .parquet")
+    return read_rows(path)
+
+
+def _csv_rows(path: Path, delimiter: str) -> Iterator[Row]:
+    # Texts as they are: a reader that guesses types would make 7 of "007" and nothing of "NA".
+    number = 0
+    try:
+        with _opened(path) as file:
+            reader = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""), delimiter=delimiter, strict=True)
+            for values in reader:
+                number = reader.line_num
+                if None in values:
+                    raise DataError(f"{path}, line {number}: more fields than its first line names")
+                yield Row({name: value or None for name, value in values.items()}, f"{path}, line {number}")
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        after = f" after line {number}" if number else ""
+        raise DataError(f"{path} cannot be read{after}: {error}") from error
+
+
+def _array_rows(path: Path) -> Iterator[Row]:
+    try:
+        with _opened(path) as file:
+            text = file.read()
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if text.lstrip()[:1] != b"[":
+        yield from read_rows(path)
+        return
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from error
+    for number, values in enumerate(found, 1):
+        if not isinstance(values, dict):
+            raise DataError(f"{path}, item {number}: expected a JSON object, got {type(values).__name__}")
+        yield Row(values, f"{path}, item {number}")
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    if not path.is_file():
+        raise DataError(f"{path} cannot be read: there is no such file")
+    with quiet(), tempfile.TemporaryDirectory(prefix="sitkit-parquet-") as cache:
+        from datasets import load_dataset
+
+        try:
+            # Streamed, so that no copy of it is made.
+            files = {"data_files": str(path), "cache_dir": cache}
+            table = load_dataset("parquet", split="train", streaming=True, **files)
+            for number, values in enumerate(table, 1):
+                yield Row(values, f"{path}, row {number}")
+        except Exception as error:
+            # pyarrow and datasets fail in many classes; each ends the same way for the user.
+            reason = " ".join(str(error).split())[:300]
+            raise DataError(f"{path} cannot be read as Parquet ({type(error).__name__}: {reason})") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def sha256(path: Path) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sitkit.errors import DataError
+from sitkit.plugin_support import quiet
 from sitkit.types import Json, Split
 from sitkit_benchmarks.rows import Row, read_rows, sha256
 
@@ -65,11 +67,27 @@ class Source:
         try:
             table = load_dataset(self.hub_id, config, revision=self.revision, split=split)
         except Exception as error:
-            # Networks, proxies, caches and the hub fail in many classes; each ends the same way for the user.
-            reason = " ".join(str(error).split())[:300]
-            raise DataError(
-                f"{name} cannot be loaded from the Hugging Face hub ({type(error).__name__}: {reason}); "
-                f"with the files at hand, use --data-dir DIR holding {self.folder}/{split}.jsonl.gz"
-            ) from error
+            raise _not_loaded(name, error, f"--data-dir DIR holding {self.folder}/{split}.jsonl.gz") from error
         for number, values in enumerate(table, 1):
             yield Row(values, f"{name}, row {number}")
+
+
+def hub_splits(hub_id: str, config: str | None, revision: str | None) -> Mapping[str, Iterable[Mapping[str, Any]]]:
+    """Return the rows of any data set on the hub by split. Raises `DataError`; no code of the set is run."""
+    with quiet():
+        from datasets import load_dataset
+
+        try:
+            found: Mapping[str, Iterable[Mapping[str, Any]]] = load_dataset(hub_id, config, revision=revision)
+        except Exception as error:
+            raise _not_loaded(f"hub:{hub_id}", error, "file:PATH") from error
+    return found
+
+
+def _not_loaded(name: str, error: Exception, instead: str) -> DataError:
+    # Networks, proxies, caches and the hub fail in many classes; each ends the same way for the user.
+    reason = " ".join(str(error).split())[:300]
+    return DataError(
+        f"{name} cannot be loaded from the Hugging Face hub ({type(error).__name__}: {reason}); "
+        f"with the files at hand, use {instead}"
+    )

@@ -11,7 +11,7 @@ from sitkit.errors import ModelError
 from sitkit.plugin_support import folder_digests
 from sitkit.types import Json
 from sitkit_hf.gguf import gguf_digest
-from sitkit_hf.options import Options, has_cuda
+from sitkit_hf.options import Options, cpu_dtype, has_cuda
 
 _SUFFIXES = {".json", ".safetensors", ".model", ".txt", ".jinja", ".py", ".tiktoken", ".spm", ".vocab"}
 
@@ -32,7 +32,7 @@ def fingerprint(options: Options) -> Json:
         model = {"files": folder_fingerprint(options.folder)}
     cuda = options.device != "cpu" and (options.quantize == "auto" or options.dtype == "auto") and has_cuda()
     quantize = ("nf4" if cuda else "none") if options.quantize == "auto" else options.quantize
-    dtype = ("bfloat16" if cuda else "float32") if options.dtype == "auto" else options.dtype
+    dtype = ("bfloat16" if cuda else cpu_dtype(options)) if options.dtype == "auto" else options.dtype
     # Only said where they are given, so that what was made before there were these options is found again.
     asked = {"thinking": options.thinking or None, "temperature": options.temperature, "top_p": options.top_p}
     of_teachers = {key: value for key, value in asked.items() if value is not None}

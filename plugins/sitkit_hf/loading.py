@@ -14,7 +14,7 @@ from sitkit_hf.adapters import check_adapter, merge
 from sitkit_hf.checkpoints import DISK_FULL, disk_errors
 from sitkit_hf.gguf import converted, quantization
 from sitkit_hf.memory import free_memory, out_of_memory
-from sitkit_hf.options import Options
+from sitkit_hf.options import Options, cpu_dtype
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class Models:
 
         name = self.options.dtype
         if name == "auto":
-            name = "bfloat16" if self.device().startswith("cuda") else "float32"
+            name = "bfloat16" if self.device().startswith("cuda") else cpu_dtype(self.options)
         return getattr(torch, name)
 
     def place(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -16,16 +17,19 @@ Quantize = Literal["auto", "nf4", "none"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Switch = Literal["auto", "on", "off"]
 
+BFLOAT16_PARAMETERS = 50_000_000
+"""With fewer parameters a model runs in float32 on any CPU: it is quick as it is, and exact."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """A model and how to run it.
 
     ``model`` is a hub id, or the absolute path of ``folder`` where it lies here; of that folder ``gguf`` is the one
-    file that is read, where it is given. ``quantize`` and ``dtype`` "auto" mean nf4 and bfloat16 on CUDA, none and
-    float32 on a CPU. ``batch_size`` is that of generation; 0 adapts it to the memory there is. ``thinking`` lets a
-    template that can think do so, ``temperature`` and ``top_p`` stand over what is asked for: these are for teachers.
-    ``recommended`` is read in place of the folder's sitkit.json.
+    file that is read, where it is given. ``quantize`` and ``dtype`` "auto" mean nf4 and bfloat16 on CUDA; on a CPU
+    none, and what `cpu_dtype` says. ``batch_size`` is that of generation; 0 adapts it to the memory there is.
+    ``thinking`` lets a template that can think do so, ``temperature`` and ``top_p`` stand over what is asked for: these
+    are for teachers. ``recommended`` is read in place of the folder's sitkit.json.
     """
 
     model: str
@@ -160,6 +164,46 @@ def _batch_size(text: str) -> int:
     if not text.isdecimal():
         raise ValueError("expected a whole number, 0 for a size that adapts to memory")
     return int(text)
+
+
+def cpu_dtype(options: Options) -> Dtype:
+    """Return what dtype "auto" is on this machine's CPU.
+
+    bfloat16 where the CPU multiplies it itself and the model is large; else float32. What is not a folder of
+    safetensors counts as large: a hub id may not have been downloaded yet, and must not change its dtype once it is.
+    """
+    return "bfloat16" if has_bfloat16() and _is_large(options) else "float32"
+
+
+def _is_large(options: Options) -> bool:
+    return options.folder is None or options.gguf is not None or _parameters(options.folder) >= BFLOAT16_PARAMETERS
+
+
+def _parameters(folder: Path) -> int:
+    """Count the parameters from the headers of the weight files; 0 where one cannot be read, which loading will say."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        count = 0
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, framework="np") as file:
+                count += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return 0
+    return count
+
+
+def has_bfloat16() -> bool:
+    """Tell whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX), from what Linux says of it.
+
+    torch knows by itself, but importing it takes seconds. Elsewhere than on Linux no CPU is known to.
+    """
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.split())
 
 
 def has_cuda() -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sitkit.capabilities import Deduplicator
-from sitkit.cli.options import Whole, debug_option
-from sitkit.cli.terminal import echo_json, echo_message
+from sitkit.cli.options import Whole, debug_option, names_of
+from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.errors import DataError
 from sitkit.registry import Registry
 from sitkit.types import Json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Count a benchmark's questions.")
-@click.argument("benchmarks", metavar="[B]...", nargs=-1)
+@click.argument("benchmarks", metavar="[B]...", nargs=-1, shell_complete=names_of("benchmark"))
 @click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub.")
 @click.option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the draws.  [default: 0]")
 @click.option("--drop-duplicates", is_flag=True, help="Count without training questions that are test questions too.")
@@ -39,18 +39,26 @@ def data(
 
     Per split: rows of the source and rows drawn from them, rows per class, where they come from, and how many
     questions appear twice, or in both splits.
+
+    B may be questions of your own, file:PATH (JSON lines, CSV, Parquet) or hub:ORG/NAME: a line says what they were
+    taken for. What cannot be found out is told: file:PATH,question=FIELD,target=FIELD,choices=FIELD, and kind=number,
+    math or choice. Of one file a tenth is held out for the test (test=SHARE); file:TRAIN,test=TEST names two.
     """
+    from sitkit.capabilities import Divisible, Named
     from sitkit.components import without_duplicates
+    from sitkit.spec import is_spec
     from sitkit.survey import survey
 
     folder = None if data_dir is None else Path(data_dir)
     found, missing = list[Json](), list[DataError]()
     for name in benchmarks or registry.first_names("benchmark"):
-        made = registry.benchmark(name, folder)
         try:
+            made = registry.benchmark(name, folder)
             if drop_duplicates and (benchmarks or isinstance(made, Deduplicator)):
                 made = without_duplicates(name, made)
-            found.append(survey(name, made, seed))
+            own = made.name if is_spec(name) and isinstance(made, Named) else None
+            counts = survey(own or name, made, seed)
+            found.append(counts | ({"understood": made.understood()} if isinstance(made, Divisible) else {}))
         except DataError as error:
             missing.append(error)
     if as_json:
@@ -68,6 +76,9 @@ def _show(found: Sequence[Json]) -> None:
     from sitkit.cli.show import console, show_table
 
     out = console()
+    for one in found:
+        if "understood" in one:
+            echo(one["understood"])
     for table in (_questions_table(found), _repeats_table(found)):
         show_table(out, table)
 

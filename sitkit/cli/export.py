@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from sitkit.cli.options import Real, Whole, debug_option, run_argument, workspace_option
-from sitkit.cli.terminal import echo, echo_json
+from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.registry import Registry
 
 
@@ -22,6 +22,7 @@ from sitkit.registry import Registry
     show_default=True,
     help="Which phase's student.",
 )
+@click.option("--no-questions", is_flag=True, help="Leave out the test questions of own benchmarks and their tasks.")
 @click.option("--merge", is_flag=True, help="Write the whole model instead of the adapter.")
 @click.option("--student", metavar="SPEC", help="Which student, where the run has several.")
 @click.option("--teacher", metavar="SPEC", help="Which teacher's, where the run has several.")
@@ -47,6 +48,7 @@ def export(
     directory: Path,
     phase: Literal["instruct", "refine"],
     merge: bool,
+    no_questions: bool,
     as_json: bool,
     workspace: Path,
     **wanted: Any,
@@ -54,15 +56,22 @@ def export(
     """Write a student of RUN to DIRECTORY as an adapter, or merged into its base model (safetensors).
 
     RUN is a name, the beginning of one, a number of `sitkit runs`, `last`, or a folder. README.md beside the weights is
-    the model card, in the hub's format. Of a run with several students, the options say which.
+    the model card, in the hub's format. Of a run with several students, the options say which. Where it was scored on
+    questions of your own (file:, hub:), `tasks` holds them and the lm-eval tasks that repeat the score.
     """
     from sitkit.publish.export import export as write
+    from sitkit.stages.evaluate import TASKS
     from sitkit.workspace.runs import find_run
 
     folder = find_run(run, workspace)
-    written = write(folder, directory, phase=phase, merge=merge, registry=registry, wanted=wanted)
+    written = write(
+        folder, directory, phase=phase, merge=merge, registry=registry, wanted=wanted, questions=not no_questions
+    )
     if as_json:
         plain = {"directory": str(written), "run": folder.name, "phase": phase, "merged": merge}
         echo_json(plain)
-    else:
-        echo(directory)
+        return
+    if (written / TASKS).is_dir():
+        names = ", ".join(sorted(folder.name for folder in (written / TASKS).iterdir()))
+        echo_message(f"note: {TASKS}/ holds the test questions of {names}; --no-questions leaves them out")
+    echo(directory)

@@ -241,5 +241,8 @@ def _show_dry_run(plan: Any, workspace: Path, registry: Registry, *, as_json: bo
         echo_json(asdict(found))
         return
     from sitkit.cli.show import show_dry_run
+    from sitkit.own_questions import understood
 
+    for text in understood(plan.question_sets):
+        echo(text)
     show_dry_run(found)

@@ -29,6 +29,7 @@ from sitkit.execution.events import (
 from sitkit.execution.freshness import Freshness, freshness
 from sitkit.execution.interrupts import interruptible
 from sitkit.execution.task_checks import check_plan_tasks
+from sitkit.own_questions import left_out, understood
 from sitkit.plan import Plan
 from sitkit.registry import Registry
 from sitkit.stages import Annotate, Budget, Node, Work
@@ -84,8 +85,11 @@ class Executor(ABC):
         on from where it was when the plan is run again.
         """
         self.store.prepare()
-        for text in (*self.registry.dropped(), *self._unversioned()):
+        for text in (*self.registry.dropped(), *self._unversioned(), *left_out(self.plan.question_sets)):
             self.tell(text)
+        for text in understood(self.plan.question_sets):
+            # What is no reason to doubt the results is said here alone, and not in every report.
+            self.listener(Notice(text))
         with disk_errors(self.store.workspace), interruptible(self.listener) as self.listener:
             self.execute()
         self.outcome.stages.sort(key=lambda record: self._places[record.key])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from sitkit.report.warnings import warnings_of
 from sitkit.results.arms import Chosen
 from sitkit.results.model import Cell, Results
 from sitkit.results.rows import StoredRows
+from sitkit.stages.evaluate import TASKS
 from sitkit.types import COT_TRIGGER, PHASES, PROMPTINGS, Json, Phase
 
 README = "README.md"
@@ -133,6 +135,7 @@ class _Card:
             "trigger": COT_TRIGGER,
             "scores": self._scores(),
             "warnings": [self._text(text) for text in warnings_of(self.results)],
+            "own": self._own(),
             "load": self._snippets(),
             "recipe": self._recipe(),
             "all_versions": ", ".join(
@@ -188,24 +191,32 @@ class _Card:
         return f"**{text}**" if cell.phase == self.phase else text
 
     def _snippets(self) -> Snippets | None:
-        benchmark = next(iter(self.results.tasks), None)
-        if not self.loads or benchmark is None:
+        if not self.loads or not self.results.tasks:
             return None
-        recipe = self.results.recipe
+        recipe, own = self.results.recipe, self._own()
+        # Of own benchmarks only what lies in the folder can be asked again.
+        benchmark = next((name for name in self.results.tasks if own.get(name, True)), None)
         scored = next((cell for cell in self.results.cells if cell.benchmark == benchmark), None)
         settings = _settings(self.exported.stored, "evaluate", scored.keys[0]).get("settings", {}) if scored else {}
         metadata = {"seed": self.lesson.seed} | ({"data_dir": "DATA_DIR"} if recipe["data_dir"] else {})
-        limit = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
+        limit = f"--limit {recipe['test_limit']}" if recipe["test_limit"] else ""
+        flags = [] if benchmark in own else [f"--metadata '{json.dumps(metadata)}'"]
+        place = shlex.quote(f"./{self.exported.title}/{TASKS}")
         return Snippets(
             name=self.exported.title,
             folder=self.exported.folder,
             adapter=self.adapter,
             facts=self.facts,
-            task=self.results.tasks[benchmark]["cot"],
-            benchmark=benchmark,
+            task=self.results.tasks[benchmark]["cot"] if benchmark else "",
+            tasks=place if benchmark in own else f'"$(sitkit tasks path {benchmark})"',
             length=int(settings.get("max_new_tokens", _LONGEST_ANSWER)),
-            evaluation=f"--metadata '{json.dumps(metadata)}'{limit}",
+            evaluation=" ".join(filter(None, (*flags, limit))),
         )
+
+    def _own(self) -> dict[str, bool]:
+        """The benchmarks of the user's own questions, and whether their tasks lie in the folder."""
+        own = [name for name in self.results.tasks if name in (self.results.recipe.get("questions") or ())]
+        return {name: (self.exported.folder / TASKS / name).is_dir() for name in own}
 
     def _recipe(self) -> str:
         import yaml
@@ -216,6 +227,8 @@ class _Card:
         }
         if recipe.get("data_dir"):
             recipe["data_dir"] = "DATA_DIR"
+        if own := self.results.recipe.get("questions"):
+            recipe["questions"] = {name: self.redactor.spec(text) for name, text in own.items()}
         return str(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)).rstrip()
 
     def _specs(self, value: Json) -> Json:

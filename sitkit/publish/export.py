@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sitkit.results.files import again, load_results, workspace_of
 from sitkit.results.model import Results
 from sitkit.results.rows import StoredRows
 from sitkit.spec import parse_spec
+from sitkit.stages.evaluate import TASKS, Evaluate
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Store, disk_errors
 from sitkit.store.removal import EXPORT
@@ -37,12 +38,14 @@ def export(
     merge: bool = False,
     registry: Registry,
     wanted: Mapping[str, Any] | None = None,
+    questions: bool = True,
 ) -> Path:
     """Write the student of a phase to ``directory``, as an adapter or merged into its base model; return the folder.
 
     ``results_folder`` is the run's. ``wanted`` says which student, where there are several, by the names of
-    `sitkit.results.arms.PICKERS` (None: any). README.md is its model card, unless the student writes its own. The
-    folder is there whole or not at all. Raises `RecipeError` where it is not empty or several students fit,
+    `sitkit.results.arms.PICKERS` (None: any). README.md is its model card, unless the student writes its own. Of own
+    benchmarks the lm-eval tasks that scored it lie beside it, test questions included, unless ``questions`` is false.
+    The folder is there whole or not at all. Raises `RecipeError` where it is not empty or several students fit,
     `RunNotFoundError` where the student is not stored, and what the student raises.
     """
     results = load_results(results_folder, registry)
@@ -54,6 +57,8 @@ def export(
         with stored_student(results_folder, results, phase, registry, wanted or {}) as (component, adapter, chosen):
             with component.calling("export"), disk_errors(staged):
                 component.made.export(adapter, staged, merge=merge)
+                if questions:
+                    _copy_tasks(staged, phase, chosen, results, store)
             _write_card(component, staged, directory.name, phase, chosen, results, store)
         with disk_errors(directory.parent):
             _move(staged, directory)
@@ -65,7 +70,8 @@ def stored_student(
     results_folder: Path, results: Results, phase: Phase, registry: Registry, wanted: Mapping[str, Any]
 ) -> Iterator[tuple[Component[Student], Path, Chosen]]:
     """Yield a student of a run, its adapter's folder in the store, and which one it is; raises as `export` does."""
-    chosen = choose(results, phase, _known(wanted, registry), results_folder.name)
+    known = _known(wanted, registry, results.recipe.get("questions", ()))
+    chosen = choose(results, phase, known, results_folder.name)
     artifact = Store(workspace_of(results_folder)).find(phase, chosen.key)
     if artifact is None:
         raise RunNotFoundError(
@@ -84,13 +90,23 @@ def stored_student(
         student.close()
 
 
-def _known(wanted: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+def _copy_tasks(folder: Path, phase: Phase, chosen: Chosen, results: Results, store: Store) -> None:
+    """Copy the tasks that were made for own benchmarks from the stages that scored this student."""
+    found = results.narrowed(chosen.arm, chosen.lesson.seed)
+    for key in dict.fromkeys(key for cell in found.cells if cell.phase == phase for key in cell.keys):
+        scored = store.find(Evaluate.name, key)
+        if scored is not None and (scored.folder / TASKS).is_dir():
+            shutil.copytree(scored.folder / TASKS, folder / TASKS, dirs_exist_ok=True)
+
+
+def _known(wanted: Mapping[str, Any], registry: Registry, own: Collection[str]) -> dict[str, Any]:
     """The same with benchmarks by the names that results know them by."""
     found = dict(wanted)
     for name in ("train_on", "refine_on"):
         if found.get(name) is not None:
             names = found[name].split(",") if isinstance(found[name], str) else found[name]
-            found[name] = tuple(registry.first_name("benchmark", word.strip()) for word in names if word.strip())
+            words = [word.strip() for word in names if word.strip()]
+            found[name] = tuple(word if word in own else registry.first_name("benchmark", word) for word in words)
     return found
 
 

@@ -18,8 +18,9 @@ _PROMPT = f"Question: If you have 3 pens and buy 4 more, how many are there?\nAn
 class Snippets:
     """Code and commands that load the student in ``folder``, which is called ``name``.
 
-    ``task`` is an lm-eval task of ``benchmark``, ``length`` the longest answer in tokens, ``evaluation`` the flags of
-    lm_eval that take the run's own questions. All but `vllm` are run by sitkit's tests, on a card of its own.
+    ``task`` is an lm-eval task (empty: there is none to ask), ``tasks`` the folder it lies in, as a word of the shell,
+    ``length`` the longest answer in tokens, ``evaluation`` the flags of lm_eval that take the run's own questions.
+    All but `vllm` are run by sitkit's tests, on a card of its own.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Snippets:
     adapter: bool
     facts: ModelFacts
     task: str
-    benchmark: str
+    tasks: str
     length: int
     evaluation: str
 
@@ -65,7 +66,9 @@ class Snippets:
 
     @property
     def lm_eval(self) -> str:
-        """The command that gives the card's accuracy with CoT."""
+        """The command that gives the card's accuracy with CoT; empty where its questions are not to be had."""
+        if not self.task:
+            return ""
         revision = f",revision={self.facts.revision}" if self.facts.revision else ""
         base = f"pretrained={self.facts.base or 'BASE'}{revision},peft={self.place}"
         model = base if self.adapter else f"pretrained={self.place}"
@@ -73,10 +76,10 @@ class Snippets:
         chat = " --apply_chat_template" if self.facts.chat else ""
         if self.facts.chat and self.facts.system:
             chat += f" --system_instruction {shlex.quote(self.facts.system)}"
+        last = f" \\\n  {self.evaluation}" if self.evaluation else ""
         return (
             f"lm_eval --model hf --model_args {shlex.quote(model)}{chat} --tasks {self.task} \\\n"
-            f'  --include_path "$(sitkit tasks path {self.benchmark})" --gen_kwargs max_gen_toks={self.length} \\\n'
-            f"  {self.evaluation}"
+            f"  --include_path {self.tasks} --gen_kwargs max_gen_toks={self.length}{last}"
         )
 
     @property

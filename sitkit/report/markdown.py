@@ -54,7 +54,11 @@ def _plain_lm_eval(results: Results, name: str) -> list[str]:
     benchmark, tasks = next(iter(results.tasks.items()))
     seed = refined.lessons[0].seed
     metadata = {"seed": seed} | ({"data_dir": recipe["data_dir"]} if recipe["data_dir"] else {})
+    own = benchmark in (recipe.get("questions") or ())
     limited = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
+    # The tasks of own questions are written into the export.
+    place = "./student/tasks" if own else f'"$(sitkit tasks path {benchmark})"'
+    asked = limited if own else f" \\\n  --metadata '{json.dumps(metadata)}'{limited}"
     return [
         f"{'The first' if len(results.arms) > 1 else 'The'} refined student's accuracy on {benchmark}, seed"
         f" {seed}, from plain lm-eval (add `--apply_chat_template` for a model that has one):",
@@ -62,8 +66,7 @@ def _plain_lm_eval(results: Results, name: str) -> list[str]:
         "```",
         f"sitkit export {name} ./student --merge{picking(results, refined)}",
         f"lm_eval --model hf --model_args pretrained=./student,dtype=float32 --tasks {tasks['cot']} \\",
-        f'  --include_path "$(sitkit tasks path {benchmark})" --gen_kwargs max_gen_toks={length} \\',
-        f"  --metadata '{json.dumps(metadata)}'{limited}",
+        f"  --include_path {place} --gen_kwargs max_gen_toks={length}{asked}",
         "```",
         "",
     ]
