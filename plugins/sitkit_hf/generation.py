@@ -49,7 +49,7 @@ def complete(
     stops = StopStrings(prompts.tokenizer, generation.stop)
     most = batch_size
     while waiting:
-        batch = waiting[: most or _fitting(model, waiting[:MOST_ROWS])]
+        batch = waiting[: most or _fitting(model, waiting[: MOST_ROWS[model.device.type]])]
         done: set[str] = set()
         try:
             for row, tokens in _decoded(model, batch, prompts, stops, generation):

@@ -167,10 +167,10 @@ def measure_shape(bench: Bench, shape: str, folder: Path, *, brief: bool) -> Non
     bench.try_to(refine, student, shape, length=512, micro=tries[0][0] // 2, checkpointing=not small)
     if not brief:
         for turn in range(2):
-            for side in ("sitkit", "sitkit, one group", "trl", "trl, grouped")[:: 1 - 2 * turn]:
+            for side in ("sitkit", "sitkit, in groups", "trl", "trl, grouped")[:: 1 - 2 * turn]:
                 bench.try_to(beside_sft, student, shape, side, micro=8, checkpointing=not small)
         for turn in range(2):
-            for side in ("sitkit", "sitkit, one group", "trl")[:: 1 - 2 * turn]:
+            for side in ("sitkit", "sitkit, in groups", "trl")[:: 1 - 2 * turn]:
                 bench.try_to(beside_dpo, student, shape, side, micro=4, checkpointing=not small)
     adapter = folder / "adapter"
     if adapter.is_dir():
@@ -281,16 +281,16 @@ def silent() -> Any:
 
 @contextlib.contextmanager
 def grouped(side: str) -> Any:
-    """Group rows by length as sitkit does, or, to see what that brings, all in one forward pass."""
+    """Take all rows in one forward pass, as sitkit does on a GPU, or in groups of like length, as on a CPU."""
     from sitkit_hf import fast_logprobs
 
-    kept = fast_logprobs.FORWARD
-    if "one group" in side:
-        fast_logprobs.FORWARD = 10**9
+    kept = fast_logprobs._ONE_GROUP
+    if "in groups" in side:
+        fast_logprobs._ONE_GROUP = fast_logprobs.FORWARD
     try:
         yield
     finally:
-        fast_logprobs.FORWARD = kept
+        fast_logprobs._ONE_GROUP = kept
 
 
 class Steps:
@@ -532,16 +532,10 @@ def answer(bench: Bench, student: Any, shape: str, adapter: Path, side: str, *, 
     torch.cuda.synchronize()
     started, written = time.perf_counter(), 0
     if side == "sitkit":
-        from sitkit_hf import generation
+        from sitkit_hf.generation import complete
 
-        # The batch's largest size is a constant of the module: this asks what another one would bring.
-        kept, generation.MOST_ROWS = generation.MOST_ROWS, max(rows, generation.MOST_ROWS)
-        try:
-            size = {} if rows == kept else {"batch_size": rows}
-            for one in generation.complete(model, _prompts(student), asked, Generation(128, 1.0, seed=0), **size):
-                written += len(one.text)
-        finally:
-            generation.MOST_ROWS = kept
+        for one in complete(model, _prompts(student), asked, Generation(128, 1.0, seed=0), batch_size=rows):
+            written += len(one.text)
         told: dict[str, object] = {"characters": written}
     else:
         tokenizer = student.models.tokenizer()

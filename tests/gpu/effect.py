@@ -1,0 +1,152 @@
+"""``python -m tests.gpu.effect DATA OUT --student SPEC``: the real student's settings, then what refining does to it.
+
+Settings are looked for on questions held out of the training file, several at a time on one card; then every seed
+trains with the best of them and is scored on the test file, MultiArith and GSM8K, once for each strategy. DATA has
+word_problems, MultiArith, gsm8k and demonstrations, as ../shared/data has. Each run's results.json is copied to OUT as
+it ends, so that a run that is cut short leaves what it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COMMON: dict[str, Any] = {
+    "annotate": {"max_new_tokens": 256},
+    "sample": {"temperature": 0.7, "max_new_tokens": 160},
+    "evaluate": {"max_new_tokens": 160},
+    "instruct": {"warmup": 0.05, "max_length": 512, "save_steps": 1000},
+    "refine": {"warmup": 0.1, "max_length": 512, "save_steps": 1000, "max_steps": 0, "epochs": 1, "eval_steps": 20},
+}
+
+INSTRUCT: dict[str, dict[str, Any]] = {
+    "lr 5e-4, 4 epochs": {"learning_rate": 5e-4, "epochs": 4, "batch_size": 16},
+    "lr 1e-3, 2 epochs": {"learning_rate": 1e-3, "epochs": 2, "batch_size": 16},
+    "lr 1e-3, 4 epochs": {"learning_rate": 1e-3, "epochs": 4, "batch_size": 16},
+    "lr 2e-3, 4 epochs": {"learning_rate": 2e-3, "epochs": 4, "batch_size": 16},
+}
+REFINE: dict[str, dict[str, Any]] = {
+    "lr 1e-5": {"learning_rate": 1e-5, "batch_size": 16},
+    "lr 5e-5": {"learning_rate": 5e-5, "batch_size": 16},
+    "lr 5e-5 with sft": {"learning_rate": 5e-5, "batch_size": 16, "loss": "sigmoid+sft", "weights": "1+1"},
+}
+STRATEGIES = ("dpo-cot", "sft-chosen", "dpo-answer")
+
+
+class Runs:
+    """Runs of sitkit in one workspace, several at a time."""
+
+    def __init__(self, data: Path, out: Path, student: str) -> None:
+        self.data, self.out, self.student = data, out, student
+        self.started = time.monotonic()
+        self.going: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, settings: Mapping[str, Any], train_on: str, eval_on: Sequence[str], **rest: Any) -> None:
+        """Start a run; ``settings`` by stage lie over the common ones."""
+        recipe = {
+            "teacher": f"file:{self.data / 'demonstrations/word_problems.text-davinci-002.jsonl'}",
+            "student": self.student,
+            "train_on": [train_on],
+            "eval_on": list(eval_on),
+            "data_dir": str(self.data),
+            "set": {stage: {**COMMON.get(stage, {}), **settings.get(stage, {})} for stage in COMMON},
+            **rest,
+        }
+        path = self.out / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        command = [sys.executable, "-m", "sitkit", "run", "--config", str(path), "--name", name]
+        log = (self.out / f"{name}.log").open("wb")
+        environment = {**os.environ, "SITKIT_WORKSPACE": str(self.out / "workspace")}
+        self.going[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+    def wait(self) -> dict[str, Any]:
+        """Wait for all that were started; return the results of those that ended well."""
+        found = {}
+        while self.going:
+            for name, process in list(self.going.items()):
+                if (code := process.poll()) is None:
+                    continue
+                del self.going[name]
+                self.tell(f"{name}: exit code {code}")
+                results = self.out / "workspace" / "runs" / name / "results.json"
+                if code == 0:
+                    found[name] = json.loads(results.read_text(encoding="utf-8"))
+                    shutil.copy(results, self.out / f"{name}.json")
+            time.sleep(0.2)
+        return found
+
+    def tell(self, text: str) -> None:
+        """Write a line with the seconds since the start."""
+        sys.stdout.write(f"{time.monotonic() - self.started:5.0f} s  {text}\n")
+        sys.stdout.flush()
+
+
+def accuracy(results: Any, phase: str, prompting: str = "cot") -> float:
+    """Return a phase's accuracy, the mean over benchmarks."""
+    values = [cell["value"] for cell in results["cells"] if cell["phase"] == phase and cell["prompting"] == prompting]
+    return sum(values) / len(values)
+
+
+def told(results: Any) -> str:
+    """Return every cell in a line."""
+    return "; ".join(
+        f"{one['phase']} {one['benchmark']} {one['prompting']}"
+        f" {100 * one['value']:.1f} cut {100 * one['truncated']:.0f}%"
+        for one in results["cells"]
+    )
+
+
+def main() -> int:
+    """Look for settings, then train and score every seed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu.effect", description=(__doc__ or "").partition("\n")[2])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--student", default="smol", metavar="SPEC")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--limit", type=int, help="training questions, for a look")
+    parser.add_argument("--test-limit", type=int, default=400)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    runs = Runs(options.data.absolute(), options.out.absolute(), options.student)
+    split = f"file:{runs.data / 'word_problems/train.jsonl.gz'},test=0.2"
+    few = {"limit": options.limit} if options.limit else {}
+    for index, one in enumerate(INSTRUCT.values()):
+        runs.start(f"instruct-{index}", {"instruct": one}, split, [split], methods=["instruct"], seed=100, **few)
+    found = runs.wait()
+    for name, results in found.items():
+        runs.tell(f"{name}: {told(results)}")
+    best = max(found, key=lambda name: accuracy(found[name], "instruct"))
+    instruct = list(INSTRUCT.values())[int(best.rpartition("-")[2])]
+    for index, one in enumerate(REFINE.values()):
+        runs.start(f"refine-{index}", {"instruct": instruct, "refine": one}, split, [split], seed=100, **few)
+    found = runs.wait()
+    for name, results in found.items():
+        runs.tell(f"{name}: {told(results)}")
+    best = max(found, key=lambda name: accuracy(found[name], "refine"))
+    refine = list(REFINE.values())[int(best.rpartition("-")[2])]
+    runs.tell(f"settings: instruct {instruct}, refine {refine}")
+    train = f"file:{runs.data / 'word_problems/train.jsonl.gz'}"
+    test = [f"file:{runs.data / 'word_problems/test.jsonl.gz'}", "multiarith", "gsm8k"]
+    # What the strategies share of a seed is made by one run while the others wait for it.
+    for strategies in (STRATEGIES[:2], STRATEGIES[2:]):
+        for strategy in strategies:
+            for seed in range(options.seeds):
+                named = {"strategy": strategy, "seed": seed, "test_limit": options.test_limit, **few}
+                runs.start(f"{strategy}-{seed}", {"instruct": instruct, "refine": refine}, train, test, **named)
+        for name, results in runs.wait().items():
+            runs.tell(f"{name}: {told(results)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
