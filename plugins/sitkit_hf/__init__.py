@@ -31,7 +31,10 @@ def hf_teacher(spec: Spec, context: Context) -> Teacher:
     from sitkit_hf.options import parse_options
     from sitkit_hf.teacher import HfTeacher
 
-    return HfTeacher(parse_options(spec))
+    options = parse_options(spec)
+    if options.recommended is not None:
+        raise SpecError("recommended= is for students: a teacher is not trained")
+    return HfTeacher(options)
 
 
 @hookimpl

@@ -143,9 +143,10 @@ def _gguf(text: str) -> str:
 
 
 def _path(text: str) -> Path:
-    if not text:
+    path = Path(text).expanduser()
+    if not path.is_file():
         raise ValueError("expected a file such as sitkit.json")
-    return Path(text).expanduser().absolute()
+    return path.absolute()
 
 
 def _text(text: str) -> str:

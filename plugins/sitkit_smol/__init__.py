@@ -36,7 +36,7 @@ def smol_student(spec: Spec, context: Context) -> Student:
 
 
 def smol_teacher(spec: Spec, context: Context) -> Teacher:
-    """SmolLM2-135M-Instruct run here as the teacher, from where the student ``smol`` is read."""
+    """SmolLM2-135M-Instruct run here as the teacher, read from the same place."""
     from sitkit_smol.source import find
 
     return find(spec, context.teacher)

