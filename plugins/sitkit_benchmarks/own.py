@@ -186,7 +186,13 @@ class OwnBenchmark:
         self.domain = "qa" if self._understood.kind == "choice" else "math"
 
     def fingerprint(self, split: Split, seed: int) -> Json:
-        """Return a digest of the split's questions: where they lie, and in what format, does not matter."""
+        """Return a digest of the split's questions: where they lie, and in what format, does not matter.
+
+        Raises `DataError` if there is none, for then a run makes no sense.
+        """
+        if not self._splits[split]:
+            share = self._told.get("test", HELD_OUT)
+            raise DataError(f"{self._place}: test={share} leaves no {split} question; say test=SHARE, such as test=0.5")
         rows = [
             (one.id, one.kind, one.instruction, one.question, one.choices, one.target, one.solution)
             for one in self._splits[split]
@@ -194,12 +200,8 @@ class OwnBenchmark:
         return {"questions": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
 
     def questions(self, split: Split, seed: int) -> Sequence[Question]:
-        """Return the questions of the split in their own order. Raises `DataError` if a share leaves none."""
-        found = self._splits[split]
-        if not found:
-            share = self._told.get("test", HELD_OUT)
-            raise DataError(f"{self._place}: test={share} leaves no {split} question; say test=SHARE, such as test=0.5")
-        return found
+        """Return the questions of the split in their own order."""
+        return self._splits[split]
 
     def task(self, prompting: Prompting) -> str:
         """Return the name of the lm-eval task that sitkit writes for them."""
@@ -231,8 +233,9 @@ class OwnBenchmark:
         fields = [f"{role}={name}" for role, name in found.fields.items()]
         if found.reading:
             fields.append(f"target_as={found.reading}")
-        counts = [f"{len(part):,} to {split} on" for split, part in self._splits.items() if part]
-        rule = f" (test={self._share:g}, held out by their text)" if self._share and len(counts) > 1 else ""
+        shared = self._share is not None and 0 < self._share < 1
+        counts = [f"{len(part):,} to {split} on" for split, part in self._splits.items() if part or shared]
+        rule = f" (test={self._share:g}, held out by their text)" if shared else ""
         left = f"; {self._left_out:,} left out of training that are test questions too" if self._left_out else ""
         return f"{self.name}: kind {found.kind}; {', '.join(fields)}; {', '.join(counts)}{rule}{left}"
 

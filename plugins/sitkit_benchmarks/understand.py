@@ -161,7 +161,7 @@ def _options(row: Row, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise row.wrong(name, f"not valid JSON ({error})") from error
     labels: list[Any] = []
     if isinstance(value, Mapping) and isinstance(value.get("text"), list):

@@ -389,7 +389,9 @@ def test_two_files_that_are_read_differently_are_not_one(tmp_path: Path, one: st
 def test_a_share_that_leaves_no_question_says_so(tmp_path: Path) -> None:
     benchmark = made(f"file:{write(tmp_path / 'mine.jsonl', [CUPS])},test=0")
     with pytest.raises(DataError, match=r"test=0 leaves no test question; say test=SHARE"):
-        benchmark.questions("test", 0)
+        benchmark.fingerprint("test", 0)
+    few = made(f"file:{write(tmp_path / 'mine.jsonl', [CUPS])}")
+    assert few.understood().endswith("; 1 to train on, 0 to test on (test=0.1, held out by their text)")
 
 
 def test_a_hub_set_gives_its_own_splits(monkeypatch: pytest.MonkeyPatch) -> None:
