@@ -131,6 +131,7 @@ def _raw(row: Row, fields: Mapping[str, str]) -> _Raw:
     target = _plain(row, name)
     if "####" in target:
         worked, _, target = (part.strip() for part in target.rpartition("####"))
+        target = _THOUSANDS.sub("", target)
         solution = solution or f"{_MARKS.sub('', worked).strip()}\nThe answer is {target}.".strip()
     elif "\\boxed" in target:
         # Read by the reader that reads the students' boxes, so that both understand a box in the same way.

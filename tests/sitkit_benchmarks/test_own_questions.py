@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from hypothesis import strategies as st
 from sitkit.errors import DataError, SitkitError, SpecError
 from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
-from sitkit.types import Question
+from sitkit.types import Generation, Question
 from sitkit_benchmarks.own import OwnBenchmark, file_benchmark
+from tests.sitkit_benchmarks.real_data import DATA, needs_data
 
 CUPS = {"question": "Two cups hold 3 coins each. How many coins?", "answer": "6"}
 PENS = {"question": "Ada has 5 pens and loses 2. How many are left?", "answer": 3}
@@ -432,3 +435,35 @@ def test_a_hub_set_that_cannot_be_had_says_what_else_to_do(monkeypatch: pytest.M
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(SitkitError, match=r"ConnectionError: no network\); with the files at hand, use file:PATH"):
         load_plugins().benchmark("hub:some/where")
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "file", "options"),
+    [
+        ("gsm8k", "gsm8k/test", ""),
+        ("multiarith", "MultiArith/test", ""),
+        ("openbookqa", "openbookqa/validation", ""),
+        ("commonsense_qa", "commonsense_qa/validation", ""),
+        ("piqa", "piqa/validation", ",question=goal,choices=sol1+sol2"),
+        ("social_i_qa", "social_i_qa/validation", ",question=context+question,choices=answerA+answerB+answerC"),
+        ("math", "hendrycks_math/test", ""),
+    ],
+)
+def test_public_sets_are_understood_as_they_are_known(name: str, file: str, options: str) -> None:
+    known = load_plugins().benchmark(name, DATA)
+    found = asked(DATA / f"{file}.jsonl.gz", f"{options},name={name}")
+    what = attrgetter("kind", "instruction", "question", "choices", "target", "solution")
+    assert Counter(map(what, found)) == Counter(map(what, known.questions("test", 0)))
+
+
+@needs_data
+def test_demonstrations_made_elsewhere_are_found_by_the_question(tmp_path: Path) -> None:
+    words = DATA / "word_problems"
+    benchmark = made(f"file:{words / 'train.jsonl.gz'},test={words / 'test.jsonl.gz'}")
+    train, test = benchmark.questions("train", 0), benchmark.questions("test", 0)
+    assert (benchmark.name, len(train), len(test)) == ("word_problems", 1435, 356)
+    assert {one.kind for one in train} == {"number"}
+    teacher = load_plugins().teacher(parse_spec(f"file:{DATA}/demonstrations/word_problems.text-davinci-002.jsonl"))
+    answered = dict(teacher.answer(train, "cot", Generation(512)))  # type: ignore[arg-type]
+    assert answered.keys() == {one.id for one in train}
