@@ -381,7 +381,7 @@ def test_a_file_is_divided_by_its_use_unless_told(
 
 @pytest.mark.parametrize(
     ("one", "other", "said"),
-    [("kind=number", "kind=math", "kind=number and math"), ("test=0.2", "kind=number", "test=0.2 has no use")],
+    [("kind=number", "kind=math", "kind=number and math"), ("test=0.2", "kind=number", "test=0.2 says which")],
 )
 def test_two_files_that_are_read_differently_are_not_one(tmp_path: Path, one: str, other: str, said: str) -> None:
     train, test = (write(tmp_path / f"{name}.jsonl", [CUPS]) for name in ("train", "test"))
@@ -390,11 +390,9 @@ def test_two_files_that_are_read_differently_are_not_one(tmp_path: Path, one: st
 
 
 def test_a_share_that_leaves_no_question_says_so(tmp_path: Path) -> None:
-    benchmark = made(f"file:{write(tmp_path / 'mine.jsonl', [CUPS])},test=0")
-    with pytest.raises(DataError, match=r"test=0 leaves no test question; say test=SHARE"):
-        benchmark.fingerprint("test", 0)
     few = made(f"file:{write(tmp_path / 'mine.jsonl', [CUPS])}")
-    assert few.understood().endswith("; 1 to train on, 0 to test on (test=0.1, held out by their text)")
+    rule = "(test=0.1, held out by their text; test=0.5 holds out a half)"
+    assert few.understood().endswith(f"; 1 to train on, 0 to test on {rule}")
 
 
 def test_a_hub_set_gives_its_own_splits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,11 +415,17 @@ def test_a_hub_set_gives_its_own_splits(monkeypatch: pytest.MonkeyPatch) -> None
     assert asked == [("some/sums-1", "easy", "abc")]
     spec = both.divided(trained=True, scored=True)
     assert spec == "hub:some/sums-1,config=easy,revision=abc,split=train,test=validation"
+    assert both.divided(trained=True, scored=False).endswith(",split=train,test=0")
+    assert both.divided(trained=False, scored=True).endswith(",split=validation,test=1")
     one: Any = registry.benchmark("hub:some/sums-2,split=train")
     assert len(one.pool("train")) + len(one.pool("test")) == 2
     assert one.divided(trained=True, scored=False) == "hub:some/sums-2,split=train,test=0"
     test: Any = registry.benchmark("hub:some/sums-2,split=validation")
-    assert one.with_test(test) == "hub:some/sums-2,split=train,test=validation"
+    usual: Any = registry.benchmark("hub:some/sums-2")
+    for train, scored in ((one, test), (usual, test), (one, usual)):
+        assert train.with_test(scored) == "hub:some/sums-2,split=train,test=validation"
+    with pytest.raises(SpecError, match="lie in two sets: add ,name=NAME to one"):
+        one.with_test(registry.benchmark("hub:other/sums-2,split=validation"))
     with pytest.raises(DataError, match=r"has no split 'tset' \(splits: train, validation\): say split=SPLIT"):
         registry.benchmark("hub:some/sums-2,split=tset")
 
