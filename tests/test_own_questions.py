@@ -154,7 +154,7 @@ def test_where_a_file_lies_and_its_format_change_no_key(tmp_path: Path, monkeypa
         (
             "file:a/q.jsonl,test=1",
             "letters",
-            "q has no train questions; understood: q: kind number; question=question, target=answer; 12 to test on",
+            "q has no train questions; understood: q: kind number;",
         ),
     ],
 )

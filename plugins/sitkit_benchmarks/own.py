@@ -237,7 +237,7 @@ class OwnBenchmark:
             fields.append(f"target_as={found.reading}")
         shared = self._share is not None and 0 < self._share < 1
         counts = [f"{len(part):,} to {split} on" for split, part in self._splits.items() if part or shared]
-        other = "" if all(self._splits.values()) else "; test=0.5 holds out a half"
+        other = "" if all(self._splits.values()) else "; another share may leave some"
         rule = f" (test={self._share:g}, held out by their text{other})" if shared else ""
         left = f"; {self._left_out:,} left out of training that are test questions too" if self._left_out else ""
         return f"{self.name}: kind {found.kind}; {', '.join(fields)}; {', '.join(counts)}{rule}{left}"
