@@ -227,7 +227,9 @@ class QuestionSet:
         with self.benchmark.calling("questions"):
             questions = list(self.benchmark.made.questions(self.split, self.seed))
         if not questions:
-            raise DataError(f"{name} has no {self.split} questions")
+            made = self.benchmark.made
+            understood = f"; understood: {made.understood()}" if isinstance(made, Divisible) else ""
+            raise DataError(f"{name} has no {self.split} questions{understood}")
         with self.benchmark.calling("domain"):
             domain = self.benchmark.made.domain
         self.benchmark.refuse("domain", domain_fault(domain))

@@ -74,7 +74,8 @@ def is_spec(text: str) -> bool:
 
 def split_specs(text: str) -> list[str]:
     """Return the SPECs of a list with commas; a comma before ``key=`` belongs to the SPEC before it."""
-    return [part.strip() for part in re.split(rf",(?!\s*{_KEY})", text) if part.strip()]
+    closed = re.sub(rf",\s+(?={_KEY})", ",", text)
+    return [part.strip() for part in re.split(rf",(?!{_KEY})", closed) if part.strip()]
 
 
 def parse_spec(text: str) -> Spec:

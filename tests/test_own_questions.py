@@ -151,7 +151,11 @@ def test_where_a_file_lies_and_its_format_change_no_key(tmp_path: Path, monkeypa
         ("letters:x", None, "takes no argument"),
         ("nothing:x", None, "no benchmark is called 'nothing'"),
         ("file:gone.jsonl", None, "gone.jsonl cannot be read"),
-        ("file:a/q.jsonl,test=1", "letters", "test=1 leaves no train question"),
+        (
+            "file:a/q.jsonl,test=1",
+            "letters",
+            "q has no train questions; understood: q: kind number;",
+        ),
     ],
 )
 def test_what_cannot_be_told_apart_is_said(

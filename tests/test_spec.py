@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitkit.errors import SpecError
-from sitkit.spec import Spec, boolean, parse_spec
+from sitkit.spec import Spec, boolean, parse_spec, split_specs
 
 KEYS = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
 NAMES = st.from_regex(r"[a-z][a-z0-9_.-]{0,10}", fullmatch=True)
@@ -71,3 +71,10 @@ def test_numbers_of_a_spec_are_written_in_the_digits_0_to_9(read: Callable[[str]
     with pytest.raises(SpecError, match="digits 0 to 9"):
         Spec("hf", "x", {"batch": text}).parse_options({"batch": read})
     assert Spec("hf", "x", {"name": text}).parse_options({"name": str}) == {"name": text}
+
+
+def test_a_list_with_commas_keeps_options_with_their_spec() -> None:
+    text = "file:a,b.jsonl , gsm8k,file:/x/y.jsonl,question=context+stem, kind=math ,,obqa"
+    assert split_specs(text) == [
+        "file:a", "b.jsonl", "gsm8k", "file:/x/y.jsonl,question=context+stem,kind=math", "obqa"
+    ]  # fmt: skip

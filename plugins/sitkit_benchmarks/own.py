@@ -10,6 +10,7 @@ import copy
 import functools
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,6 +74,12 @@ class FilePlace:
 
     path: Path
 
+    @classmethod
+    def of(cls, text: str) -> FilePlace:
+        """Return the file of a path as a user writes it, from wherever the program runs."""
+        # Not resolved: a user knows a link by its own name.
+        return cls(Path(os.path.abspath(Path(text).expanduser())))  # noqa: PTH100
+
     def rows(self) -> Sequence[Row]:
         """Return its rows, read once for as long as it does not change."""
         try:
@@ -100,7 +107,7 @@ class FilePlace:
 
     def other(self, name: str) -> Place:
         """Return the file of that path."""
-        return FilePlace(Path(name).expanduser().absolute())
+        return FilePlace.of(name)
 
     def __str__(self) -> str:
         return str(self.path)
@@ -144,8 +151,7 @@ class HubPlace:
 def file_benchmark(spec: Spec) -> Benchmark:
     """Return the benchmark of ``file:PATH``. Raises `SpecError`, `DataError`."""
     told = _told(spec, {})
-    path = Path(spec.require_argument("the path of a file of questions")).expanduser().absolute()
-    return OwnBenchmark(FilePlace(path), told)
+    return OwnBenchmark(FilePlace.of(spec.require_argument("the path of a file of questions")), told)
 
 
 def hub_benchmark(spec: Spec) -> Benchmark:
@@ -153,13 +159,12 @@ def hub_benchmark(spec: Spec) -> Benchmark:
     told = _told(spec, dict.fromkeys(("config", "revision", "split"), str))
     hub_id = spec.require_argument("the id of a data set")
     config, revision, split = (told.pop(key, None) for key in ("config", "revision", "split"))
-    if split is None:
-        names = list(_hub_splits(hub_id, config, revision))
-        split = names[0] if len(names) == 1 else "train"
-        tests = [name for name in ("test", "validation") if name in names]
-        if split == "train" and tests:
-            told.setdefault("test", tests[0])
-    return OwnBenchmark(HubPlace(hub_id, config, revision, split), told)
+    if split is not None:
+        return OwnBenchmark(HubPlace(hub_id, config, revision, split), told)
+    names = list(_hub_splits(hub_id, config, revision))
+    place = HubPlace(hub_id, config, revision, names[0] if len(names) == 1 else "train")
+    tests = [place.other(name) for name in ("test", "validation") if name in names and name != place.split]
+    return OwnBenchmark(place, told, tests[0] if tests and "test" not in told else None)
 
 
 def _told(spec: Spec, more: Mapping[str, Callable[[str], str]]) -> dict[str, str]:
@@ -170,14 +175,17 @@ def _told(spec: Spec, more: Mapping[str, Callable[[str], str]]) -> dict[str, str
 
 
 class OwnBenchmark:
-    """Questions of a place, and of another where ``test`` names one; ``told`` are the options of its SPEC."""
+    """Questions of a place, and of another for the test: the one that the option ``test`` names, or ``usual``.
 
-    def __init__(self, place: Place, told: Mapping[str, str]) -> None:
-        self._place, self._told = place, told
+    ``told`` are the options of its SPEC.
+    """
+
+    def __init__(self, place: Place, told: Mapping[str, str], usual: Place | None = None) -> None:
+        self._place, self._told, self._usual = place, told, usual
         self._left_out = 0
         test = told.get("test", str(HELD_OUT))
-        self._share = float(test) if _SHARE.fullmatch(test) else None
-        self._tested = None if self._share is not None else place.other(test)
+        self._share = float(test) if _SHARE.fullmatch(test) and usual is None else None
+        self._tested = usual if usual or self._share is not None else place.other(test)
         self.name = told.get("name") or re.sub(r"[^A-Za-z0-9_.-]+", "-", place.title()).strip("-_.") or "questions"
         rows = [*place.rows(), *(self._tested.rows() if self._tested else ())]
         where = str(place) if self._tested is None else f"{place} and {self._tested}"
@@ -194,12 +202,8 @@ class OwnBenchmark:
         return {"questions": hashlib.sha256(json.dumps(rows).encode()).hexdigest()}
 
     def questions(self, split: Split, seed: int) -> Sequence[Question]:
-        """Return the questions of the split in their own order. Raises `DataError` if a share leaves none."""
-        found = self._splits[split]
-        if not found:
-            share = self._told.get("test", HELD_OUT)
-            raise DataError(f"{self._place}: test={share} leaves no {split} question; say test=SHARE, such as test=0.5")
-        return found
+        """Return the questions of the split in their own order."""
+        return self._splits[split]
 
     def task(self, prompting: Prompting) -> str:
         """Return the name of the lm-eval task that sitkit writes for them."""
@@ -231,8 +235,10 @@ class OwnBenchmark:
         fields = [f"{role}={name}" for role, name in found.fields.items()]
         if found.reading:
             fields.append(f"target_as={found.reading}")
-        counts = [f"{len(part):,} to {split} on" for split, part in self._splits.items() if part]
-        rule = f" (test={self._share:g}, held out by their text)" if self._share and len(counts) > 1 else ""
+        shared = self._share is not None and 0 < self._share < 1
+        counts = [f"{len(part):,} to {split} on" for split, part in self._splits.items() if part or shared]
+        other = "" if all(self._splits.values()) else "; another share may leave some"
+        rule = f" (test={self._share:g}, held out by their text{other})" if shared else ""
         left = f"; {self._left_out:,} left out of training that are test questions too" if self._left_out else ""
         return f"{self.name}: kind {found.kind}; {', '.join(fields)}; {', '.join(counts)}{rule}{left}"
 
@@ -242,29 +248,34 @@ class OwnBenchmark:
 
     def divided(self, *, trained: bool, scored: bool) -> str:
         """Return the SPEC of these questions for one use, or with a share held out for both."""
-        test = self._told.get("test")
-        if test is None:
-            test = f"{HELD_OUT:g}" if trained and scored else str(int(scored))
-        return self._spec({**self._told, "test": test if self._tested is None else self._tested.place()})
+        if "test" in self._told:
+            test = self._told["test"] if self._tested is None else self._tested.place()
+            return self._spec(self._place, {"test": test})
+        if not scored:
+            return self._spec(self._place, {"test": "0"})
+        if not trained:
+            return self._spec(self._usual or self._place, {"test": "1"})
+        return self._spec(self._place, {"test": self._usual.place() if self._usual else f"{HELD_OUT:g}"})
 
     def with_test(self, test: Benchmark) -> str:
         """Return the SPEC that has another place's questions as its test. Raises `SpecError`."""
-        if not isinstance(test, OwnBenchmark) or test._place.spec().name != self._place.spec().name:
-            raise SpecError(f"{self._place} and {test} are not of one kind: give them names of their own, ,name=NAME")
-        told = {**self._told, **test._told}
+        if not isinstance(test, OwnBenchmark):
+            raise SpecError(f"{self.name}: one plugin cannot test on the questions of another: add ,name=NAME to one")
+        scored, told = test._usual or test._place, {**self._told, **test._told}
+        both = f"{self._place} and {scored} would be one benchmark, {self.name}, but"
         differ = [key for key in told if self._told.get(key, told[key]) != test._told.get(key, told[key])]
         if differ:
-            raise SpecError(
-                f"{self._place} and {test._place} would be one benchmark, {self.name}, but {differ[0]}="
-                f"{self._told[differ[0]]} and {test._told[differ[0]]}: give them names of their own, ,name=NAME"
-            )
-        if test._place == self._place:
-            return self._spec({"test": f"{HELD_OUT:g}", **told})
+            values = f"{differ[0]}={self._told[differ[0]]} and {test._told[differ[0]]}"
+            raise SpecError(f"{both} are read differently ({values}): add ,name=NAME to one")
+        if scored == self._place:
+            return self._spec(self._place, {"test": f"{HELD_OUT:g}", **told})
         if "test" in told:
             raise SpecError(
-                f"{self._place} is trained on and {test._place} scored, whole: test={told['test']} has no use"
+                f"{both} test={told['test']} says which are the test: leave it out, or add ,name=NAME to one"
             )
-        return self._spec({**told, "test": test._place.place()})
+        if type(scored) is not type(self._place) or self._place.other(scored.place()) != scored:
+            raise SpecError(f"{both} lie in two sets: add ,name=NAME to one")
+        return self._spec(self._place, {**told, "test": scored.place()})
 
     def without(self, questions: Sequence[Question]) -> Benchmark:
         """Return the benchmark without the training questions that are among these."""
@@ -278,9 +289,9 @@ class OwnBenchmark:
         """Return the benchmark without the training questions that stand in its test too."""
         return self.without(self._splits["test"])
 
-    def _spec(self, told: Mapping[str, str]) -> str:
-        place = self._place.spec()
-        return str(replace(place, options={**place.options, **told}))
+    def _spec(self, place: Place, told: Mapping[str, str]) -> str:
+        spec = place.spec()
+        return str(replace(spec, options={**spec.options, **self._told, **told}))
 
     def _divided(self) -> Mapping[Split, Sequence[Question]]:
         found: dict[Split, list[Question]] = {"train": [], "test": []}

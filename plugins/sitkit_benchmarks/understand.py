@@ -131,6 +131,7 @@ def _raw(row: Row, fields: Mapping[str, str]) -> _Raw:
     target = _plain(row, name)
     if "####" in target:
         worked, _, target = (part.strip() for part in target.rpartition("####"))
+        target = _THOUSANDS.sub("", target)
         solution = solution or f"{_MARKS.sub('', worked).strip()}\nThe answer is {target}.".strip()
     elif "\\boxed" in target:
         # Read by the reader that reads the students' boxes, so that both understand a box in the same way.
@@ -161,7 +162,7 @@ def _options(row: Row, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise row.wrong(name, f"not valid JSON ({error})") from error
     labels: list[Any] = []
     if isinstance(value, Mapping) and isinstance(value.get("text"), list):

@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+from collections import Counter
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from hypothesis import strategies as st
 from sitkit.errors import DataError, SitkitError, SpecError
 from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
-from sitkit.types import Question
+from sitkit.types import Generation, Question
 from sitkit_benchmarks.own import OwnBenchmark, file_benchmark
+from tests.sitkit_benchmarks.real_data import DATA, needs_data
 
 CUPS = {"question": "Two cups hold 3 coins each. How many coins?", "answer": "6"}
 PENS = {"question": "Ada has 5 pens and loses 2. How many are left?", "answer": 3}
@@ -378,7 +381,7 @@ def test_a_file_is_divided_by_its_use_unless_told(
 
 @pytest.mark.parametrize(
     ("one", "other", "said"),
-    [("kind=number", "kind=math", "kind=number and math"), ("test=0.2", "kind=number", "test=0.2 has no use")],
+    [("kind=number", "kind=math", "kind=number and math"), ("test=0.2", "kind=number", "test=0.2 says which")],
 )
 def test_two_files_that_are_read_differently_are_not_one(tmp_path: Path, one: str, other: str, said: str) -> None:
     train, test = (write(tmp_path / f"{name}.jsonl", [CUPS]) for name in ("train", "test"))
@@ -387,9 +390,9 @@ def test_two_files_that_are_read_differently_are_not_one(tmp_path: Path, one: st
 
 
 def test_a_share_that_leaves_no_question_says_so(tmp_path: Path) -> None:
-    benchmark = made(f"file:{write(tmp_path / 'mine.jsonl', [CUPS])},test=0")
-    with pytest.raises(DataError, match=r"test=0 leaves no test question; say test=SHARE"):
-        benchmark.questions("test", 0)
+    few = made(f"file:{write(tmp_path / 'mine.jsonl', [CUPS])}")
+    rule = "(test=0.1, held out by their text; another share may leave some)"
+    assert few.understood().endswith(f"; 1 to train on, 0 to test on {rule}")
 
 
 def test_a_hub_set_gives_its_own_splits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,11 +415,17 @@ def test_a_hub_set_gives_its_own_splits(monkeypatch: pytest.MonkeyPatch) -> None
     assert asked == [("some/sums-1", "easy", "abc")]
     spec = both.divided(trained=True, scored=True)
     assert spec == "hub:some/sums-1,config=easy,revision=abc,split=train,test=validation"
+    assert both.divided(trained=True, scored=False).endswith(",split=train,test=0")
+    assert both.divided(trained=False, scored=True).endswith(",split=validation,test=1")
     one: Any = registry.benchmark("hub:some/sums-2,split=train")
     assert len(one.pool("train")) + len(one.pool("test")) == 2
     assert one.divided(trained=True, scored=False) == "hub:some/sums-2,split=train,test=0"
     test: Any = registry.benchmark("hub:some/sums-2,split=validation")
-    assert one.with_test(test) == "hub:some/sums-2,split=train,test=validation"
+    usual: Any = registry.benchmark("hub:some/sums-2")
+    for train, scored in ((one, test), (usual, test), (one, usual)):
+        assert train.with_test(scored) == "hub:some/sums-2,split=train,test=validation"
+    with pytest.raises(SpecError, match="lie in two sets: add ,name=NAME to one"):
+        one.with_test(registry.benchmark("hub:other/sums-2,split=validation"))
     with pytest.raises(DataError, match=r"has no split 'tset' \(splits: train, validation\): say split=SPLIT"):
         registry.benchmark("hub:some/sums-2,split=tset")
 
@@ -430,3 +439,35 @@ def test_a_hub_set_that_cannot_be_had_says_what_else_to_do(monkeypatch: pytest.M
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(SitkitError, match=r"ConnectionError: no network\); with the files at hand, use file:PATH"):
         load_plugins().benchmark("hub:some/where")
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "file", "options"),
+    [
+        ("gsm8k", "gsm8k/test", ""),
+        ("multiarith", "MultiArith/test", ""),
+        ("openbookqa", "openbookqa/validation", ""),
+        ("commonsense_qa", "commonsense_qa/validation", ""),
+        ("piqa", "piqa/validation", ",question=goal,choices=sol1+sol2"),
+        ("social_i_qa", "social_i_qa/validation", ",question=context+question,choices=answerA+answerB+answerC"),
+        ("math", "hendrycks_math/test", ""),
+    ],
+)
+def test_public_sets_are_understood_as_they_are_known(name: str, file: str, options: str) -> None:
+    known = load_plugins().benchmark(name, DATA)
+    found = asked(DATA / f"{file}.jsonl.gz", f"{options},name={name}")
+    what = attrgetter("kind", "instruction", "question", "choices", "target", "solution")
+    assert Counter(map(what, found)) == Counter(map(what, known.questions("test", 0)))
+
+
+@needs_data
+def test_demonstrations_made_elsewhere_are_found_by_the_question(tmp_path: Path) -> None:
+    words = DATA / "word_problems"
+    benchmark = made(f"file:{words / 'train.jsonl.gz'},test={words / 'test.jsonl.gz'}")
+    train, test = benchmark.questions("train", 0), benchmark.questions("test", 0)
+    assert (benchmark.name, len(train), len(test)) == ("word_problems", 1435, 356)
+    assert {one.kind for one in train} == {"number"}
+    teacher = load_plugins().teacher(parse_spec(f"file:{DATA}/demonstrations/word_problems.text-davinci-002.jsonl"))
+    answered = dict(teacher.answer(train, "cot", Generation(512)))  # type: ignore[arg-type]
+    assert answered.keys() == {one.id for one in train}
