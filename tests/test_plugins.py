@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sitkit.registry import load_plugins
-from tests.installed import distribution, editable, python, sitkit
+from tests.installed import distribution, editable, python, sitkit, sitkit_here
 
 EXAMPLE = Path(__file__).parent / "example_plugin"
 
@@ -269,6 +269,19 @@ def test_each_broken_plugin_is_named_in_one_line_and_the_rest_works(tmp_path: Pa
     assert rows["teacher", "echo"]["distribution"] == "a-healthy-one"
     assert {("teacher", "tiny"), ("strategy", "dpo-cot")} <= set(rows)
     assert rows["teacher", "tiny"]["distribution"] == "sitkit"
+
+
+def test_the_hooks_that_a_broken_plugin_does_not_watch_with_are_known(tmp_path: Path) -> None:
+    guard = "from sitkit import hookimpl\n@hookimpl\ndef {}: pass\n"
+    distribution(tmp_path, "fails", guard.format("sitkit_before_stage(stage)") + "import no_such_module_at_all\n")
+    distribution(tmp_path, "forgets", "def sitkit_after_stage(stage, seconds): pass\n")
+    distribution(tmp_path, "asks-too-much", guard.format("sitkit_before_run(nothing_of_this_name)"))
+    broken = json.loads(sitkit_here("plugins", "--json", path=tmp_path).stdout)["broken"]
+    assert {one["distribution"]: one["dropped"] for one in broken} == {
+        "fails": ["sitkit_before_stage"],
+        "forgets": ["sitkit_after_stage"],
+        "asks-too-much": ["sitkit_before_run"],
+    }
 
 
 @pytest.mark.parametrize(
