@@ -111,7 +111,6 @@ OWN = [
         "{'accuracy': 1, 'extraction_failure': 0}",
         "judges an empty answer to 'test-hat' as right",
     ),
-    ("tasks.prompt_cot", "['a', 'list']", "is not the cot prompt: list in place of a text"),
 ]
 
 
