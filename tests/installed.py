@@ -60,18 +60,27 @@ def distribution(site: Path, name: str, code: str, *, version: str = "1.0") -> N
     module = name.replace("-", "_")
     (site / f"{module}.py").write_text(code, encoding="utf-8")
     register(site, name, [module], version=version)
-    digest = base64.urlsafe_b64encode(hashlib.sha256(code.encode("utf-8")).digest()).rstrip(b"=").decode("ascii")
     record = site / f"{module}-{version}.dist-info" / "RECORD"
-    record.write_text(f"{module}.py,sha256={digest},{len(code.encode('utf-8'))}\n", encoding="utf-8")
+    record.write_text(_recorded(f"{module}.py", code.encode("utf-8")), encoding="utf-8")
+
+
+def _recorded(name: str, content: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode("ascii")
+    return f"{name},sha256={digest},{len(content)}\n"
 
 
 def editable(site: Path, name: str, source: Path, *, version: str = "1.0") -> None:
-    """Turn a distribution in ``site`` into an editable install of its module, moved to the folder ``source``."""
+    """Turn a distribution in ``site`` into an editable install of its module, moved to the folder ``source``.
+
+    As setuptools leaves it: the one module that is recorded finds the others.
+    """
     module = name.replace("-", "_")
     source.mkdir(parents=True)
     (site / f"{module}.py").rename(source / f"{module}.py")
     info = site / f"{module}-{version}.dist-info"
-    (info / "RECORD").write_text(f"{module}.pth,,\n", encoding="utf-8")
+    finder = f"__editable___{module}_finder.py"
+    (site / finder).write_text("", encoding="utf-8")
+    (info / "RECORD").write_text(f"{module}.pth,,\n{_recorded(finder, b'')}", encoding="utf-8")
     (info / "direct_url.json").write_text(
         json.dumps({"url": source.as_uri(), "dir_info": {"editable": True}}), encoding="utf-8"
     )

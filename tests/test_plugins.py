@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sitkit.registry import load_plugins
-from tests.installed import distribution, editable, python, sitkit
+from tests.installed import distribution, editable, python, sitkit, sitkit_here
 
 EXAMPLE = Path(__file__).parent / "example_plugin"
 
@@ -152,6 +152,14 @@ def test_start_up_loads_nothing_heavy(example: Path, arguments: list[str]) -> No
     assert done.stderr.splitlines()[-1:] == ["[] 0"], done.stderr
 
 
+COMMAND = """
+from sitkit import hookimpl
+
+@hookimpl
+def sitkit_commands(register):
+    register("wave", "{place}", "Wave.")
+"""
+
 BROKEN: dict[str, tuple[str, str, str]] = {
     "fails-on-import": ("import no_such_module_at_all\n", "import", "no_such_module_at_all"),
     "raises-on-import": ("raise SystemError('two\\nlines')\n", "import", "two lines"),
@@ -235,6 +243,22 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "sitkit_teachers",
         "aliases='short', expected a list of names",
     ),
+    "alias-of-a-taken-name": (
+        HEALTHY.replace('"echo", echo', '"tiny", echo, aliases=["of-a-taken-name"]'),
+        "sitkit_teachers",
+        "'tiny' is taken by sitkit",
+    ),
+    "says-too-much": (
+        HEALTHY.replace('"echo", echo', '"echo-b", echo, "more"'),
+        "sitkit_teachers",
+        "registers 'echo-b' with 1 argument(s) too many",
+    ),
+    "takes-a-command": (
+        COMMAND.replace("wave", "run").format(place="a:b"),
+        "sitkit_commands",
+        "'run' is taken by sitkit",
+    ),
+    "commands-nothing": (COMMAND.format(place="a module"), "sitkit_commands", "expected the text MODULE:NAME"),
     "cannot-be-typed": (HEALTHY.replace('"echo"', '"--echo"'), "sitkit_teachers", "'--echo', which nobody can type"),
     "has-a-comma": (HEALTHY.replace('"echo"', '"echo,x"'), "sitkit_teachers", "'echo,x', which nobody can type"),
     "takes-a-reserved-name": (
@@ -268,7 +292,23 @@ def test_each_broken_plugin_is_named_in_one_line_and_the_rest_works(tmp_path: Pa
     assert "Traceback" not in text
     assert rows["teacher", "echo"]["distribution"] == "a-healthy-one"
     assert {("teacher", "tiny"), ("strategy", "dpo-cot")} <= set(rows)
+    assert not {("teacher", "of-a-taken-name"), ("teacher", "echo-b"), ("command", "wave")} & set(rows)
     assert rows["teacher", "tiny"]["distribution"] == "sitkit"
+    unknown = sitkit_here("run", "--teacher", "echo-c", "--workspace", str(tmp_path / "w"), path=tmp_path).stderr
+    assert one_line(unknown, "no teacher is called 'echo-c'", "some plugins could not be used", "takes-a-taken-name")
+
+
+def test_the_hooks_that_a_broken_plugin_does_not_watch_with_are_known(tmp_path: Path) -> None:
+    guard = "from sitkit import hookimpl\n@hookimpl\ndef {}: pass\n"
+    distribution(tmp_path, "fails", guard.format("sitkit_before_stage(stage)") + "import no_such_module_at_all\n")
+    distribution(tmp_path, "forgets", "def sitkit_after_stage(stage, seconds): pass\n")
+    distribution(tmp_path, "asks-too-much", guard.format("sitkit_before_run(nothing_of_this_name)"))
+    broken = json.loads(sitkit_here("plugins", "--json", path=tmp_path).stdout)["broken"]
+    assert {one["distribution"]: one["dropped"] for one in broken} == {
+        "fails": ["sitkit_before_stage"],
+        "forgets": ["sitkit_after_stage"],
+        "asks-too-much": ["sitkit_before_run"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -314,15 +354,6 @@ def test_each_distributions_hooks_are_listed(tmp_path: Path) -> None:
         if row["distribution"] == "a-healthy-one"
     ]
     assert (row["version"], row["hooks"], row["installed"]) == ("2.5", ["sitkit_teachers"], "as its version says")
-
-
-COMMAND = """
-from sitkit import hookimpl
-
-@hookimpl
-def sitkit_commands(register):
-    register("wave", "{place}", "Wave.")
-"""
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,7 @@ def _metric_faults(task: Any, requests: Sequence[Any]) -> Iterator[str]:
             return
 
 
-def _difference(text: object, expected: str) -> str:
-    if not isinstance(text, str):
-        return f"{type(text).__name__} in place of a text"
+def _difference(text: str, expected: str) -> str:
     start = next((at for at, (one, other) in enumerate(zip(text, expected, strict=False)) if one != other), None)
     at = min(len(text), len(expected)) if start is None else start
     return f"from character {at + 1} on {text[at : at + 40]!r} in place of {expected[at : at + 40]!r}"

@@ -195,6 +195,33 @@ def test_a_cut_answer_is_right_for_no_strategy_and_marked_where_it_is_rejected(
     assert any("none was chosen" in text for text in warnings_of(results))
 
 
+def test_a_right_answer_that_was_cut_is_right_for_no_strategy_in_either_prompting(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.benchmark import word  # type: ignore[import-not-found]
+    from sitkit_example.student import Counter
+
+    def complete(
+        self: Any, adapter: Path | None, prompts: list[Prompt], generation: Generation
+    ) -> Iterator[Completion]:
+        return (Completion(one.id, f"The answer is {len(word(one.text))}", truncated=True) for one in prompts)
+
+    seen: list[Candidate] = []
+
+    def pair(candidate: Candidate) -> PreferencePair:
+        seen.append(candidate)
+        return own(candidate, "1. The answer is 1", "no")
+
+    monkeypatch.setattr(Counter, "complete", complete)
+    choose(monkeypatch, pair)
+    run(example, tmp_path)
+    assert seen
+    for one in seen:
+        assert is_correct(one.question, one.answers.direct)
+        assert not one.direct_correct
+        assert not one.cot_correct
+
+
 def test_a_pair_that_takes_anothers_answer_because_the_own_was_cut_is_counted(cut_run: Made) -> None:
     results, stored, _ = cut_run
     (key,) = results.arms[0].lessons[0].sample
@@ -276,6 +303,14 @@ def test_cut_demonstrations_are_shown(cut_run: Made) -> None:
     assert table.rows[0][table.headings.index("cut")] == "3"
 
 
+def test_the_table_of_pairs_counts_cut_answers_that_were_rejected_and_those_that_gave_way(cut_run: Made) -> None:
+    results, _, _ = cut_run
+    pairs = replace(results.pairs[0], rejected_truncated=3, fell_back=5)
+    table = pair_table(replace(results, pairs=(pairs,)))
+    row = dict(zip(table.headings, table.rows[0], strict=True))
+    assert (row["rejected: cut"], row["own answer cut, another's chosen"]) == ("3", "5")
+
+
 def test_pairs_have_a_row_for_each_arm(cutting: Registry, tmp_path: Path) -> None:
     results, _ = run(cutting, tmp_path, replace(RECIPE, fraction=(0.5, 1.0), seeds=(0, 1)))
     table = pair_table(results)
@@ -311,6 +346,23 @@ def test_an_answer_that_is_always_the_same_is_found(
     said: list[tuple[str, str | None]], targets: str, found: tuple[int, str]
 ) -> None:
     assert repeated(predictions(said), {str(at): target for at, target in enumerate(targets)}) == found
+
+
+def test_the_same_answer_to_every_question_is_counted_in_the_scores(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter
+
+    monkeypatch.setattr("sitkit.stages.evaluate._ENOUGH", 10)
+    monkeypatch.setattr(
+        Counter,
+        "complete",
+        lambda student, adapter, prompts, generation: (Completion(one.id, "I cannot say") for one in prompts),
+    )
+    results, _ = run(example, tmp_path)
+    for cell in results.cells:
+        assert [(score.repeated, score.repeated_answer) for score in cell.seeds] == [(14, "I cannot say")]
+    assert any("“I cannot say” to 14 of 14" in text for text in warnings_of(results))
 
 
 def test_nearly_constant_answers_are_told_with_the_answer(cut_run: Made) -> None:

@@ -98,6 +98,43 @@ def test_documents_that_are_missing_are_told(
         check_plan_tasks(build_plan(RECIPE, example), Store(tmp_path), example)
 
 
+OWN = [
+    ("tasks.docs", "{'test': ours.docs(**more)['test'].map(lambda doc: {'id': None})}", "have no field 'id'"),
+    (
+        "tasks.docs",
+        "{'test': ours.docs(**more)['test'].map(lambda doc: {'id': 'x' + doc['id']})}",
+        "14 of its 14 documents are not test questions of letters, the first 'xtest-hat'",
+    ),
+    ("tasks.process_results", "{'right': 1}", "its process_results gives {'right': 1}, without accuracy"),
+    (
+        "tasks.process_results",
+        "{'accuracy': 1, 'extraction_failure': 0}",
+        "judges an empty answer to 'test-hat' as right",
+    ),
+]
+
+
+@pytest.mark.parametrize(("function", "returned", "said"), OWN)
+def test_what_a_tasks_own_function_does_wrong_is_told(
+    example: Registry, tasks: Path, tmp_path: Path, function: str, returned: str, said: str
+) -> None:
+    (tasks / "own.py").write_text(
+        f"from sitkit.harness import tasks as ours\n\n\ndef own(*given, **more):\n    return {returned}\n"
+    )
+    for path in (tasks / "_letters.inc", tasks / "letters_cot.yaml"):
+        path.write_text(path.read_text().replace(f"sitkit.harness.{function}", "own.own"))
+    with pytest.raises(PluginError) as caught:
+        check_plan_tasks(build_plan(RECIPE, example), Store(tmp_path / "work"), example)
+    assert said in str(caught.value)
+
+
+def test_a_task_whose_filters_have_another_name_is_refused(example: Registry, tasks: Path, tmp_path: Path) -> None:
+    with (tasks / "_letters.inc").open("a") as file:
+        file.write("filter_list:\n  - name: last\n    filter:\n      - function: take_first\n")
+    with pytest.raises(PluginError, match="its filter_list has no filter named none, by which scores are read"):
+        check_plan_tasks(build_plan(RECIPE, example), Store(tmp_path / "work"), example)
+
+
 def test_what_was_found_right_is_not_looked_at_again_until_it_changes(
     example: Registry, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import importlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from importlib.metadata import Distribution
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,13 +22,14 @@ from sitkit.plan import build_plan, count_stages
 from sitkit.plugin_import import Broken
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe, recipe_from
-from sitkit.registry import Registry, build_registry
+from sitkit.registry import Registry, build_registry, load_plugins
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
 from sitkit.results.rows import StoredRows
 from sitkit.stages import Refine
 from sitkit.store import Store
 from sitkit.types import Objective, PreferencePair, StageInfo, TrainingReport
+from tests.installed import register
 
 RECIPE = Recipe(teacher=("speller,slips=5",), student=("counter",), strategy="spelled-first", train_on=("letters",))
 
@@ -210,6 +212,19 @@ def test_a_run_says_which_guards_of_broken_plugins_do_not_watch_it(example: Regi
     assert [text for text in outcome.notices if "watch-dist" in text] == [told]
 
 
+def test_a_run_says_of_which_plugin_the_source_stands_in_the_keys(example: Registry, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    register(tmp_path / "site", "sitkit-example", ["sitkit_example"])
+    installed = Distribution.at(tmp_path / "site" / "sitkit_example-1.0.dist-info")
+    registry = build_registry(example.manager, {"example": Provider("sitkit-example", "1.0", installed)})
+    outcome, _ = _run(registry, tmp_path / "work")
+    (told,) = outcome.notices
+    assert told.startswith(
+        "sitkit-example 1.0 has no record of the files that were installed: the digest of its source"
+    )
+    assert _run(example, tmp_path / "other")[0].notices == []
+
+
 def _replacing(module: str, name: str, attribute: str) -> Callable[[pytest.MonkeyPatch, Any], None]:
     def replace_it(patch: pytest.MonkeyPatch, value: Any) -> None:
         import importlib
@@ -318,22 +333,44 @@ def test_a_wrong_pair_is_named_and_a_mended_strategy_runs(
     assert next(record for record in outcome.stages if record.stage == "pair").info["total"] == 11
 
 
+@pytest.mark.parametrize("wrong_in", ["train", "test"])
 def test_a_wrong_target_is_found_before_anybody_is_asked(
-    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong_in: str
 ) -> None:
     from sitkit_example.benchmark import Letters  # type: ignore[import-not-found]
+    from sitkit_example.student import Counter
     from sitkit_example.teacher import Speller
 
     questions, asked = Letters.questions, list[object]()
 
     def wrong(self: Any, split: str, seed: int) -> Any:
         first, *rest = questions(self, split, seed)
-        return [replace(first, target="three") if split == "test" else first, *rest]
+        return [replace(first, target="three") if split == wrong_in else first, *rest]
 
     monkeypatch.setattr(Letters, "questions", wrong)
     monkeypatch.setattr(Speller, "answer", lambda *given: asked.append(given))
-    with pytest.raises(PluginError, match=r"question 'test-hat' .*the target 'three' is not a number"):
+    monkeypatch.setattr(Counter, "complete", lambda *given: asked.append(given))
+    with pytest.raises(PluginError, match=r"question '(test-hat|train-cup)' .*the target 'three' is not a number"):
         _run(example, tmp_path)
+    assert not asked
+
+
+def test_a_wrong_target_of_the_last_benchmark_is_found_before_the_first_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_tiny.benchmarks import TinyBenchmark
+    from sitkit_tiny.teacher import ScriptedTeacher
+
+    questions, asked = TinyBenchmark.questions, list[object]()
+
+    def wrong(self: Any, split: str, seed: int) -> Any:
+        *rest, last = questions(self, split, seed)
+        return [*rest, replace(last, target="F") if (self.name, split) == ("tiny_cups", "train") else last]
+
+    monkeypatch.setattr(TinyBenchmark, "questions", wrong)
+    monkeypatch.setattr(ScriptedTeacher, "answer", lambda *given: asked.append(given))
+    with pytest.raises(PluginError, match="the target 'F' is not the letter of one of its options"):
+        _run(load_plugins(), tmp_path, Recipe(train_on=("tiny_chain", "tiny_cups"), eval_on=("tiny_chain",)))
     assert not asked
 
 
