@@ -151,6 +151,15 @@ class SampleSettings:
         int, Meta(ge=0, description="sample from so many of the likeliest tokens; 0: from all", extra=_CHANGED)
     ] = 0
     max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
+    samples: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="answers drawn to each question and prompting, each with its own noise",
+            extra=_CHANGED,
+        ),
+    ] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +191,7 @@ class RefineSettings(TrainSettings):
     max_steps: Annotated[int, Meta(ge=0, description="stop after this many optimiser steps; 0 is no limit")] = 1000
     epochs: Annotated[float, Meta(ge=0, description="passes over the pairs; 0 leaves it to max_steps")] = 0.0
     validation: Annotated[
-        float, Meta(ge=0, le=0.9, description="share of the training pairs held out to pick the best checkpoint")
+        float, Meta(ge=0, le=0.9, description="share of the questions with pairs held out to pick the best checkpoint")
     ] = 0.1
     eval_steps: Annotated[int, Meta(ge=1, description="validation loss is taken every so many steps")] = 50
     patience: Annotated[

@@ -120,18 +120,23 @@ def check_losses(objective: Objective) -> None:
 def hold_out(
     pairs: Sequence[PreferencePair], share: float, seed: int
 ) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Split off a share of the pairs for validation, chosen by a hash of seed and question id.
+    """Split off the pairs of a share of the questions for validation, chosen by a hash of seed and question id.
 
-    At least one is held out where there are 10 pairs or more and the share is above 0; at least one is kept.
+    All pairs of a question are on one side: what is learnt of a question says nothing of another of its pairs. At least
+    one question is held out where there are 10 or more and the share is above 0; at least one is kept.
     """
-    wanted = min(round(share * len(pairs)), len(pairs) - 1)
-    if share > 0 and len(pairs) >= 10:
+    questions = dict.fromkeys(map(_question, pairs))
+    wanted = min(round(share * len(questions)), len(questions) - 1)
+    if share > 0 and len(questions) >= 10:
         wanted = max(1, wanted)
-    ranked = sorted(range(len(pairs)), key=lambda index: (_rank(pairs[index], seed), index))
-    chosen = set(ranked[: max(0, wanted)])
-    kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
-    return kept, [pair for index, pair in enumerate(pairs) if index in chosen]
+    chosen = set(sorted(questions, key=lambda question: _rank(question, seed))[: max(0, wanted)])
+    kept = [pair for pair in pairs if _question(pair) not in chosen]
+    return kept, [pair for pair in pairs if _question(pair) in chosen]
 
 
-def _rank(pair: PreferencePair, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\0{pair.benchmark}\0{pair.question_id}".encode()).hexdigest()
+def _question(pair: PreferencePair) -> tuple[str, str]:
+    return pair.benchmark, pair.question_id
+
+
+def _rank(question: tuple[str, str], seed: int) -> str:
+    return hashlib.sha256("\0".join((str(seed), *question)).encode()).hexdigest()

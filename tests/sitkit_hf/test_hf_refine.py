@@ -238,6 +238,14 @@ def test_validation_pairs_depend_on_seed_and_question_alone(pairs: Sequence[Pref
     assert hold_out([], 0.5, 7) == ([], [])
 
 
+def test_the_pairs_of_a_question_are_held_out_together(pairs: Sequence[PreferencePair]) -> None:
+    several = [replace(pair, chosen=f"{pair.chosen} {count}") for count in range(3) for pair in pairs]
+    kept, held = hold_out(several, 0.25, 7)
+    assert len(held) == 18
+    assert {p.question_id for p in held} == {p.question_id for p in hold_out(pairs, 0.25, 7)[1]}
+    assert not {p.question_id for p in kept} & {p.question_id for p in held}
+
+
 def test_patience_ends_a_refining_whose_validation_loss_does_not_fall(
     student: Any,
     start: Path,
