@@ -124,7 +124,9 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     students = tuple(components.student(spec) for spec in recipe.student or ())
     teachers = tuple(components.teacher(spec) for spec in recipe.teacher or ())
     strategy = components.strategy(recipe.strategy or "")
-    settings = {student.spec: resolve(recommended(student), recipe.settings) for student in students}
+    settings = {
+        student.spec: resolve(recommended(student), recommended(strategy), recipe.settings) for student in students
+    }
     for student in students:
         chosen = settings[student.spec]
         check_samples(chosen.sample)

@@ -209,6 +209,15 @@ class RefineSettings(TrainSettings):
         str | None, Meta(description="weights of the losses joined by +, e.g. 1+0.2; default: 1 each")
     ] = None
     beta: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="DPO's beta; default: the strategy's")] = None
+    label_smoothing: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=0.5,
+            description="share of pairs that may be the wrong way round, for the losses robust and exo_pair",
+            extra=_CHANGED,
+        ),
+    ] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ LOSSES = (
     "apo_zero",
     "bco_pair",
     "discopop",
+    "exo_pair",
     "hinge",
     "ipo",
     "nca_pair",
@@ -33,7 +34,10 @@ LOSSES = (
     "sigmoid_norm",
     "sppo_hard",
 )
-"""TRL 1.16's DPO losses, but for exo_pair, which needs label smoothing."""
+"""TRL 1.16's DPO losses."""
+
+SMOOTHED = ("exo_pair", "robust")
+"""Those that are nothing of their own, or nothing at all, without label smoothing."""
 
 
 def refine(
@@ -57,7 +61,7 @@ def refine(
     from sitkit_hf.dpo import prefer
     from sitkit_hf.sft import fine_tune
 
-    check_losses(objective)
+    check_losses(objective, settings)
     check_scheduler("refine", settings)
     check_optimizer("refine", settings)
     check_patience(settings)
@@ -72,6 +76,7 @@ def refine(
         scratch=scratch,
         seed=seed,
         progress=progress,
+        label_smoothing=settings.label_smoothing,
     )
     if not kept:
         raise ModelError(f"refine: no preference pair is left to train on (of {len(pairs)} given)")
@@ -109,9 +114,11 @@ def check_patience(settings: RefineSettings) -> None:
         )
 
 
-def check_losses(objective: Objective) -> None:
-    """Raise `SettingError` for a loss that is not known, naming those that are."""
+def check_losses(objective: Objective, settings: RefineSettings) -> None:
+    """Raise `SettingError` for a loss that is not known, naming the nearest, or that lacks what it is about."""
     for name in objective.loss:
+        if name in SMOOTHED and not settings.label_smoothing:
+            raise SettingError(f"refine.loss={name} needs refine.label_smoothing above 0")
         if name not in LOSSES:
             losses = "+".join(objective.loss)
             raise SettingError(f"refine.loss={losses}: no loss is called {name!r}{suggestion(name, LOSSES)}")
