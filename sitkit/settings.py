@@ -227,6 +227,18 @@ class EvaluateSettings:
     temperature: Annotated[float, Meta(ge=0, le=10, description="sampling temperature; 0 is greedy")] = 0.0
     max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
     match: Annotated[Match, Meta(description=_MATCHES, extra=_CHANGED)] = "final"
+    samples: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="answers drawn to each question besides, for pass@k, majority vote and their mean; 0: none",
+            extra=_CHANGED,
+        ),
+    ] = 0
+    sample_temperature: Annotated[
+        float, Meta(gt=0, le=10, description="the temperature at which evaluate.samples are drawn", extra=_CHANGED)
+    ] = 0.8
 
 
 TRAIN = "train"
