@@ -14,12 +14,14 @@ from typing import Any
 from sitkit.capabilities import DefaultTeacher, PaidEndpoint, ScoredTogether
 from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
 from sitkit.errors import PluginError, RecipeError
+from sitkit.harness.any_task import AnyTask, parse_task
 from sitkit.own_questions import named
 from sitkit.plugin_support import NOTICES
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
-from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.spec import LM_EVAL
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine, Sample, Stage
 from sitkit.stages.sample import check_samples
 from sitkit.stages.training import resolve_objective
 from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Phase, Strategy, Student, Teacher
@@ -51,7 +53,7 @@ class ArmPlan:
 
 @dataclass(frozen=True)
 class CellPlan:
-    """One phase scored on one benchmark: which stage holds the score, and what was done to the student before.
+    """One phase scored on one benchmark or lm-eval task: which stage holds the score, and what was done to the student.
 
     What the arms that share the score do not agree on is left blank: the teacher of a baseline, say.
     """
@@ -72,7 +74,8 @@ class CellPlan:
 class Plan:
     """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage.
 
-    ``settings`` are resolved for each student; ``annotated`` are all stages in which a teacher answers.
+    ``task_cells`` are those of the lm-eval tasks scored beside the benchmarks. ``settings`` are resolved for each
+    student; ``annotated`` are all stages in which a teacher answers.
     """
 
     recipe: Recipe
@@ -80,6 +83,7 @@ class Plan:
     nodes: tuple[Node, ...]
     arms: tuple[ArmPlan, ...]
     cells: tuple[CellPlan, ...]
+    task_cells: tuple[CellPlan, ...]
     annotated: tuple[Node, ...]
     scored: Tasks
     students: tuple[Component[Student], ...]
@@ -118,6 +122,10 @@ class Plan:
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
     data_dir = None if recipe.data_dir is None else Path(recipe.data_dir)
+    for name in (*(recipe.train_on or ()), *(recipe.refine_on or ())):
+        if name.startswith(LM_EVAL):
+            raise RecipeError(f"{name} can be scored (--eval-on), not trained or refined on")
+    recipe, tasks = _apart(recipe, registry)
     recipe = named(recipe, registry, data_dir, recipe.train_on or _default(registry, "train_on"))
     components = Components(registry, data_dir, recipe.drop_duplicates, recipe.questions or {})
     recipe = _written_out(recipe, registry, components)
@@ -135,7 +143,8 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     scored = components.scored = recipe.eval_on or ()
     for name in scored:
         components.benchmark(name)
-    builder = _Builder(recipe, components, settings, students, teachers, strategy, scored)
+    recipe = replace(recipe, eval_on=(*scored, *(task.spec for task in tasks)))
+    builder = _Builder(recipe, components, settings, students, teachers, strategy, scored, tasks)
     builder.build()
     return Plan(
         recipe=recipe,
@@ -143,6 +152,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         nodes=tuple(builder.by_key.values()),
         arms=tuple(builder.arms),
         cells=tuple(builder.cells),
+        task_cells=tuple(builder.task_cells),
         annotated=tuple(one for one in builder.by_key.values() if isinstance(one.stage, Annotate)),
         scored=scored,
         students=students,
@@ -150,6 +160,18 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         strategy=strategy,
         question_sets=tuple(components.sets.values()),
     )
+
+
+def _apart(recipe: Recipe, registry: Registry) -> tuple[Recipe, tuple[AnyTask, ...]]:
+    """Return the recipe with benchmarks alone among what is scored, and the lm-eval tasks that stood there."""
+    words = recipe.eval_on or ()
+    folders = registry.folders_of_tasks().values()
+    tasks = tuple(parse_task(word, folders) for word in words if word.startswith(LM_EVAL))
+    titles = [task.title for task in tasks]
+    if twice := [title for title in titles if titles.count(title) > 1]:
+        raise RecipeError(f"two of the lm-eval tasks in eval_on are called {twice[0]}")
+    left = tuple(word for word in words if not word.startswith(LM_EVAL))
+    return (replace(recipe, eval_on=left or None) if tasks else recipe), tasks
 
 
 def default_tasks(registry: Registry) -> Tasks:
@@ -240,9 +262,11 @@ class _Builder:
     teachers: tuple[Component[Teacher], ...]
     strategy: Component[Strategy]
     scored: Tasks
+    tasks: tuple[AnyTask, ...]
     by_key: dict[str, Node] = field(default_factory=dict)
     arms: list[ArmPlan] = field(default_factory=list)
     cells: list[CellPlan] = field(default_factory=list)
+    task_cells: list[CellPlan] = field(default_factory=list)
 
     def build(self) -> None:
         """Teachers first, so that each is loaded once and gone before students need the memory; then each student."""
@@ -383,20 +407,11 @@ class _Builder:
         settings, limit = self.settings[student.spec].evaluate, self.recipe.test_limit
         for name in self.scored:
             stage = Evaluate(student, phase, learnt, self.components.test(name, seed), limit, settings, seed, where)
-            self.cells.append(
-                CellPlan(
-                    phase=phase,
-                    benchmark=name,
-                    seed=seed,
-                    node=self.add(stage),
-                    student=shared.student,
-                    teacher=shared.teacher,
-                    train_on=shared.train_on,
-                    refine_on=shared.refine_on,
-                    fraction=shared.fraction,
-                    method=shared.method,
-                )
-            )
+            self.cells.append(shared.cell(phase, name, seed, self.add(stage)))
+        for task in self.tasks:
+            asked = tuple(self.components.test(name, seed) for name in task.benchmarks)
+            other = EvaluateTask(student, phase, learnt, task, asked, limit, seed, where)
+            self.task_cells.append(shared.cell(phase, task.title, seed, self.add(other)))
 
 
 @dataclass(frozen=True)
@@ -420,6 +435,20 @@ class _Shared:
     fraction: float
     method: Method
 
+    def cell(self, phase: Phase, benchmark: str, seed: int, node: Node) -> CellPlan:
+        return CellPlan(
+            phase=phase,
+            benchmark=benchmark,
+            seed=seed,
+            node=node,
+            student=self.student,
+            teacher=self.teacher,
+            train_on=self.train_on,
+            refine_on=self.refine_on,
+            fraction=self.fraction,
+            method=self.method,
+        )
+
 
 def count_stages(plan: Plan) -> dict[str, int]:
     """Return how many stages of each name a plan has."""
@@ -432,5 +461,5 @@ def one_by_one(plan: Plan) -> Iterator[Node]:
     for one in plan.nodes:
         below = {below.key: below for made in one.stage.inputs for below in closures[made.key]}
         closures[one.key] = (*below.values(), one)
-    for cell in plan.cells:
+    for cell in (*plan.cells, *plan.task_cells):
         yield from closures[cell.node.key]

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from sitkit.errors import RecipeError, SettingError, suggestion
 from sitkit.settings import STAGE_SETTINGS, TRAIN, setting_types, spread
-from sitkit.spec import split_specs
+from sitkit.spec import LM_EVAL, split_specs
 from sitkit.types import Json, Method
 from sitkit.validation import annotated_fields, description, read_value, shown
 
@@ -45,6 +45,8 @@ class Recipe:
     the one that the tasks trained on name, ``refine_on`` the training tasks, and ``eval_on`` the training and
     refining tasks or, where all of these name the same ones, those scored together with them; `sitkit.plan.build_plan`
     decides that.
+    ``eval_on`` may name any lm-eval task beside the benchmarks (``lm-eval:hellaswag``), and where it names such tasks
+    alone, the benchmarks are the default ones.
     A benchmark may be a SPEC with an argument (``file:questions.jsonl``); the written recipe has such ones by their
     names, and under ``questions`` what makes them.
     ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
@@ -61,7 +63,8 @@ class Recipe:
     train_on: Annotated[_Names | None, Meta(description="benchmarks of the demonstrations")] = None
     refine_on: Annotated[_Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
     eval_on: Annotated[
-        _Names | None, Meta(description="benchmarks scored, or all; default: those trained and refined on")
+        _Names | None,
+        Meta(description="benchmarks scored, or all, and lm-eval:TASK; default: those trained and refined on"),
     ] = None
     questions: Annotated[
         dict[str, str] | None,
@@ -101,8 +104,9 @@ class Recipe:
             if isinstance(value, tuple):
                 twice = dict.fromkeys(item for item in value if value.count(item) > 1)
                 _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
+        names = [name for name in self.eval_on or () if not name.startswith(LM_EVAL)]
         _require(
-            self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1],
+            "all" not in names[1:] + names[:-1],
             "all cannot be combined with other names",
         )
         spread(self.settings)

@@ -107,7 +107,8 @@ running_options = together(
 @_benchmarks("--refine-on", "Benchmarks refined on.  [default: those trained on]")
 @_benchmarks(
     "--eval-on",
-    "Benchmarks scored.  [default: those trained and refined on, and what these are scored with]",
+    "Benchmarks scored, and any lm-eval:TASK beside them.  [default: those trained and refined on, and what these are"
+    " scored with]",
     metavar=f"{BENCHMARKS}|all",
 )
 @_fraction
@@ -134,7 +135,9 @@ def run(registry: Registry, /, **flags: Any) -> None:
     "Trained on one by one, refined on and scored.  [default: those scored together with the defaults of run]",
 )
 @_benchmarks("--refine-on", "Benchmarks refined on.  [default: --tasks]")
-@_benchmarks("--eval-on", "Benchmarks scored.  [default: --tasks]", metavar=f"{BENCHMARKS}|all")
+@_benchmarks(
+    "--eval-on", "Benchmarks scored, and any lm-eval:TASK beside them.  [default: --tasks]", metavar=f"{BENCHMARKS}|all"
+)
 @_fraction
 @recipe_options
 @running_options
@@ -156,7 +159,7 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
 @click.command(short_help="Smaller and smaller shares of the demonstrations (the paper's Figure 4).")
 @_benchmarks("--train-on", "Benchmarks of the demonstrations.", default=True)
 @_benchmarks("--refine-on", "Benchmarks refined on.  [default: those trained on]")
-@_benchmarks("--eval-on", "Benchmarks scored.", metavar=f"{BENCHMARKS}|all")
+@_benchmarks("--eval-on", "Benchmarks scored, and any lm-eval:TASK beside them.", metavar=f"{BENCHMARKS}|all")
 @click.option(
     "--fraction",
     type=Real(),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sitkit.results.arms import describe
-from sitkit.results.model import Cell, Results
+from sitkit.results.model import Cell, Results, TaskChange, TaskScore, belongs
 from sitkit.results.rows import place
 from sitkit.types import PHASES, PROMPTINGS
 
@@ -46,6 +46,7 @@ def all_tables(results: Results) -> Sequence[Table]:
     return (
         *score_tables(results),
         *(() if len(results.arms) > 1 else (worked_table(results),)),
+        *forgetting_tables(results),
         cut_table(results),
         *sampled_tables(results),
         demonstration_table(results),
@@ -66,6 +67,56 @@ def accuracy_table(results: Results) -> Table:
     )
     headings = tuple(f"{name} ({last[name].transfer}, n={last[name].n})" for name in results.benchmarks)
     return Table("Accuracy", ("phase", "prompting", *headings), rows, f"{error_note(results.cells)}.")
+
+
+def forgetting_tables(results: Results) -> Sequence[Table]:
+    """Return the table of the lm-eval tasks scored beside the benchmarks: each metric by phase, and its change."""
+    changes = {change.after: change for change in results.forgetting_changes}
+    places = {score: at for at, score in enumerate(results.forgetting)}
+    rows = []
+    for arm in results.arms:
+        lines: dict[tuple[str, ...], dict[str, TaskScore]] = {}
+        for score in results.forgetting:
+            if belongs(score, arm):
+                lines.setdefault((score.title, score.task, score.measure), {})[score.phase] = score
+        for (title, task, measure), line in lines.items():
+            moved = [changes.get(places[line[phase]]) if phase in line else None for phase in PHASES[1:]]
+            rows.append(
+                (
+                    *((describe(arm, results.arms),) if len(results.arms) > 1 else ()),
+                    title if task == title.partition(",")[0] else f"{title}: {task}",
+                    measure,
+                    str(next(iter(line.values())).n),
+                    *(_as_printed(line.get(phase)) for phase in PHASES),
+                    *map(_moved, moved),
+                )
+            )
+    if not rows:
+        return ()
+    headings = (
+        *(("student",) if len(results.arms) > 1 else ()),
+        "lm-eval task", "metric", "n", "baseline", "instructed", "refined",
+        "instructed - baseline", "refined - baseline",
+    )  # fmt: skip
+    note = (
+        "Tasks scored beside the benchmarks, by lm-eval as it is: its prompts, its metrics, ± its standard error. A"
+        " difference's 95% interval is paired by document (*) where each counts 0 or 1, else from the standard errors."
+    )
+    return (Table("Forgetting", headings, tuple(rows), note),)
+
+
+def _as_printed(score: TaskScore | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score.value:.4f}" + ("" if score.stderr is None else f" ± {score.stderr:.4f}")
+
+
+def _moved(change: TaskChange | None) -> str:
+    if change is None:
+        return "-"
+    if change.low is None or change.high is None:
+        return f"{change.value:+.4f}"
+    return f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]{'*' if change.paired else ''}"
 
 
 def arms_table(results: Results) -> Table:

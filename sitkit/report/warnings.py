@@ -43,6 +43,7 @@ def warnings_of(results: Results) -> list[str]:
         *_unread(results.cells, named),
         *_falls(list(results.changes_to("instruct")), "instruction-tuning lowered accuracy", named),
         *_falls(list(results.changes_to("refine")), "refining lowered accuracy", named),
+        *_forgetting(results),
         *_likelihood(results.training),
         *_rejected(results.pairs),
         *_sampled(results.pairs),
@@ -72,6 +73,18 @@ def _naming(cells: Sequence[Cell]) -> Named:
         return " ".join(words if len(students) == 1 else [cell.student, *words])
 
     return named
+
+
+def _forgetting(results: Results) -> list[str]:
+    found = [
+        f"{score.title} {score.measure} {change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}] after {score.phase}"
+        for _, score, change in results.task_changes()
+        if change.certain and score.higher_is_better is not None and (change.value < 0) == score.higher_is_better
+    ]
+    if not found:
+        return []
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return [f"forgetting: worse than before any training on: {'; '.join(found[:_NAMED])}{more}"]
 
 
 def _near_zero(cells: Sequence[Cell]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from sitkit.execution.executor import Outcome
 from sitkit.plan import ArmPlan, CellPlan, Plan
 from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised
+from sitkit.results.forgetting import task_changes, task_scores
 from sitkit.results.model import (
     SCHEMA,
     Arm,
@@ -55,7 +56,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
     notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
     if before is not None and before.built_from == built_from:
         return sealed(replace(before, stages=stages, notices=notices))
-    cells = _cells(plan, outcome)
+    cells, others = _cells(plan, outcome), task_scores(plan, outcome)
     return sealed(
         Results(
             built_from=built_from,
@@ -64,6 +65,8 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             arms=_arms(plan),
             cells=cells,
             changes=changes_of(cells, stored),
+            forgetting=others,
+            forgetting_changes=task_changes(others, stored),
             pairs=_pairs(plan, outcome),
             training=_training(plan, outcome),
             demonstrations=_demonstrations(plan, outcome),

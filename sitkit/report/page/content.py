@@ -15,6 +15,7 @@ from sitkit.report.tables import (
     Table,
     cut_table,
     demonstration_table,
+    forgetting_tables,
     gain_table,
     sampled_tables,
     stage_table,
@@ -66,6 +67,7 @@ def page_sections(
         *_panels("phases", "Phase by phase", drawn, _WHISKERS + _left_out(results)),
         _answers(results, packed, missing),
         *_gains(results),
+        *_forgetting(results),
         *_cut(results),
         *_tables("sampled", "Several answers to each question", "", sampled_tables(results)),
         _pairs(results),
@@ -129,6 +131,14 @@ def _gains(results: Results) -> list[Section]:
         return []
     tables = [_table(gain_table(results), "gain"), _table(worked_table(results), "worked")]
     return [Section("gains", "What gains are made of", "tables.html", {"tables": tables, "note": "", "beside": True})]
+
+
+def _forgetting(results: Results) -> list[Section]:
+    return [
+        section
+        for table in forgetting_tables(results)
+        for section in _tables("forgetting", table.title, table.note, [replace(table, title="By task", note="")])
+    ]
 
 
 def _cut(results: Results) -> list[Section]:
