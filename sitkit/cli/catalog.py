@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from sitkit.cli.options import debug_option
+from sitkit.cli.options import debug_option, plugin_option
 from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.plugin_import import Broken
 from sitkit.providers import Provider
@@ -15,12 +15,14 @@ from sitkit.registry import Registry
 
 @click.command(short_help="List everything that is plugged in.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
 @debug_option
 @click.pass_obj
-def plugins(registry: Registry, as_json: bool) -> int:
+def plugins(registry: Registry, as_json: bool, plugins: tuple[str, ...]) -> int:
     """List everything that is plugged in: kind, name, one line, distribution and version; the hooks of each
     distribution; and what is broken, its lm-eval tasks included. Exits with 1 if anything is.
     """
+    registry = registry.with_files(plugins)
     parts = [
         {
             "kind": part.kind,

@@ -58,6 +58,18 @@ def run_argument(name: str = "run") -> Callable[[FunctionT], FunctionT]:
     return click.argument(name, metavar="RUN", shell_complete=_complete_runs)
 
 
+def plugin_option(function: FunctionT) -> FunctionT:
+    """Add ``--plugin``: a plugin that is one file."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        type=click.Path(dir_okay=False),
+        multiple=True,
+        metavar="FILE",
+        help="A Python file that plugs in parts of your own; repeat for several.",
+    )(function)
+
+
 def debug_option(function: FunctionT) -> FunctionT:
     """Add ``--debug``: show the traceback behind an error."""
     return click.option(
