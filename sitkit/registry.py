@@ -176,6 +176,14 @@ class Registry:
             if part.kind == kind and part.name == part.first and part.argument is None
         ]
 
+    def aliases(self, part: Registered) -> list[str]:
+        """Return the further names of a part."""
+        return [
+            other.name
+            for other in self.components.values()
+            if (other.kind, other.first) == (part.kind, part.first) and other.name != other.first
+        ]
+
     def component(self, kind: str, name: str) -> Registered:
         """Return who is behind a name. Raises `UnknownNameError` suggesting the nearest, naming broken plugins."""
         found = self.components.get((kind, name))
