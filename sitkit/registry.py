@@ -131,31 +131,37 @@ class Registry:
         provider = Provider(path.name, "file", content=digest)
         if self.providers.get(str(path)) == provider:
             return self
+        found = self.with_plugin(str(path), module, provider)
+        for broken in found.broken[len(self.broken) :]:
+            code = getattr(getattr(module, broken.hook, None), "__code__", None)
+            where = path if code is None else f"{path}:{code.co_firstlineno}"
+            raise PluginError(f"{where}: {broken.hook}: {broken.reason}")
+        if provider not in [one for one, hooks in found.hooks().items() if hooks]:
+            raise PluginError(f"{path}: plugs nothing in: no function of it is a hook marked with @hookimpl")
+        return replace(found, notes=[*notes, *found.notes[len(self.notes) :]])
+
+    def with_plugin(self, name: str, plugin: object, provider: Provider) -> Registry:
+        """Return the registry with one more plugin, a module or an object with hooks; this one stays as it is.
+
+        What of it cannot be used is last in ``broken``.
+        """
         manager = plugin_manager()
-        sound, faults = implemented(manager, provider, module)
-        for name in self.providers:
-            manager.register(self.manager.get_plugin(name), name=name)
-        manager.register(sound, name=str(path))
+        sound, faults = implemented(manager, provider, plugin)
+        for known in self.providers:
+            manager.register(self.manager.get_plugin(known), name=known)
+        manager.register(sound, name=name)
         found = replace(
             self,
             manager=manager,
-            providers={**self.providers, str(path): provider},
+            providers={**self.providers, name: provider},
             components=dict(self.components),
             commands=dict(self.commands),
             task_folders=dict(self.task_folders),
             defaults=dict(self.defaults),
-            broken=list(faults),
-            notes=notes,
+            broken=[*self.broken, *faults],
+            notes=list(self.notes),
         )
-        _gather(found, {str(path)})
-        if found.broken:
-            hook, why = found.broken[0].hook, found.broken[0].reason
-            code = getattr(getattr(module, hook, None), "__code__", None)
-            where = path if code is None else f"{path}:{code.co_firstlineno}"
-            raise PluginError(f"{where}: {hook}: {why}")
-        if not vars(sound):
-            raise PluginError(f"{path}: plugs nothing in: no function of it is a hook marked with @hookimpl")
-        found.broken[:] = self.broken
+        _gather(found, {name})
         return found
 
     def names(self, kind: str) -> list[str]:
