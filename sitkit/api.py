@@ -244,7 +244,7 @@ class RunResults:
         """Return a row for each cell, its seeds taken together: the columns of `scores` that tell cells apart,
         accuracy, low and high (Wilson's 95% interval over questions), over_questions and over_seeds (standard errors),
         deviation (over seeds), n, seeds, unread, worked, truncated (shares), worked_accuracy, other_accuracy and
-        finished_accuracy.
+        finished_accuracy; with `evaluate.samples` mean@n, pass@k and majority@n.
         """
         import pandas
 
@@ -259,6 +259,7 @@ class RunResults:
                     "high": cell.interval[1],
                     **{name: getattr(cell, name) for name in (*errors, "n", *shares)},
                     "seeds": len(cell.seeds),
+                    **{one.name: one.value for one in cell.sampled},
                 }
                 for cell in self.data.cells
             ]
