@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from sitkit.types import Benchmark, Estimate, Generation, Prompt, Prompting, Question, Reply, Split
+from sitkit.types import Benchmark, Estimate, Generation, Json, Prompt, Prompting, Question, Reply, Split
 
 Identity = tuple[str, frozenset[str]]
 """What two equal questions share: the question, folded, and the set of its options, folded."""
@@ -115,6 +115,14 @@ class Divisible(Protocol):
 
     def understood(self) -> str:
         """Return in one line what the questions were taken for, and how many there are of which use."""
+
+
+@runtime_checkable
+class RecommendsSettings(Protocol):
+    """A strategy that makes sense with settings of its own: several samples a question, say."""
+
+    def recommended(self) -> Mapping[str, Mapping[str, Json]]:
+        """Return settings of sample, pair and refine that go over what the student recommends, and under the user's."""
 
 
 @runtime_checkable

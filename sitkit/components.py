@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sitkit.capabilities import Deduplicator, Divisible, Named
+from sitkit.capabilities import Deduplicator, Divisible, Named, RecommendsSettings
 from sitkit.conformance import (
     completion_fault,
     domain_fault,
@@ -172,17 +172,29 @@ def _is_file_trouble(error: BaseException) -> bool:
     return isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL)
 
 
-def recommended(student: Component[Student]) -> Mapping[str, Mapping[str, Json]]:
-    """Return what the student recommends. Raises `PluginError` if it recommends what there is no setting for."""
-    with student.calling("recommended"):
-        found = student.made.recommended()
+_AFTER_SAMPLING = frozenset({"sample", "pair", "refine"})
+"""The stages a strategy may recommend settings for: those before them are shared by all strategies."""
+
+
+def recommended(part: Component[Student] | Component[Strategy]) -> Mapping[str, Mapping[str, Json]]:
+    """Return what a student, or a strategy, recommends; a strategy need not.
+
+    Raises `PluginError` if it recommends what there is no setting for.
+    """
+    if part.kind == "strategy" and not isinstance(part.made, RecommendsSettings):
+        return {}
+    with part.calling("recommended"):
+        found = part.made.recommended()  # type: ignore[union-attr]
     if not isinstance(found, Mapping) or not all(isinstance(keys, Mapping) for keys in found.values()):
-        raise PluginError(f"{student}: recommended gave {found!r} in place of stage: {{key: value}}")
+        raise PluginError(f"{part}: recommended gave {found!r} in place of stage: {{key: value}}")
+    if part.kind == "strategy" and not found.keys() <= _AFTER_SAMPLING:
+        others = ", ".join(sorted(map(str, found.keys() - _AFTER_SAMPLING)))
+        raise PluginError(f"{part} recommends settings of {others}, which is not a strategy's to say")
     try:
-        with student.calling("recommended"):
+        with part.calling("recommended"):
             resolve(found)
     except SettingError as error:
-        raise PluginError(f"{student} recommends a setting that is not valid: {error}") from error
+        raise PluginError(f"{part} recommends a setting that is not valid: {error}") from error
     return found
 
 

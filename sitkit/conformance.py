@@ -28,6 +28,7 @@ from sitkit.types import (
     Question,
     Reply,
     TrainingReport,
+    TrainingRow,
 )
 
 MOST_FINGERPRINT = 1_000_000
@@ -176,17 +177,18 @@ def _is_pair(row: object) -> bool:
 
 
 def pair_fault(pair: object) -> str | None:
-    """Return what is wrong with a field of a pair or a `LeftOut` that a strategy gave."""
+    """Return what is wrong with a field of a pair, a `TrainingRow` or a `LeftOut` that a strategy gave."""
     if isinstance(pair, LeftOut):
         return left_out_fault(pair)
-    if not isinstance(pair, PreferencePair):
-        return f"{_what(pair)} in place of a PreferencePair or a LeftOut"
-    for name in ("prompt", "chosen", "rejected"):
+    if not isinstance(pair, PreferencePair | TrainingRow):
+        return f"{_what(pair)} in place of a PreferencePair, a TrainingRow or a LeftOut"
+    alone = isinstance(pair, TrainingRow)
+    for name in ("prompt", "chosen") if alone else ("prompt", "chosen", "rejected"):
         if not is_text(getattr(pair, name)):
             return f"its {name} is {_shown(getattr(pair, name))}, expected a text"
     if pair.chosen_from not in get_args(Origin):
         return f"its chosen_from is {_shown(pair.chosen_from)}, expected one of {', '.join(get_args(Origin))}"
-    for name in ("chosen_correct", "rejected_correct"):
+    for name in ("chosen_correct",) if alone else ("chosen_correct", "rejected_correct"):
         if not isinstance(getattr(pair, name), bool):
             return f"its {name} is {_shown(getattr(pair, name))}, expected True or False"
     return None
@@ -204,6 +206,8 @@ def claim_fault(
         ("chosen", pair.chosen, pair.chosen_correct),
         ("rejected", pair.rejected, pair.rejected_correct),
     ):
+        if side == "rejected" and not text:
+            continue
         if side == "chosen" and pair.chosen_from == "target" and candidate.question.target_text in text:
             right = {True}
         else:
@@ -216,7 +220,7 @@ def claim_fault(
 def _judged(candidate: Candidate) -> dict[str, set[bool]]:
     """What is known of a candidate's texts; one that two have given may be right for one and wrong for the other."""
     known: dict[str, set[bool]] = {}
-    texts = [(candidate.answers.direct, candidate.direct_correct), (candidate.answers.cot, candidate.cot_correct)]
+    texts = [(one.text, one.correct) for one in candidate.samples]
     if candidate.demonstration is not None:
         texts.append((candidate.demonstration.completion, candidate.demonstration.correct))
     for text, right in texts:

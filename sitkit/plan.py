@@ -22,6 +22,7 @@ from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
 from sitkit.spec import LM_EVAL
 from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.stages.sample import check_samples
 from sitkit.stages.training import resolve_objective
 from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Phase, Strategy, Student, Teacher
 
@@ -131,10 +132,13 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     students = tuple(components.student(spec) for spec in recipe.student or ())
     teachers = tuple(components.teacher(spec) for spec in recipe.teacher or ())
     strategy = components.strategy(recipe.strategy or "")
-    settings = {student.spec: resolve(recommended(student), recipe.settings) for student in students}
+    settings = {
+        student.spec: resolve(recommended(student), recommended(strategy), recipe.settings) for student in students
+    }
     for student in students:
+        chosen = settings[student.spec]
+        check_samples(chosen.sample)
         with student.calling("check"):
-            chosen = settings[student.spec]
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
     scored = recipe.eval_on or ()
     asked = tuple(dict.fromkeys((*scored, *(name for task in tasks for name in task.benchmarks))))

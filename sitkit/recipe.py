@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Recipe:
     alone, the benchmarks are the default ones.
     A benchmark may be a SPEC with an argument (``file:questions.jsonl``); the written recipe has such ones by their
     names, and under ``questions`` what makes them.
+    ``plugins`` are files that plug in parts of one's own beside what is installed; their content is part of the keys.
     ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
     ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
     for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
@@ -71,6 +73,10 @@ class Recipe:
     questions: Annotated[
         dict[str, str] | None,
         Meta(description="own questions: the name of a benchmark and its SPEC"),
+    ] = None
+    plugins: Annotated[
+        _Names | None,
+        Meta(description="plugins that are single files: paths, from the recipe's folder"),
     ] = None
     cross: Annotated[bool, Meta(description="an arm for every pair of a task trained on and one refined on")] = False
     methods: Annotated[
@@ -141,7 +147,7 @@ class Recipe:
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
                 value = value[0] if len(value) == 1 and entry.name in _ONE_OR_MORE else list(value)
-            if value is not None or entry.name != "questions":
+            if value is not None or entry.name not in ("questions", "plugins"):
                 plain[_YAML_NAMES.get(entry.name, entry.name)] = value
         plain["set"] = {stage: dict(keys) for stage, keys in self.settings.items()}
         return plain
@@ -149,7 +155,7 @@ class Recipe:
 
 _YAML_NAMES = {"settings": "set"}
 _COMMAS = ("train_on", "refine_on", "eval_on", "methods")
-_ONE_OR_MORE = ("teacher", "student", "fraction")
+_ONE_OR_MORE = ("teacher", "student", "fraction", "plugins")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
 
 
@@ -195,7 +201,8 @@ def make_recipe(
     """Return the recipe of what is ``given`` (None: not given) over another recipe, its plain values or a YAML file.
 
     Settings under "set" are laid over one by one. ``seeds`` as a number counts from ``seed`` on, or from the first seed
-    of what lies below. A data folder is made absolute, so that the written recipe repeats the run from anywhere.
+    of what lies below. A data folder is made absolute, and so are the files of plugins, which a YAML file names from
+    its own folder on, so that the written recipe repeats the run from anywhere.
     Raises `RecipeError` or `SettingError` naming ``where``, or the file, and the key.
     """
     if isinstance(below, Path):
@@ -214,6 +221,10 @@ def make_recipe(
     folder = laid.get("data_dir", base.data_dir)
     if folder is not None:
         laid["data_dir"] = str(_existing(folder, where if "data_dir" in laid else from_file))
+    if "plugins" in laid:
+        laid["plugins"] = _files(laid["plugins"], where, Path())
+    elif base.plugins is not None:
+        laid["plugins"] = _files(base.plugins, from_file, below.parent if isinstance(below, Path) else Path())
     return dataclasses.replace(base, **laid, settings=_over(spread(base.settings), spread(above.settings)))
 
 
@@ -222,6 +233,14 @@ def _existing(folder: str, where: str) -> Path:
     if not path.is_dir():
         raise RecipeError(f"{where}: data_dir {folder}: there is no such folder")
     return path
+
+
+def _files(files: tuple[str, ...], where: str, folder: Path) -> tuple[str, ...]:
+    paths = [(folder / Path(file).expanduser()).absolute() for file in files]
+    for path in paths:
+        if not path.is_file():
+            raise RecipeError(f"{where}: plugins: {path}: there is no such file")
+    return tuple(os.path.normpath(path) for path in paths)
 
 
 def _over(below: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -151,6 +151,15 @@ class SampleSettings:
         int, Meta(ge=0, description="sample from so many of the likeliest tokens; 0: from all", extra=_CHANGED)
     ] = 0
     max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
+    samples: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="answers drawn to each question and prompting, each with its own noise",
+            extra=_CHANGED,
+        ),
+    ] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +191,7 @@ class RefineSettings(TrainSettings):
     max_steps: Annotated[int, Meta(ge=0, description="stop after this many optimiser steps; 0 is no limit")] = 1000
     epochs: Annotated[float, Meta(ge=0, description="passes over the pairs; 0 leaves it to max_steps")] = 0.0
     validation: Annotated[
-        float, Meta(ge=0, le=0.9, description="share of the training pairs held out to pick the best checkpoint")
+        float, Meta(ge=0, le=0.9, description="share of the questions with pairs held out to pick the best checkpoint")
     ] = 0.1
     eval_steps: Annotated[int, Meta(ge=1, description="validation loss is taken every so many steps")] = 50
     patience: Annotated[
@@ -200,6 +209,15 @@ class RefineSettings(TrainSettings):
         str | None, Meta(description="weights of the losses joined by +, e.g. 1+0.2; default: 1 each")
     ] = None
     beta: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="DPO's beta; default: the strategy's")] = None
+    label_smoothing: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=0.5,
+            description="share of pairs that may be the wrong way round, for the losses robust and exo_pair",
+            extra=_CHANGED,
+        ),
+    ] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +227,18 @@ class EvaluateSettings:
     temperature: Annotated[float, Meta(ge=0, le=10, description="sampling temperature; 0 is greedy")] = 0.0
     max_new_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 512
     match: Annotated[Match, Meta(description=_MATCHES, extra=_CHANGED)] = "final"
+    samples: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="answers drawn to each question besides, for pass@k, majority vote and their mean; 0: none",
+            extra=_CHANGED,
+        ),
+    ] = 0
+    sample_temperature: Annotated[
+        float, Meta(gt=0, le=10, description="the temperature at which evaluate.samples are drawn", extra=_CHANGED)
+    ] = 0.8
 
 
 TRAIN = "train"

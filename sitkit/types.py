@@ -114,11 +114,26 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class SampledAnswer:
+    """One of a student's own answers to a question, judged.
+
+    One that is ``truncated`` (see `Completion`) is never ``correct``, whatever can be read in it.
+    """
+
+    prompting: Prompting
+    text: str
+    correct: bool
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """All a strategy may choose from for one question, judged: who answered what, and whether it was right.
 
-    An answer that was cut at the length limit (``answers.direct_truncated``, ``answers.cot_truncated``) never counts as
-    right here, whatever can be read in it, and may not be chosen.
+    ``samples`` are all of the student's answers, in the order in which they were drawn: ``sample.samples`` of each
+    prompting, of which ``answers`` holds the first; a candidate made without them has these two. An answer that was cut
+    at the length limit (``answers.direct_truncated``, ``answers.cot_truncated``) never counts as right here, whatever
+    can be read in it, and may not be chosen.
     """
 
     question: Question
@@ -126,6 +141,25 @@ class Candidate:
     demonstration: Demonstration | None
     direct_correct: bool
     cot_correct: bool
+    samples: tuple[SampledAnswer, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            own = self.answers
+            direct = SampledAnswer("direct", own.direct, self.direct_correct, own.direct_truncated)
+            cot = SampledAnswer("cot", own.cot, self.cot_correct, own.cot_truncated)
+            object.__setattr__(self, "samples", (direct, cot))
+
+    def own(self, prompting: Prompting, *, correct: bool) -> list[SampledAnswer]:
+        """Return the student's own answers under a prompting that are right, or those that are not.
+
+        Each text once, none that is empty: a draw that says what an earlier one said is not another answer.
+        """
+        found: dict[str, SampledAnswer] = {}
+        for one in self.samples:
+            if one.prompting == prompting and one.correct == correct and one.text.strip():
+                found.setdefault(one.text.strip(), one)
+        return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +167,8 @@ class PreferencePair:
     """A prompt with a chosen and a rejected completion, where the chosen one came from, and which were right.
 
     ``rejected_truncated``: the rejected one was cut at the length limit, so that no end token follows it in training;
-    set by the pair stage, whatever the strategy says.
+    set by the pair stage, whatever the strategy says. ``rejected`` is empty where there is nothing but a chosen side to
+    train on: a strategy says so with a `TrainingRow`.
     """
 
     question_id: str
@@ -145,6 +180,18 @@ class PreferencePair:
     chosen_correct: bool
     rejected_correct: bool
     rejected_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """A prompt with an answer to learn, and none to reject; for strategies whose objective is ``("sft",)`` alone."""
+
+    question_id: str
+    benchmark: str
+    prompt: str
+    chosen: str
+    chosen_from: Origin
+    chosen_correct: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,8 +454,8 @@ class Strategy(Protocol):
     def objective(self) -> Objective:
         """Return what refining on these pairs optimises; ``--set refine.loss=…`` and ``refine.beta=…`` override it."""
 
-    def pairs(self, candidates: Sequence[Candidate]) -> Iterator[PreferencePair | LeftOut]:
-        """Yield, for every candidate, a pair or the reason why there is none."""
+    def pairs(self, candidates: Sequence[Candidate]) -> Iterator[PreferencePair | TrainingRow | LeftOut]:
+        """Yield, for every candidate, its pairs, or its plain rows, or the reason why there is none; in any order."""
 
 
 @runtime_checkable

@@ -122,7 +122,7 @@ def test_a_sound_pair_has_no_fault(pair: Any) -> None:
         (replace(PAIR, chosen_from="somebody"), "its chosen_from is 'somebody'"),  # type: ignore[arg-type]
         (replace(PAIR, chosen_correct="yes"), "its chosen_correct is 'yes'"),  # type: ignore[arg-type]
         (replace(PAIR, chosen="It is 7", chosen_from="target"), "its chosen side is right, which it is not"),
-        (3, "int in place of a PreferencePair or a LeftOut"),
+        (3, "int in place of a PreferencePair, a TrainingRow or a LeftOut"),
     ],
 )
 def test_a_wrong_pair_is_named(pair: Any, said: str) -> None:

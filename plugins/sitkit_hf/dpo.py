@@ -79,6 +79,7 @@ def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objec
             loss_type=list(objective.loss),
             loss_weights=list(objective.weights),
             beta=objective.beta,
+            label_smoothing=job.label_smoothing,
             precompute_ref_log_probs=True,
         ),
         train_dataset=Dataset.from_list(examples.rows),

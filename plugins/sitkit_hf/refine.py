@@ -24,6 +24,7 @@ LOSSES = (
     "apo_zero",
     "bco_pair",
     "discopop",
+    "exo_pair",
     "hinge",
     "ipo",
     "nca_pair",
@@ -33,7 +34,10 @@ LOSSES = (
     "sigmoid_norm",
     "sppo_hard",
 )
-"""TRL 1.16's DPO losses, but for exo_pair, which needs label smoothing."""
+"""TRL 1.16's DPO losses."""
+
+SMOOTHED = ("exo_pair", "robust")
+"""Those that are nothing of their own, or nothing at all, without label smoothing."""
 
 
 def refine(
@@ -57,7 +61,7 @@ def refine(
     from sitkit_hf.dpo import prefer
     from sitkit_hf.sft import fine_tune
 
-    check_losses(objective)
+    check_losses(objective, settings)
     check_scheduler("refine", settings)
     check_optimizer("refine", settings)
     check_patience(settings)
@@ -72,6 +76,7 @@ def refine(
         scratch=scratch,
         seed=seed,
         progress=progress,
+        label_smoothing=settings.label_smoothing,
     )
     if not kept:
         raise ModelError(f"refine: no preference pair is left to train on (of {len(pairs)} given)")
@@ -109,9 +114,11 @@ def check_patience(settings: RefineSettings) -> None:
         )
 
 
-def check_losses(objective: Objective) -> None:
-    """Raise `SettingError` for a loss that is not known, naming those that are."""
+def check_losses(objective: Objective, settings: RefineSettings) -> None:
+    """Raise `SettingError` for a loss that is not known, naming the nearest, or that lacks what it is about."""
     for name in objective.loss:
+        if name in SMOOTHED and not settings.label_smoothing:
+            raise SettingError(f"refine.loss={name} needs refine.label_smoothing above 0")
         if name not in LOSSES:
             losses = "+".join(objective.loss)
             raise SettingError(f"refine.loss={losses}: no loss is called {name!r}{suggestion(name, LOSSES)}")
@@ -120,18 +127,23 @@ def check_losses(objective: Objective) -> None:
 def hold_out(
     pairs: Sequence[PreferencePair], share: float, seed: int
 ) -> tuple[list[PreferencePair], list[PreferencePair]]:
-    """Split off a share of the pairs for validation, chosen by a hash of seed and question id.
+    """Split off the pairs of a share of the questions for validation, chosen by a hash of seed and question id.
 
-    At least one is held out where there are 10 pairs or more and the share is above 0; at least one is kept.
+    All pairs of a question are on one side: what is learnt of a question says nothing of another of its pairs. At least
+    one question is held out where there are 10 or more and the share is above 0; at least one is kept.
     """
-    wanted = min(round(share * len(pairs)), len(pairs) - 1)
-    if share > 0 and len(pairs) >= 10:
+    questions = dict.fromkeys(map(_question, pairs))
+    wanted = min(round(share * len(questions)), len(questions) - 1)
+    if share > 0 and len(questions) >= 10:
         wanted = max(1, wanted)
-    ranked = sorted(range(len(pairs)), key=lambda index: (_rank(pairs[index], seed), index))
-    chosen = set(ranked[: max(0, wanted)])
-    kept = [pair for index, pair in enumerate(pairs) if index not in chosen]
-    return kept, [pair for index, pair in enumerate(pairs) if index in chosen]
+    chosen = set(sorted(questions, key=lambda question: _rank(question, seed))[: max(0, wanted)])
+    kept = [pair for pair in pairs if _question(pair) not in chosen]
+    return kept, [pair for pair in pairs if _question(pair) in chosen]
 
 
-def _rank(pair: PreferencePair, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\0{pair.benchmark}\0{pair.question_id}".encode()).hexdigest()
+def _question(pair: PreferencePair) -> tuple[str, str]:
+    return pair.benchmark, pair.question_id
+
+
+def _rank(question: tuple[str, str], seed: int) -> str:
+    return hashlib.sha256("\0".join((str(seed), *question)).encode()).hexdigest()

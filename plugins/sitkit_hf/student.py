@@ -54,7 +54,7 @@ class HfStudent:
             check_optimizer(stage, train)
         for stage, train in stages:
             check_processes(stage, train)
-        check_losses(objective)
+        check_losses(objective, settings.refine)
         check_patience(settings.refine)
         if not settings.refine.epochs and not settings.refine.max_steps:
             raise SettingError("refine.epochs and refine.max_steps are both 0: one must say when to stop")

@@ -63,6 +63,7 @@ class Job:
     progress: Progress
     eval_steps: int = 0
     patience: int = 0
+    label_smoothing: float = 0.0
 
     def max_length(self) -> int:
         """Return the longest sequence, in tokens: the setting, or the model's positions if these are fewer."""

@@ -1,17 +1,20 @@
-"""Strategies of the paper (Appendix B), and the control that tells what the preference adds.
+"""Strategies of the paper (Appendix B), the control that tells what the preference adds, and what came since.
 
-``dpo-cot`` (eq. 3, 4), ``dpo-answer`` (eq. 5), ``sft-chosen``. They take neither an argument nor options.
+``dpo-cot`` (eq. 3, 4), ``dpo-answer`` (eq. 5), ``sft-chosen``: one answer of each kind. ``irpo``, ``rft``, ``star``: by
+several samples a question, right or wrong; each says in its docstring where it differs from its source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from sitkit import hookimpl
 from sitkit.hookspecs import Register
 from sitkit.spec import Spec
 from sitkit.types import Candidate, Context, LeftOut, Objective, PreferencePair, Strategy, StrategyFactory
 from sitkit_preference.pairing import PairingStrategy, pair_answer, pair_cot
+from sitkit_preference.sampling import contrast, distinct_paths, first_right
 
 
 @hookimpl
@@ -20,6 +23,9 @@ def sitkit_strategies(register: Register[StrategyFactory]) -> None:
     register("dpo-cot", dpo_cot)
     register("dpo-answer", dpo_answer)
     register("sft-chosen", sft_chosen)
+    register("irpo", irpo)
+    register("rft", rft)
+    register("star", star)
 
 
 @hookimpl
@@ -43,9 +49,66 @@ def sft_chosen(spec: Spec, context: Context) -> Strategy:
     return _strategy(spec, "dpo-cot", pair_cot, Objective(loss=("sft",)))
 
 
+def irpo(spec: Spec, context: Context) -> Strategy:
+    """DPO + NLL on the student's own right CoT answers over its wrong ones; pairs=N: at most so many a question (10).
+
+    Pang et al. 2024, "Iterative Reasoning Preference Optimization", arXiv 2404.19733: beta 0.1, the NLL of the chosen
+    answer with weight 1, at most 10 pairs a question of 30 samples at temperature 0.8; here of 8 samples, and it starts
+    from the instructed student. The source divides the NLL by the answer's length; TRL's ``sft`` takes the mean over
+    the tokens of the chosen answers that go through the model together, so a long one counts for more. The source's
+    rounds are ``refine.rounds``.
+    """
+    spec.refuse_argument()
+    most = {"pairs": _PAIRS, **spec.parse_options({"pairs": _count})}["pairs"]
+    return PairingStrategy(
+        "irpo",
+        partial(contrast, most=int(str(most))),
+        Objective(loss=("sigmoid", "sft"), weights=(1.0, 1.0), beta=0.1),
+        options={"pairs": most},
+        recommends={"sample": {"samples": _SAMPLES, "temperature": 0.8}},
+    )
+
+
+def rft(spec: Spec, context: Context) -> Strategy:
+    """Fine-tuning on the demonstration and the student's own right CoT answers, one for each way of reasoning.
+
+    Rejection sampling fine-tuning, Yuan et al. 2023, arXiv 2308.01825: answers with the same equations in the same
+    order count once. The source draws 100 samples at temperature 0.7 and trains the base model on demonstrations and
+    samples; here it is 8 samples, and training goes on from the instructed student, as all refining does.
+    """
+    return _plain(spec, PairingStrategy(
+        "rft", distinct_paths, Objective(loss=("sft",)),
+        recommends={"sample": {"samples": _SAMPLES, "temperature": 0.7}},
+    ))  # fmt: skip
+
+
+def star(spec: Spec, context: Context) -> Strategy:
+    """Fine-tuning on the student's own right CoT answers, one a question, and on nothing of the teacher's.
+
+    STaR, Zelikman et al. 2022, arXiv 2203.14465, without its rationalisation: a question that the student gets wrong is
+    left out, and not asked again with its answer as a hint. The source starts each round from the base model; here
+    training goes on from the student that answered. Its rounds are ``refine.rounds``.
+    """
+    return _plain(spec, PairingStrategy("star", first_right, Objective(loss=("sft",))))
+
+
+_SAMPLES = 8
+_PAIRS = 10
+
+
+def _plain(spec: Spec, strategy: PairingStrategy) -> Strategy:
+    spec.refuse_argument()
+    spec.parse_options({})
+    return strategy
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError("expected a whole number above 0")
+    return int(text)
+
+
 def _strategy(
     spec: Spec, rule: str, pair: Callable[[Candidate], PreferencePair | LeftOut], objective: Objective
 ) -> Strategy:
-    spec.refuse_argument()
-    spec.parse_options({})
-    return PairingStrategy(rule, pair, objective)
+    return _plain(spec, PairingStrategy(rule, lambda candidate: [pair(candidate)], objective))

@@ -10,34 +10,43 @@ Three cases give no pair, so that what a pair teaches is the difference between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from sitkit.types import Candidate, Json, LeftOut, Objective, Origin, PreferencePair
+from sitkit.types import Candidate, Json, LeftOut, Objective, Origin, PreferencePair, TrainingRow
+
+Items = Sequence[PreferencePair | TrainingRow | LeftOut]
 
 
 @dataclass(frozen=True)
 class PairingStrategy:
     """A strategy that judges each candidate by itself.
 
-    ``rule`` names what ``pair`` does: strategies that share it choose the same pairs, whatever they optimise.
+    ``rule`` names what ``choose`` does: strategies that share it choose the same pairs, whatever they optimise.
+    ``options`` are those of the rule, and ``recommends`` the settings its source has, by stage.
     """
 
     rule: str
-    pair: Callable[[Candidate], PreferencePair | LeftOut]
+    choose: Callable[[Candidate], Items]
     optimises: Objective
+    options: Mapping[str, Json] = field(default_factory=dict)
+    recommends: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     def fingerprint(self) -> Json:
-        """Return the rule's name: nothing else determines the pairs."""
-        return {"rule": self.rule}
+        """Return the rule's name and options: nothing else determines the pairs."""
+        return {"rule": self.rule, **self.options}
 
     def objective(self) -> Objective:
         """Return what refining on these pairs optimises."""
         return self.optimises
 
-    def pairs(self, candidates: Sequence[Candidate]) -> Iterator[PreferencePair | LeftOut]:
-        """Yield one pair, or the reason why there is none, for each candidate in its order."""
-        return (self.pair(candidate) for candidate in candidates)
+    def recommended(self) -> Mapping[str, Mapping[str, Json]]:
+        """Return the settings that the rule needs to make sense, by stage."""
+        return self.recommends
+
+    def pairs(self, candidates: Sequence[Candidate]) -> Iterator[PreferencePair | TrainingRow | LeftOut]:
+        """Yield what each candidate gives, or the reason why it gives nothing, in their order."""
+        return (item for candidate in candidates for item in self.choose(candidate))
 
 
 def pair_cot(candidate: Candidate) -> PreferencePair | LeftOut:

@@ -16,6 +16,7 @@ from sitkit.cli.options import (
     Whole,
     debug_option,
     names_of,
+    plugin_option,
     together,
     workspace_option,
 )
@@ -91,6 +92,7 @@ recipe_options = together(
         help="Score the teacher too, with CoT and direct, on training and test questions."
         "  [default: on the training questions alone, and only where that costs nothing]",
     ),
+    plugin_option,
     click.option("--max-cost", type=Real(), metavar="USD", help="Stop before teachers cost more than this."),
 )
 
@@ -195,7 +197,9 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
     dry_run, quiet, verbose, as_json, executor = (
         given.pop(key) for key in ("dry_run", "quiet", "verbose", "as_json", "executor")
     )
-    plan = build_plan(_recipe(given), registry)
+    recipe = _recipe(given)
+    registry = registry.with_files(recipe.plugins)
+    plan = build_plan(recipe, registry)
     if dry_run:
         _show_dry_run(plan, workspace, registry, as_json=as_json)
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from lm_eval.api.model import LM, hash_args
@@ -44,7 +45,8 @@ class StudentLM(LM):  # type: ignore[misc]
     """lm-eval's language-model interface on top of a function that completes prompts.
 
     Requests are sent on all at once, so that batches can be sorted by length over every task of the call; each is
-    identified by task and question, which keys its randomness and lets an interrupted evaluation go on.
+    identified by task and question, which keys its randomness and lets an interrupted evaluation go on. A request that
+    a task repeats is one for each time.
     """
 
     def __init__(self, complete: Complete, seed: int, name: Callable[[Any], str] = by_id) -> None:
@@ -56,16 +58,16 @@ class StudentLM(LM):  # type: ignore[misc]
     def generate_until(self, requests: Sequence[Any]) -> list[Answer]:
         """Complete every request. All must agree on temperature, length and stop strings."""
         settings = {_generation(request.args[1], self._seed) for request in requests}
+        ids = _numbered(map(self._name, requests))
         completions: dict[str, Completion] = {}
         for generation in sorted(settings, key=str):
-            # A task that takes several answers to a question asks as often.
-            prompts = {
-                self._name(request): Prompt(self._name(request), request.args[0])
-                for request in requests
+            prompts = [
+                Prompt(name, request.args[0])
+                for name, request in zip(ids, requests, strict=True)
                 if _generation(request.args[1], self._seed) == generation
-            }
-            completions |= self._complete(list(prompts.values()), generation)
-        return [Answer.of(completions[self._name(request)]) for request in requests]
+            ]
+            completions |= self._complete(prompts, generation)
+        return [Answer.of(completions[name]) for name in ids]
 
     def loglikelihood(self, requests: Sequence[Any]) -> NoReturn:
         """Students generate only. Raises `PluginError`."""
@@ -74,6 +76,16 @@ class StudentLM(LM):  # type: ignore[misc]
     def loglikelihood_rolling(self, requests: Sequence[Any]) -> NoReturn:
         """Students generate only. Raises `PluginError`."""
         self.loglikelihood(requests)
+
+
+def _numbered(ids: Iterable[str]) -> list[str]:
+    """Tell the times apart that an id is there; the first is the id itself."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in ids:
+        numbered.append(f"{seen[name]}#{name}" if seen[name] else name)
+        seen[name] += 1
+    return numbered
 
 
 class JournaledLM(LM):  # type: ignore[misc]

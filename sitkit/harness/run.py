@@ -36,10 +36,13 @@ def run_tasks(
     max_new_tokens: int,
     temperature: float,
     seed: int,
+    repeats: int = 1,
 ) -> dict[str, Any]:
     """Return lm-eval's results for the tasks found in ``folders``, with a row per document under "samples".
 
     ``metadata`` reaches each task's dataset function; ``limit`` takes the first documents, as lm-eval's own does.
+    Above 1, ``repeats`` is how often each document is answered: all answers are in the row's "resps", and "repeated"
+    says which of them the task judges right, each as if it were the only one.
     Raises `PluginError` if a task is not found (lm-eval skips a broken YAML in silence).
     """
     with _ONE_AT_A_TIME, _quiet() as loud, _without_env_info():
@@ -57,14 +60,21 @@ def run_tasks(
         for task in tasks:
             if task not in manager.all_tasks:
                 raise PluginError(not_found(task, folders))
+        loaded: dict[str, Any] = manager.load(list(tasks))["tasks"] if repeats > 1 else {}
+        for one in loaded.values():
+            one.set_config("repeats", repeats)
         results: dict[str, Any] = simple_evaluate(
             model=StudentLM(complete_aloud, seed),
-            tasks=list(tasks),
+            tasks=list(loaded.values()) if repeats > 1 else list(tasks),
             task_manager=manager,
             limit=limit,
             log_samples=True,
             gen_kwargs={"max_gen_toks": max_new_tokens, "temperature": temperature, "do_sample": temperature > 0},
         )
+        for task in tasks if repeats > 1 else ():
+            for row in results["samples"][task]:
+                judged = [loaded[task].process_results(row["doc"], [text]) for text in row["resps"][0]]
+                row["repeated"] = [bool(one.get("accuracy")) for one in judged]
     return results
 
 

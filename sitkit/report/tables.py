@@ -52,6 +52,7 @@ def all_tables(results: Results) -> Sequence[Table]:
         *forgetting_tables(results),
         *overlap_tables(results),
         cut_table(results),
+        *sampled_tables(results),
         demonstration_table(results),
         *teacher_tables(results),
         pair_table(results),
@@ -284,6 +285,28 @@ def cut_table(results: Results) -> Table:
     )
     headings = (*varying, "phase", "benchmark", "prompting", "cut", "right", "right among finished")
     return Table("Answers cut at the length limit", headings, rows, note)
+
+
+def sampled_tables(results: Results) -> Sequence[Table]:
+    """Return the table of what answers sampled besides show, in percent, where any were."""
+    found = [cell for phase in PHASES for cell in results.cells if cell.phase == phase and cell.sampled]
+    names = list(dict.fromkeys(score.name for cell in found for score in cell.sampled))
+    varying = _varying(results.cells)
+    rows = []
+    for cell in found:
+        scores = {score.name: score for score in cell.sampled}
+        values = (
+            f"{100 * scores[name].value:.1f} ({100 * scores[name].low:.1f} to {100 * scores[name].high:.1f})"
+            for name in names
+        )
+        done = _done(cell) if len(results.arms) > 1 else cell.phase
+        rows.append((*(_said(cell, name) for name in varying), done, cell.benchmark, cell.prompting, *values))
+    note = (
+        "Percent (95% interval over questions). mean: accuracy of a sampled answer; pass@k: one of k is right, the"
+        " unbiased estimator of Chen et al. 2021; majority: the commonest answer is right."
+    )
+    headings = (*varying, "phase", "benchmark", "prompting", *names)
+    return (Table("Several answers to each question", headings, tuple(rows), note),) if rows else ()
 
 
 def pair_table(results: Results) -> Table:

@@ -39,6 +39,7 @@ def warnings_of(results: Results) -> list[str]:
         *_duplicates(results.duplicates),
         *_contamination(results.contamination),
         *_truncated(results.cells, named),
+        *_cut_more(list(results.changes_to("refine")), named),
         *_repeated(results.cells, named),
         *_unread(results.cells, named),
         *_falls(list(results.changes_to("instruct")), "instruction-tuning lowered accuracy", named),
@@ -142,6 +143,22 @@ def _truncated(cells: Sequence[Cell], named: Named) -> list[str]:
     return [
         f"more than {_MANY_TRUNCATED:.0%} of the answers were cut at evaluate.max_new_tokens, so that a gain may be"
         f" nothing but shorter answers; compare the accuracy of finished ones: {_where(found, cells, told)}"
+    ]
+
+
+def _cut_more(steps: Sequence[Step], named: Named) -> list[str]:
+    """Refining that teaches to go on and on: seen to halve accuracy while the chosen side's log-probability stood."""
+    found = sorted(
+        ((after.truncated - before.truncated, before, after) for before, after, _ in steps), key=lambda one: -one[0]
+    )
+    grown = [(before, after) for more, before, after in found if more > _MANY_TRUNCATED]
+    if not grown:
+        return []
+    told = [f"{named(after)} from {before.truncated:.0%} to {after.truncated:.0%}" for before, after in grown]
+    listed = told if len(told) <= _NAMED else [*told[:_WORST], f"{len(told) - _WORST} more"]
+    return [
+        f"answers cut at the length limit rose by refining: {'; '.join(listed)}: it teaches to go on and on; lower"
+        " refine.learning_rate, or add an sft term (--set refine.loss=sigmoid+sft)"
     ]
 
 

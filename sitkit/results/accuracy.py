@@ -1,13 +1,15 @@
-"""From the seeds' scores to cells: means, errors over questions and over seeds, and what a change is made of."""
+"""From the seeds' scores to cells: means, errors over questions and over seeds, what a change is made of, and what
+several sampled answers to each question show.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sitkit.results.model import Cell, SeedScore
+from sitkit.results.model import Cell, Sampled, SampledScore, SeedScore
 
 
 def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
@@ -32,6 +34,7 @@ def summarised(cell: Cell, seeds: Sequence[SeedScore]) -> Cell:
         truncated=truncated / asked if asked else 0.0,
         finished_accuracy=finished_right / (asked - truncated) if asked > truncated else None,
         seeds=tuple(seeds),
+        sampled=sampled_scores([score.sampled for score in seeds if score.sampled is not None]),
     )
 
 
@@ -86,3 +89,49 @@ def _mixture(score: SeedScore) -> tuple[float, float | None, float | None]:
         score.worked_correct / score.worked if score.worked else None,
         (right - score.worked_correct) / (score.n - score.worked) if score.n > score.worked else None,
     )
+
+
+def pass_at_k(n: int, right: int, k: int) -> float:
+    """Return the chance that one of k of n answers is right, ``right`` of which are; k is at most n.
+
+    The unbiased estimator of Chen et al. 2021 (arXiv 2107.03374, eq. 1), 1 - C(n - c, k) / C(n, k).
+    """
+    return 1.0 - math.comb(n - right, k) / math.comb(n, k)
+
+
+def sampled_scores(seeds: Sequence[Sampled]) -> tuple[SampledScore, ...]:
+    """Return mean@n, pass@k for k = 2, 4, … and n, and the majority vote, over the seeds; none without seeds.
+
+    Intervals are 95% over questions: Wilson's, of as many questions as would give the variance between them that there
+    is (a mean of several answers varies less than a right or wrong one). With several seeds, whose questions are the
+    same, it is that of one.
+    """
+    if not seeds:
+        return ()
+    n = seeds[0].samples
+    found = [_score(f"mean@{n}", seeds, [right / n for right in range(n + 1)])]
+    found += [_score(f"pass@{k}", seeds, [pass_at_k(n, right, k) for right in range(n + 1)]) for k in _ks(n)]
+    questions = sum(seeds[0].right)
+    majority = sum(seed.majority for seed in seeds) / (len(seeds) * questions)
+    low, high = wilson(majority, questions)
+    return (*found, SampledScore(name=f"majority@{n}", value=majority, low=low, high=high))
+
+
+def _ks(n: int) -> Iterator[int]:
+    k = 2
+    while k < n:
+        yield k
+        k *= 2
+    if n > 1:
+        yield n
+
+
+def _score(name: str, seeds: Sequence[Sampled], values: Sequence[float]) -> SampledScore:
+    """``values[c]`` is what a question counts of whose answers c are right."""
+    counts = [sum(column) for column in zip(*(seed.right for seed in seeds), strict=True)]
+    asked, questions = sum(counts), sum(seeds[0].right)
+    mean = sum(count * value for count, value in zip(counts, values, strict=True)) / asked
+    variance = sum(count * (value - mean) ** 2 for count, value in zip(counts, values, strict=True)) / asked
+    effective = questions * mean * (1 - mean) / variance if variance > 0 else questions
+    low, high = wilson(mean, max(questions, round(effective)))
+    return SampledScore(name=name, value=mean, low=low, high=high)

@@ -26,6 +26,7 @@ from sitkit.results.model import (
     Lesson,
     Pairs,
     Results,
+    Sampled,
     SeedScore,
     Stage,
     Tasks,
@@ -164,6 +165,8 @@ def seed_score(seed: int, key: str, prompting: Prompting, info: Json) -> SeedSco
     """Return what an evaluate stage's info tells of one prompting."""
     score = next(score for score in info["scores"] if score["prompting"] == prompting)
     worked = info["worked"][prompting]
+    drawn = info.get("sampled", {}).get(prompting)
+    sampled = None if drawn is None else Sampled(**{**drawn, "right": tuple(drawn["right"])})
     return SeedScore(
         seed=seed,
         key=key,
@@ -174,6 +177,7 @@ def seed_score(seed: int, key: str, prompting: Prompting, info: Json) -> SeedSco
         worked=worked["worked"],
         worked_correct=worked["worked_correct"],
         characters=worked["characters"],
+        sampled=sampled,
         **{name: score[name] for name in ("truncated", "finished_correct", "repeated", "repeated_answer")},
     )
 

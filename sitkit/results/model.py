@@ -84,6 +84,27 @@ class Arm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """Answers sampled besides, ``samples`` to a question: ``right[c]`` questions have c right ones, and of ``majority``
+    questions the commonest answer is right.
+    """
+
+    samples: int
+    right: tuple[int, ...]
+    majority: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledScore:
+    """A number that follows from sampled answers, ``mean@8`` say, with its 95% interval over questions."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeedScore:
     """What one seed scored in a cell. ``key`` names the evaluate stage that holds the answers; ``stderr`` is lm-eval's.
 
@@ -106,6 +127,7 @@ class SeedScore:
     finished_correct: int
     repeated: int
     repeated_answer: str
+    sampled: Sampled | None = None
 
     @property
     def finished_accuracy(self) -> float | None:
@@ -124,7 +146,8 @@ class Cell:
     their standard deviation (None for one seed). ``n`` counts the questions of one seed. ``worked`` is the share of
     answers with more than one sentence, ``worked_accuracy`` the accuracy among them, ``other_accuracy`` among the rest
     (None where there is none). ``truncated`` is the share of answers that were cut at the length limit,
-    ``finished_accuracy`` the accuracy among the others (None where all were cut).
+    ``finished_accuracy`` the accuracy among the others (None where all were cut). ``sampled`` is what answers that were
+    sampled besides show (`sitkit.results.accuracy.sampled_scores`).
     """
 
     student: str
@@ -151,6 +174,7 @@ class Cell:
     truncated: float
     finished_accuracy: float | None
     seeds: tuple[SeedScore, ...]
+    sampled: tuple[SampledScore, ...] = ()
 
     @property
     def error(self) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sitkit import answers
+from sitkit.answers.number import canonical_number
 from sitkit.components import Component, QuestionSet, task_name
 from sitkit.errors import PluginError
 from sitkit.settings import EvaluateSettings, key_material
@@ -17,12 +18,25 @@ from sitkit.stages.completions import COMPLETIONS, complete_into
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Journal
 from sitkit.store.jsonl import write_rows
-from sitkit.types import PROMPTINGS, Completion, Generation, Json, Phase, Prediction, Prompt, Prompting, Score, Student
+from sitkit.types import (
+    PROMPTINGS,
+    Completion,
+    Generation,
+    Json,
+    Phase,
+    Prediction,
+    Prompt,
+    Prompting,
+    Question,
+    Score,
+    Student,
+)
 
 if TYPE_CHECKING:
     from sitkit.harness.check import TaskCheck
 
 PREDICTIONS = "predictions.jsonl"
+SAMPLES = "samples.jsonl"
 TASKS = "tasks"
 """The folder of a stage's artifacts that holds the lm-eval tasks made for its benchmark, where its plugin has none."""
 
@@ -63,7 +77,7 @@ class Evaluate:
 
     def material(self) -> Json:
         """Return student, questions, tasks and generation; the seed only where answers are sampled."""
-        sampled = {"seed": self.seed} if self.settings.temperature > 0 else {}
+        sampled = {"seed": self.seed} if self.settings.temperature > 0 or self.settings.samples else {}
         return {
             "student": self.student.fingerprint,
             "questions": self.questions.material(),
@@ -102,13 +116,12 @@ class Evaluate:
         ]
 
     def prompts(self) -> int:
-        """Return the number of test questions, each asked in both promptings."""
-        return len(PROMPTINGS) * len(self.questions.questions[: self.test_limit])
+        """Return the number of test questions, each asked in both promptings, once and as often as is sampled."""
+        return len(PROMPTINGS) * len(self.questions.questions[: self.test_limit]) * (1 + self.settings.samples)
 
     def run(self, work: Work) -> Json:
-        """Write predictions.jsonl and return the scores."""
+        """Write predictions.jsonl, and samples.jsonl where answers are drawn besides, and return the scores."""
         from sitkit.harness.made_tasks import write_tasks
-        from sitkit.harness.run import run_tasks
 
         benchmark = self.questions.benchmark
         # Its provider's folders alone: another plugin's task of the same name must not stand in for it.
@@ -116,27 +129,7 @@ class Evaluate:
         if benchmark.source:
             folders = [work.folder / TASKS]
             write_tasks(folders[0], benchmark.spec, self.tasks(), self.questions.questions)
-        adapter: Path | None = None if self.learnt is None else work.artifact(self.learnt).folder / ADAPTER
-        with Journal(work.scratch / COMPLETIONS) as journal:
-
-            def complete(prompts: list[Prompt], generation: Generation) -> Mapping[str, Completion]:
-                return complete_into(journal, self.student, adapter, prompts, generation, work.progress)
-
-            results = run_tasks(
-                list(self.tasks().values()),
-                complete,
-                folders=folders,
-                metadata={
-                    "data_dir": None if work.data_dir is None else str(work.data_dir),
-                    "seed": self.questions.seed,
-                    "questions": {benchmark.spec: self.questions.questions},
-                    "match": self.settings.match,
-                },
-                limit=self.test_limit,
-                max_new_tokens=self.settings.max_new_tokens,
-                temperature=self.settings.temperature,
-                seed=self.seed,
-            )
+        results = self._answered(work, folders, COMPLETIONS, self.settings.temperature)
         scores, predictions = list[Score](), list[Prediction]()
         for prompting, task in self.tasks().items():
             if "accuracy,none" not in results["results"][task]:
@@ -145,7 +138,62 @@ class Evaluate:
             scores.append(self._score(prompting, results["results"][task], made))
             predictions += made
         write_rows(work.folder / PREDICTIONS, predictions)
-        return {"scores": [asdict(score) for score in scores], "worked": _worked(predictions)}
+        told = {"scores": [asdict(score) for score in scores], "worked": _worked(predictions)}
+        return told if not self.settings.samples else {**told, "sampled": self._sampled(work, folders)}
+
+    def _answered(
+        self, work: Work, folders: Sequence[Path], journal_name: str, temperature: float, repeats: int = 1
+    ) -> dict[str, Any]:
+        from sitkit.harness.run import run_tasks
+
+        adapter: Path | None = None if self.learnt is None else work.artifact(self.learnt).folder / ADAPTER
+        with Journal(work.scratch / journal_name) as journal:
+
+            def complete(prompts: list[Prompt], generation: Generation) -> Mapping[str, Completion]:
+                return complete_into(journal, self.student, adapter, prompts, generation, work.progress)
+
+            return run_tasks(
+                list(self.tasks().values()),
+                complete,
+                folders=folders,
+                metadata={
+                    "data_dir": None if work.data_dir is None else str(work.data_dir),
+                    "seed": self.questions.seed,
+                    "questions": {self.questions.benchmark.spec: self.questions.questions},
+                    "match": self.settings.match,
+                },
+                limit=self.test_limit,
+                max_new_tokens=self.settings.max_new_tokens,
+                temperature=temperature,
+                seed=self.seed,
+                repeats=repeats,
+            )
+
+    def _sampled(self, work: Work, folders: Sequence[Path]) -> dict[str, Json]:
+        """Draw the answers, write them, and return by prompting how many questions have 0, 1, … right ones (right),
+        and how many the commonest answer gets right (majority).
+        """
+        settings, told, rows = self.settings, dict[str, Json](), list[dict[str, Json]]()
+        results = self._answered(work, folders, SAMPLES, settings.sample_temperature, settings.samples)
+        questions = {question.id: question for question in self.questions.questions}
+        for prompting, task in self.tasks().items():
+            right, majority = [0] * (settings.samples + 1), 0
+            for row in results["samples"][task]:
+                question, texts = questions[row["doc"]["id"]], row["resps"][0]
+                correct = row.get("repeated") or [bool(row["accuracy"])]
+                read = [answers.extract(question, text) for text in texts]
+                right[sum(correct)] += 1
+                majority += majority_right(question, read, correct)
+                rows.append(
+                    {
+                        "question_id": question.id, "benchmark": question.benchmark, "prompting": prompting,
+                        "completions": [str(text) for text in texts], "extracted": read, "correct": correct,
+                        "truncated": [bool(getattr(text, "truncated", False)) for text in texts],
+                    }
+                )  # fmt: skip
+            told[prompting] = {"samples": settings.samples, "right": right, "majority": majority}
+        write_rows(work.folder / SAMPLES, rows)
+        return told
 
     def _predictions(self, prompting: Prompting, samples: list[dict[str, Any]]) -> list[Prediction]:
         questions = {question.id: question for question in self.questions.questions}
@@ -190,6 +238,21 @@ class Evaluate:
             repeated=count,
             repeated_answer=answer,
         )
+
+
+def majority_right(question: Question, read: Sequence[str | None], correct: Sequence[bool]) -> bool:
+    """Return whether the commonest of several answers is right; of equally common ones the first given counts.
+
+    Right answers are one answer, however they are written, and so are numbers of one value; what could not be read has
+    no vote.
+    """
+    votes: Counter[str | None] = Counter()
+    for text, right in zip(read, correct, strict=True):
+        if right:
+            votes[None] += 1
+        elif text is not None:
+            votes[canonical_number(text) or text if question.kind == "number" else text.strip()] += 1
+    return bool(votes) and votes.most_common(1)[0][0] is None
 
 
 def repeated(predictions: Sequence[Prediction], targets: Mapping[str, str]) -> tuple[int, str]:

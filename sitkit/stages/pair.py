@@ -14,9 +14,20 @@ from sitkit.errors import PluginError
 from sitkit.settings import PairSettings, key_material
 from sitkit.stages.annotate import kept_demonstrations
 from sitkit.stages.base import Node, Work, stage_label
-from sitkit.stages.sample import ANSWERS
+from sitkit.stages.sample import ANSWERS, SAMPLES, Drawn
 from sitkit.store.jsonl import read_rows, write_rows
-from sitkit.types import Answers, Candidate, Demonstration, Json, LeftOut, PreferencePair, Question, Strategy
+from sitkit.types import (
+    Answers,
+    Candidate,
+    Demonstration,
+    Json,
+    LeftOut,
+    PreferencePair,
+    Question,
+    SampledAnswer,
+    Strategy,
+    TrainingRow,
+)
 
 PAIRS = "pairs.jsonl"
 LEFT_OUT = "left_out.jsonl"
@@ -68,66 +79,89 @@ class Pair:
     def run(self, work: Work) -> Json:
         """Write pairs.jsonl and left_out.jsonl, and count where both sides came from."""
         candidates = self._candidates(work)
-        left = {(one.question.benchmark, one.question.id): one for one in candidates}
-        considered = [one for one in candidates if self._considers(one)]
+        considered = {(one.question.benchmark, one.question.id): one for one in candidates if self._considers(one)}
         pairs = list[PreferencePair]()
         left_out = [
             LeftOut(one.question.id, one.question.benchmark, "no kept demonstration")
             for one in candidates
             if not self._considers(one)
         ]
-        for one in left_out:
-            del left[one.benchmark, one.question_id]
+        given: dict[tuple[str, str], list[PreferencePair | LeftOut]] = {}
         with self.strategy.calling("pairs"):
-            items = list(self.strategy.made.pairs(considered))
+            items = list(self.strategy.made.pairs(list(considered.values())))
         for item in items:
-            candidate = left.pop(self._place(item, left))
-            if isinstance(item, LeftOut):
-                left_out.append(item)
-            elif item.chosen.strip() == item.rejected.strip():
-                # Trains in silence at ln 2 and teaches nothing: a strategy must not, so it is counted for it.
-                left_out.append(LeftOut(item.question_id, item.benchmark, "same text"))
+            place = self._place(item, considered, given)
+            pair = item if isinstance(item, LeftOut) else self._checked(_as_pair(item), considered[place])
+            given.setdefault(place, []).append(pair)
+        missing = len(considered) - len(given)
+        if missing:
+            raise PluginError(f"{self.strategy}: returned no result for {missing} of {len(considered)} candidates")
+        same = 0
+        for (benchmark, question_id), found in given.items():
+            # The same text on both sides trains in silence at ln 2: a strategy must not, so it is counted for it.
+            kept = [one for one in found if isinstance(one, PreferencePair) and not _same_text(one)]
+            pairs += kept
+            if kept:
+                same += len(found) - len(kept)
             else:
-                pairs.append(self._checked(item, candidate))
-                fault = claim_fault(item, candidate, self.settings.match)
-                self.strategy.refuse("pairs", fault and f"pairs, question {item.question_id!r}: {fault}")
-        if left:
-            raise PluginError(f"{self.strategy}: returned no result for {len(left)} of {len(considered)} candidates")
+                first = found[0]
+                reason = first.reason if isinstance(first, LeftOut) else "same text"
+                left_out.append(LeftOut(question_id, benchmark, reason))
+        if same:
+            work.notice(f"{self.strategy.spec}: {same} pairs say the same on both sides and are left out")
         write_rows(work.folder / PAIRS, pairs)
         write_rows(work.folder / LEFT_OUT, left_out)
         return pair_counts(candidates, pairs, left_out)
 
     def _checked(self, pair: PreferencePair, candidate: Candidate) -> PreferencePair:
-        """Return the pair with ``rejected_truncated`` as it is. Raises `PluginError` where a cut answer was chosen."""
+        """Return the pair with ``rejected_truncated`` as it is.
+
+        Raises `PluginError` where a cut answer was chosen, or a side is said to be right that is not, or the reverse.
+        """
+        if _same_text(pair):
+            return pair
+        fault = claim_fault(pair, candidate, self.settings.match)
         cut = own_texts(candidate, truncated=True)
-        if not cut:
-            return replace(pair, rejected_truncated=False)
+        self._refuse_cut(pair, candidate, cut)
+        self.strategy.refuse("pairs", fault and f"pairs, question {pair.question_id!r}: {fault}")
+        rejected = pair.rejected.strip() in cut - own_texts(candidate, truncated=False)
+        return replace(pair, rejected_truncated=rejected)
+
+    def _refuse_cut(self, pair: PreferencePair, candidate: Candidate, cut: set[str]) -> None:
         whole = own_texts(candidate, truncated=False)
         given = {candidate.question.target_text}
         if candidate.demonstration is not None:
             given.add(candidate.demonstration.completion.strip())
-        chosen, rejected = pair.chosen.strip(), pair.rejected.strip()
-        if chosen in cut - whole - given:
+        if pair.chosen.strip() in cut - whole - given:
             raise PluginError(
                 f"{self.strategy}: chose an answer to {pair.question_id} of {pair.benchmark} that was cut at"
                 " sample.max_new_tokens, so that training would teach to end there; choose another, or leave it out"
             )
-        return replace(pair, rejected_truncated=rejected in cut - whole)
 
     def _considers(self, candidate: Candidate) -> bool:
         """Whether a question is in the set that pairs are made over (the paper's D, where that is asked for)."""
         everything = self.settings.without_demonstration == "use" or not self.demonstrations
         return everything or candidate.demonstration is not None
 
-    def _place(self, item: object, left: Mapping[tuple[str, str], Candidate]) -> tuple[str, str]:
+    def _place(
+        self,
+        item: object,
+        considered: Mapping[tuple[str, str], Candidate],
+        given: Mapping[tuple[str, str], Sequence[PreferencePair | LeftOut]],
+    ) -> tuple[str, str]:
         """Return which candidate an item is about. Raises `PluginError` for one that is nothing to go on with."""
         fault = pair_fault(item)
-        if isinstance(item, PreferencePair | LeftOut):
+        if isinstance(item, PreferencePair | TrainingRow | LeftOut):
             named = f"question {item.question_id!r} of {item.benchmark!r}"
-            place = next((place for place in left if place == (item.benchmark, item.question_id)), None)
-            if place is not None and fault is None:
-                return place
-            fault = f"{named}: {fault or 'which is not a pair for one of its candidates, or is its second'}"
+            place = (item.benchmark, item.question_id)
+            if fault is None and not (all(isinstance(name, str) for name in place) and place in considered):
+                fault = "which is not about one of its candidates"
+            if fault is None:
+                earlier = given.get(place, ())
+                if not earlier or not (isinstance(item, LeftOut) or isinstance(earlier[0], LeftOut)):
+                    return place
+                fault = "which is left out, and given another time"
+            fault = f"{named}: {fault}"
         raise PluginError(f"{self.strategy.at('pairs')}: pairs gave {fault}")
 
     def _candidates(self, work: Work) -> list[Candidate]:
@@ -135,29 +169,61 @@ class Pair:
         taught = {(row.benchmark, row.question_id): row for row in kept}
         found = []
         for sampled, source in zip(self.sampled, self.questions, strict=True):
-            answers = {row.question_id: row for row in read_rows(work.artifact(sampled).folder / ANSWERS, Answers)}
+            folder = work.artifact(sampled).folder
+            answers = {row.question_id: row for row in read_rows(folder / ANSWERS, Answers)}
+            drawn: dict[str, list[Drawn]] = {}
+            for row in read_rows(folder / SAMPLES, Drawn) if (folder / SAMPLES).exists() else ():
+                drawn.setdefault(row.question_id, []).append(row)
             found += [
-                self._candidate(one, answers[one.id], taught.get((one.benchmark, one.id))) for one in source.questions
+                self._candidate(one, answers[one.id], taught.get((one.benchmark, one.id)), drawn.get(one.id, ()))
+                for one in source.questions
             ]
         return found
 
-    def _candidate(self, question: Question, answers: Answers, demonstration: Demonstration | None) -> Candidate:
-        match = self.settings.match
+    def _candidate(
+        self, question: Question, answers: Answers, demonstration: Demonstration | None, drawn: Sequence[Drawn]
+    ) -> Candidate:
         return Candidate(
             question=question,
             answers=answers,
             demonstration=demonstration,
-            # What was cut has no final answer yet, whatever the last number in it is.
-            direct_correct=not answers.direct_truncated and reader.is_correct(question, answers.direct, match=match),
-            cot_correct=not answers.cot_truncated and reader.is_correct(question, answers.cot, match=match),
+            direct_correct=self._right(question, answers.direct, truncated=answers.direct_truncated),
+            cot_correct=self._right(question, answers.cot, truncated=answers.cot_truncated),
+            samples=tuple(
+                SampledAnswer(
+                    one.prompting, one.text, self._right(question, one.text, truncated=one.truncated), one.truncated
+                )
+                for one in drawn
+            ),
         )
+
+    def _right(self, question: Question, text: str, *, truncated: bool) -> bool:
+        # What was cut has no final answer yet, whatever the last number in it is.
+        return not truncated and reader.is_correct(question, text, match=self.settings.match)
+
+
+def _as_pair(item: PreferencePair | TrainingRow) -> PreferencePair:
+    if isinstance(item, PreferencePair):
+        return item
+    return PreferencePair(
+        question_id=item.question_id,
+        benchmark=item.benchmark,
+        prompt=item.prompt,
+        chosen=item.chosen,
+        rejected="",
+        chosen_from=item.chosen_from,
+        chosen_correct=item.chosen_correct,
+        rejected_correct=False,
+    )
+
+
+def _same_text(pair: PreferencePair) -> bool:
+    return pair.chosen.strip() == pair.rejected.strip()
 
 
 def own_texts(candidate: Candidate, *, truncated: bool) -> set[str]:
     """Return the student's own answers that were cut, or those that were not."""
-    own = candidate.answers
-    texts = ((own.direct, own.direct_truncated), (own.cot, own.cot_truncated))
-    return {text.strip() for text, cut in texts if cut == truncated}
+    return {one.text.strip() for one in candidate.samples if one.truncated == truncated}
 
 
 def pair_counts(

@@ -70,15 +70,22 @@ class Refine:
         return min(of_steps or settings.epochs, settings.epochs or of_steps) if pairs else 0.0
 
     def run(self, work: Work) -> Json:
-        """Leave an adapter. Raises `RecipeError` if there is no pair."""
+        """Leave an adapter. Raises `RecipeError` if there is no pair, or the loss needs a side that pairs lack."""
         pairs = read_rows(work.artifact(self.paired).folder / PAIRS, PreferencePair)
         if not pairs:
             raise RecipeError(f"{self.strategy.spec} left no preference pair, so there is nothing to refine on")
+        optimised = resolve_objective(objective(self.strategy), self.settings)
+        alone = sum(not pair.rejected for pair in pairs)
+        if alone and optimised.loss != ("sft",):
+            raise RecipeError(
+                f"{self.strategy.spec} gave {alone} answers to learn without one to reject, which"
+                f" refine.loss={'+'.join(optimised.loss)} cannot train on; use --set refine.loss=sft"
+            )
         with self.student.calling("refine"):
             report = self.student.made.refine(
                 work.artifact(self.instructed).folder / ADAPTER,
                 pairs,
-                resolve_objective(objective(self.strategy), self.settings),
+                optimised,
                 self.settings,
                 out=work.folder / ADAPTER,
                 scratch=work.scratch,

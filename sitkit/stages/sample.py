@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sitkit.components import Component, QuestionSet
+from sitkit.errors import SettingError
 from sitkit.settings import SampleSettings, key_material
 from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.completions import complete_all
@@ -14,6 +15,20 @@ from sitkit.store.jsonl import write_rows
 from sitkit.types import PROMPTINGS, Answers, Generation, Json, Prompt, Prompting, Question, Student
 
 ANSWERS = "answers.jsonl"
+SAMPLES = "samples.jsonl"
+"""All answers, where more than one was drawn; the first of each prompting are in `ANSWERS` as ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One answer as it is stored: the ``sample``-th (from 0) to a question under a prompting."""
+
+    question_id: str
+    benchmark: str
+    prompting: Prompting
+    sample: int
+    text: str
+    truncated: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +64,19 @@ class Sample:
         return {"questions": self.questions.material(), "settings": key_material(self.settings), "seed": self.seed}
 
     def prompts(self) -> int:
-        """Return the number of questions, each asked in both promptings."""
-        return len(PROMPTINGS) * len(self.questions.questions)
+        """Return the number of questions, each asked in both promptings, as often as answers are drawn."""
+        return len(PROMPTINGS) * len(self.questions.questions) * self.settings.samples
 
     def run(self, work: Work) -> Json:
-        """Write answers.jsonl."""
+        """Write answers.jsonl, and samples.jsonl where several answers are drawn."""
         questions = self.questions.questions
-        prompts = [
-            Prompt(_prompt_id(prompting, question), question.prompt(prompting))
+        asked = [
+            (question, prompting, sample)
+            for sample in range(self.settings.samples)
             for question in questions
             for prompting in PROMPTINGS
         ]
+        prompts = [Prompt(_prompt_id(*one), one[0].prompt(one[1])) for one in asked]
         drawn = self.settings
         generation = Generation(
             drawn.max_new_tokens, drawn.temperature, self.seed, top_p=drawn.top_p, top_k=drawn.top_k
@@ -68,7 +85,7 @@ class Sample:
         done = complete_all(work, self.student, adapter, prompts, generation)
         rows = []
         for question in questions:
-            direct, cot = (done[_prompt_id(prompting, question)] for prompting in PROMPTINGS)
+            direct, cot = (done[_prompt_id(question, prompting)] for prompting in PROMPTINGS)
             rows.append(
                 Answers(
                     question.id,
@@ -80,8 +97,27 @@ class Sample:
                 )
             )
         write_rows(work.folder / ANSWERS, rows)
-        return {"questions": len(questions), "truncated": sum(one.truncated for one in done.values())}
+        told = {"questions": len(questions), "truncated": sum(one.truncated for one in done.values())}
+        if drawn.samples == 1:
+            return told
+        every = []
+        for question, prompting, sample in asked:
+            answer = done[_prompt_id(question, prompting, sample)]
+            every.append(Drawn(question.id, question.benchmark, prompting, sample, answer.text, answer.truncated))
+        write_rows(work.folder / SAMPLES, every)
+        return {**told, "samples": drawn.samples}
 
 
-def _prompt_id(prompting: Prompting, question: Question) -> str:
-    return f"{prompting}|{question.benchmark}|{question.id}"
+def check_samples(settings: SampleSettings) -> None:
+    """Raise `SettingError` where several answers are drawn that could not differ."""
+    if settings.samples > 1 and settings.temperature == 0:
+        raise SettingError(
+            f"sample.samples={settings.samples} at sample.temperature=0 would draw one and the same answer;"
+            " set sample.temperature above 0 (0.8, say)"
+        )
+
+
+def _prompt_id(question: Question, prompting: Prompting, sample: int = 0) -> str:
+    # Keys the noise of the answer: the first one's is what it was before there were several.
+    drawn = f"#{sample}" if sample else ""
+    return f"{prompting}{drawn}|{question.benchmark}|{question.id}"

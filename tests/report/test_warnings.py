@@ -45,6 +45,14 @@ def test_nothing_is_said_of_a_run_without_trouble() -> None:
     assert warnings_of(_results(cells, pairs=_pairs(rejected_correct=10), training=trained)) == []
 
 
+@pytest.mark.parametrize(("after", "told"), [(0.59, True), (0.16, False), (0.02, False)])
+def test_refining_that_teaches_to_go_on_and_on_is_told(after: float, told: bool) -> None:
+    cells = [_cell("instruct", 50, truncated=0.12), _cell("refine", 50, truncated=after)]
+    said = [text for text in warnings_of(_results(cells)) if "rose by refining" in text]
+    assert len(said) == told
+    assert not told or "rose by refining: gsm8k/cot from 12% to 59%" in said[0]
+
+
 def test_a_fall_below_the_baseline_is_told() -> None:
     (said,) = warnings_of(_results([_cell("baseline", 60), _cell("instruct", 50)]))
     assert said == "instruction-tuning lowered accuracy on: gsm8k/cot (-10.0)"

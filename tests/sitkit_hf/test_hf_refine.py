@@ -13,7 +13,7 @@ from sitkit.errors import ModelError, SettingError
 from sitkit.settings import InstructSettings, RefineSettings, key_material
 from sitkit.stages.training import resolve_objective
 from sitkit.types import Demonstration, Objective, PreferencePair
-from sitkit_hf.refine import hold_out
+from sitkit_hf.refine import SMOOTHED, hold_out
 
 DPO = RefineSettings(max_steps=6, batch_size=8, learning_rate=2e-3, warmup=0, max_length=128, validation=0.0)
 
@@ -171,6 +171,26 @@ def test_losses_mix_and_settings_override_the_strategy(
     assert report.metrics["first_loss"] == pytest.approx(math.log(2) - 0.2 * total / tokens, abs=1e-3)
 
 
+# Before the first step nothing is preferred: each loss is its formula at a difference of 0 nats, beta 0.1.
+AT_THE_START = {
+    "ipo": (0 - 1 / (2 * 0.1)) ** 2,
+    "hinge": 1.0,
+    "apo_zero": 1 - 0.5 + 0.5,
+    "robust": (0.9 * math.log(2) - 0.1 * math.log(2)) / (1 - 2 * 0.1),
+    "exo_pair": 0.5 * (math.log(0.5) - math.log(1 - 0.1)) + 0.5 * (math.log(0.5) - math.log(0.1)),
+}
+
+
+@pytest.mark.parametrize("loss", AT_THE_START)
+def test_other_losses_for_pairs_start_where_their_formula_says(
+    student: Any, start: Path, pairs: Sequence[PreferencePair], work: dict[str, Any], loss: str
+) -> None:
+    smoothing = 0.1 if loss in SMOOTHED else 0.0
+    settings = replace(DPO, max_steps=1, batch_size=24, loss=loss, label_smoothing=smoothing)
+    report = student.refine(start, pairs, resolve_objective(Objective(), settings), settings, **work)
+    assert report.metrics["first_loss"] == pytest.approx(AT_THE_START[loss], abs=1e-4)
+
+
 def test_sft_alone_is_fine_tuning_on_the_chosen_sides(
     student: Any, start: Path, pairs: Sequence[PreferencePair], work: dict[str, Any]
 ) -> None:
@@ -190,6 +210,8 @@ def test_sft_alone_is_fine_tuning_on_the_chosen_sides(
         ({"loss": "sigmoyd"}, "no loss is called 'sigmoyd'; did you mean 'sigmoid'"),
         ({"loss": "sigmoid+"}, "different losses"),
         ({"loss": "sft+sft"}, "different losses"),
+        ({"loss": "robust"}, "refine.loss=robust needs refine.label_smoothing above 0"),
+        ({"loss": "exo_pair"}, "refine.loss=exo_pair needs refine.label_smoothing above 0"),
         ({"weights": "1+0.2"}, "one weight for each of sigmoid"),
         ({"weights": "one"}, "numbers joined by"),
         ({"weights": "-1"}, "above 0"),
@@ -236,6 +258,14 @@ def test_validation_pairs_depend_on_seed_and_question_alone(pairs: Sequence[Pref
     assert hold_out(pairs[:9], 0.01, 7)[1] == []
     assert [len(part) for part in hold_out(pairs[:1], 0.9, 7)] == [1, 0]
     assert hold_out([], 0.5, 7) == ([], [])
+
+
+def test_the_pairs_of_a_question_are_held_out_together(pairs: Sequence[PreferencePair]) -> None:
+    several = [replace(pair, chosen=f"{pair.chosen} {count}") for count in range(3) for pair in pairs]
+    kept, held = hold_out(several, 0.25, 7)
+    assert len(held) == 18
+    assert {p.question_id for p in held} == {p.question_id for p in hold_out(pairs, 0.25, 7)[1]}
+    assert not {p.question_id for p in kept} & {p.question_id for p in held}
 
 
 def test_patience_ends_a_refining_whose_validation_loss_does_not_fall(

@@ -85,7 +85,7 @@ function cellsOf(row, view) {
   const {teacher, pair} = row;
   if (!pair) return [judged(teacher?.right, '', 'demonstration'), plain(row.leftOut ? `left out: ${row.leftOut}` : '–', 'pair'), plain('', '')];
   return [judged(teacher?.right, '', 'demonstration'), judged(pair.chosenRight, ORIGINS[pair.from] ?? pair.from, 'chosen'),
-    judged(pair.rejectedRight, pair.rejectedRight ? 'right' : 'wrong', 'rejected')];
+    pair.rejected === '' ? plain('–', 'rejected') : judged(pair.rejectedRight, pair.rejectedRight ? 'right' : 'wrong', 'rejected')];
 }
 
 function inside(row, view) {
@@ -129,12 +129,13 @@ function insideTrain(row, view) {
       textBlock(student[source], view.term), cutNote(student.truncated[source]), where(student.file, view)));
   }
   for (const side of ['chosen', 'rejected']) {
-    if (pair && typeof pair[side] === 'string') {
+    if (pair && pair[side] && typeof pair[side] === 'string') {
       blocks.push(make('div', {class: 'pair'}, make('h3', {}, capital(side), badge(pair, side)), textBlock(pair[side], view.term)));
     }
   }
+  const more = pair?.more ? make('p', {class: 'note'}, `The first of this question’s ${pair.more + 1} pairs; all are in the file.`) : null;
   const told = row.leftOut ? make('p', {class: 'note'}, `Left out of the pairs: ${row.leftOut}.`) : null;
-  return [questionBlock(row, view), told, make('div', {class: 'said'}, ...blocks), pair ? where(pair.file, view) : null];
+  return [questionBlock(row, view), told, more, make('div', {class: 'said'}, ...blocks), pair ? where(pair.file, view) : null];
 }
 
 function badges(pair, source) {

@@ -18,6 +18,7 @@ from sitkit.report.tables import (
     forgetting_tables,
     gain_table,
     overlap_tables,
+    sampled_tables,
     stage_table,
     teacher_tables,
     worked_table,
@@ -70,6 +71,7 @@ def page_sections(
         *_whole("forgetting", "By task", forgetting_tables(results)),
         *_whole("overlap", "By cell", overlap_tables(results)),
         *_cut(results),
+        *_tables("sampled", "Several answers to each question", "", sampled_tables(results)),
         _pairs(results),
         _training(results, drawn),
         *_tables("ratings", "Rated by judges", "", ratings),
@@ -190,6 +192,7 @@ def _origin(pairs: Pairs, name: str) -> int:
 
 def _pair_row(results: Results, pairs: Pairs, origins: Sequence[tuple[str, str, str]]) -> dict[str, object]:
     questions = pairs.questions or 1
+    whole = max(questions, pairs.total + pairs.left_out)
     counts = [(_origin(pairs, name), label, tone) for name, label, tone in origins if _origin(pairs, name)]
     names = [
         (f"{describe(arm, results.arms)}, " if len(results.arms) > 1 else "") + f"seed {lesson.seed}"
@@ -199,7 +202,7 @@ def _pair_row(results: Results, pairs: Pairs, origins: Sequence[tuple[str, str, 
     ]
     return {
         "name": "; ".join(names) or pairs.label,
-        "parts": [(tone, f"{100 * count / questions:.2f}", f"{count}: {label}") for count, label, tone in counts],
+        "parts": [(tone, f"{100 * count / whole:.2f}", f"{count}: {label}") for count, label, tone in counts],
         "counts": "; ".join(f"{count} {label}" for count, label, _ in counts),
         "numbers": (
             f"{pairs.total}",

@@ -75,8 +75,10 @@ async function addPairs(rows, name) {
   found.id.forEach((id, at) => {
     const row = rowOf(rows, found.benchmark[at], id);
     row.prompt ||= found.prompt[at];
+    // One pair is shown for a question; how many more it has is told.
+    if (row.pair?.file === name) { row.pair.more += 1; return; }
     row.pair = {chosen: found.chosen[at], rejected: found.rejected[at], from: found.from[at],
-      chosenRight: found.chosen_right[at] === 1, rejectedRight: found.rejected_right[at] === 1, file: name};
+      chosenRight: found.chosen_right[at] === 1, rejectedRight: found.rejected_right[at] === 1, more: 0, file: name};
   });
   for (const [benchmark, id, reason] of found.left_out) rowOf(rows, benchmark, id).leftOut = reason;
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sitkit import hookimpl
 from sitkit.hookspecs import Register
-from sitkit.spec import Spec
+from sitkit.spec import Spec, boolean
 from sitkit.types import (
     Benchmark,
     BenchmarkFactory,
@@ -35,8 +35,9 @@ def sitkit_students(register: Register[StudentFactory]) -> None:
 
 @hookimpl
 def sitkit_strategies(register: Register[StrategyFactory]) -> None:
-    """Register the strategy."""
+    """Register the strategies."""
     register("spelled-first", spelled_first)
+    register("spelled-samples", spelled_samples)
 
 
 @hookimpl
@@ -76,6 +77,14 @@ def spelled_first(spec: Spec, context: Context) -> Strategy:
     spec.refuse_argument()
     spec.parse_options({})
     return SpelledFirst()
+
+
+def spelled_samples(spec: Spec, context: Context) -> Strategy:
+    """Prefers each right sample to each wrong one; alone=yes learns the right ones without the others."""
+    from sitkit_example.strategy import SpelledSamples
+
+    spec.refuse_argument()
+    return SpelledSamples(alone=bool(spec.parse_options({"alone": boolean}).get("alone", False)))
 
 
 def letters(spec: Spec, context: Context) -> Benchmark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -80,7 +81,9 @@ class Counter:
         for prompt in reversed(prompts):
             asked = word(prompt.text)
             worked = prompt.text.endswith(COT_TRIGGER) and len(asked) <= reach
-            yield Completion(prompt.id, spelled(asked, len(asked)) if worked else f"The answer is {GUESS}")
+            # Above temperature 0 it miscounts now and then, by the noise that belongs to the prompt's id and the seed.
+            noise = zlib.crc32(f"{generation.seed}|{prompt.id}".encode()) % 3 if generation.temperature else 0
+            yield Completion(prompt.id, spelled(asked, len(asked) + noise) if worked else f"The answer is {GUESS}")
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write what was learnt; there is nothing to merge it into."""

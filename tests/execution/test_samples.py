@@ -1,0 +1,224 @@
+"""Several answers to a question: drawn, judged, handed to the strategy, paired as often as it likes, stored."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sitkit.errors import PluginError, RecipeError, SettingError
+from sitkit.execution.here_executor import run_plan
+from sitkit.plan import build_plan
+from sitkit.recipe import Recipe
+from sitkit.registry import Registry
+from sitkit.report.markdown import markdown
+from sitkit.results.build import build_results
+from sitkit.results.model import Results
+from sitkit.results.rows import StoredRows
+from sitkit.stages.sample import SAMPLES
+from sitkit.store import Store
+from sitkit.types import Answers, Candidate, LeftOut, PreferencePair, Question, SampledAnswer, TrainingRow
+
+SETTINGS = {"sample": {"samples": 4, "temperature": 0.8}}
+RECIPE = Recipe(
+    teacher=("speller",),
+    student=("counter",),
+    strategy="spelled-samples",
+    train_on=("letters",),
+    settings=SETTINGS,
+)
+
+
+def run(registry: Registry, workspace: Path, recipe: Recipe = RECIPE) -> tuple[Results, StoredRows]:
+    plan = build_plan(recipe, registry)
+    stored = StoredRows(workspace)
+    return build_results(plan, run_plan(plan, Store(workspace), registry, lambda event: None), stored), stored
+
+
+def pairs_of(results: Results, stored: StoredRows) -> list[dict[str, Any]]:
+    (lesson,) = results.arms[0].lessons
+    assert lesson.pair
+    return stored.rows("pair", lesson.pair) or []
+
+
+def drawn(results: Results, stored: StoredRows) -> list[dict[str, Any]]:
+    (key,) = results.arms[0].lessons[0].sample
+    return stored.rows("sample", key, SAMPLES) or []
+
+
+def test_every_answer_is_stored_and_the_first_are_where_they_were(example: Registry, tmp_path: Path) -> None:
+    results, stored = run(example, tmp_path)
+    rows = drawn(results, stored)
+    asked = Counter((row["question_id"], row["prompting"]) for row in rows)
+    assert len(asked) == 28
+    assert set(asked.values()) == {4}
+    (key,) = results.arms[0].lessons[0].sample
+    first = {row["question_id"]: (row["direct"], row["cot"]) for row in stored.rows("sample", key) or ()}
+    by_question = {(row["question_id"], row["prompting"]): row["text"] for row in rows if row["sample"] == 0}
+    assert first == {name: (by_question[name, "direct"], by_question[name, "cot"]) for name in first}
+
+
+def test_each_answer_has_noise_of_its_own(example: Registry, tmp_path: Path) -> None:
+    results, stored = run(example, tmp_path)
+    texts: dict[str, set[str]] = {}
+    for row in drawn(results, stored):
+        if row["prompting"] == "cot" and "-" in row["text"]:
+            texts.setdefault(row["question_id"], set()).add(row["text"])
+    assert max(map(len, texts.values())) > 1
+
+
+def test_the_first_answers_do_not_depend_on_how_many_are_drawn(example: Registry, tmp_path: Path) -> None:
+    several, stored = run(example, tmp_path)
+    alone = replace(RECIPE, strategy="spelled-first", settings={"sample": {"temperature": 0.8}})
+    one, _ = run(example, tmp_path, alone)
+    ours, theirs = (found.arms[0].lessons[0].sample[0] for found in (several, one))
+    assert ours != theirs
+    assert stored.rows("sample", ours) == stored.rows("sample", theirs)
+
+
+def test_a_question_gives_as_many_pairs_as_the_strategy_likes(example: Registry, tmp_path: Path) -> None:
+    results, stored = run(example, tmp_path)
+    by_question: dict[str, dict[bool, set[str]]] = {}
+    for row in drawn(results, stored):
+        if row["prompting"] == "cot":
+            count = len(row["question_id"].removeprefix("train-"))
+            right = row["text"].endswith(f"is {count}")
+            by_question.setdefault(row["question_id"], {True: set(), False: set()})[right].add(row["text"])
+    wanted = {(name, good, bad) for name, found in by_question.items() for good in found[True] for bad in found[False]}
+    made = pairs_of(results, stored)
+    assert {(row["question_id"], row["chosen"], row["rejected"]) for row in made} == wanted
+    assert len(made) == len(wanted) > len({name for name, _, _ in wanted})
+    (pairs,) = results.pairs
+    assert pairs.left_out == 14 - len({name for name, _, _ in wanted})
+    assert f"| {len(made)} |" in markdown(results, "samples")
+
+
+def test_rows_without_a_rejected_side_are_learnt(example: Registry, tmp_path: Path) -> None:
+    results, stored = run(example, tmp_path, replace(RECIPE, strategy="spelled-samples,alone=yes"))
+    made = pairs_of(results, stored)
+    assert made
+    assert {row["rejected"] for row in made} == {""}
+    assert not any(row["rejected_correct"] or row["rejected_truncated"] for row in made)
+    (refined,) = [one for one in results.training if one.stage == "refine"]
+    assert refined.examples == len(made)
+
+
+def test_rows_without_a_rejected_side_need_a_loss_without_one(example: Registry, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, strategy="spelled-samples,alone=yes", settings={**SETTINGS, "refine": {"loss": "sigmoid"}})
+    with pytest.raises(RecipeError, match=r"to learn without one to reject.*refine.loss=sigmoid cannot"):
+        run(example, tmp_path, recipe)
+
+
+def test_equal_answers_are_not_drawn_in_silence(example: Registry) -> None:
+    with pytest.raises(SettingError, match=r"sample.samples=4 at sample.temperature=0 .* above 0"):
+        build_plan(replace(RECIPE, settings={"sample": {"samples": 4}}), example)
+
+
+Chosen = Callable[[Candidate], Sequence[object]]
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, rule: Chosen) -> None:
+    from sitkit_example.strategy import SpelledSamples  # type: ignore[import-not-found]
+
+    def pairs(self: Any, candidates: Sequence[Candidate]) -> Iterator[object]:
+        for candidate in candidates:
+            yield from rule(candidate)
+
+    monkeypatch.setattr(SpelledSamples, "pairs", pairs)
+
+
+def left_out(one: Candidate) -> LeftOut:
+    return LeftOut(one.question.id, one.question.benchmark, "because")
+
+
+def pair(one: Candidate, chosen: str, rejected: str) -> PreferencePair:
+    right = one.demonstration is not None and chosen == one.demonstration.completion
+    return PreferencePair(
+        one.question.id, one.question.benchmark, one.question.prompt("cot"), chosen, rejected, "teacher", right, False
+    )
+
+
+def shown(one: Candidate) -> str:
+    return "" if one.demonstration is None else one.demonstration.completion
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda one: [left_out(one), left_out(one)],
+        lambda one: [left_out(one), pair(one, shown(one), "The answer is 99")],
+        lambda one: [pair(one, shown(one), "The answer is 99"), left_out(one)],
+    ],
+)
+def test_a_question_is_left_out_or_it_is_not(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: Chosen
+) -> None:
+    choose(monkeypatch, rule)
+    with pytest.raises(PluginError, match="which is left out, and given another time"):
+        run(example, tmp_path)
+
+
+def test_a_pair_of_the_same_text_counts_only_where_it_is_all_there_is(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rule(one: Candidate) -> Sequence[object]:
+        same = pair(one, shown(one), shown(one))
+        return [same, pair(one, shown(one), "The answer is 99")] if one.question.id < "train-l" else [same]
+
+    choose(monkeypatch, rule)
+    results, stored = run(example, tmp_path)
+    (pairs,) = results.pairs
+    assert pairs.left_out_reasons == {"same text": 14 - pairs.total}
+    assert 0 < pairs.total == len(pairs_of(results, stored)) < 14
+    assert any(f"{pairs.total} pairs say the same on both sides" in text for text in results.notices)
+
+
+def test_a_cut_sample_is_never_right_and_never_chosen(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter as Student
+
+    complete = Student.complete
+
+    def cut(self: Any, *arguments: Any) -> Iterator[Any]:
+        for one in complete(self, *arguments):
+            yield replace(one, truncated="#2|" in one.id, text=f"{one.text} or so" if "#2|" in one.id else one.text)
+
+    monkeypatch.setattr(Student, "complete", cut)
+    seen: list[Candidate] = []
+    choose(monkeypatch, lambda one: [seen.append(one) or left_out(one)])  # type: ignore[func-returns-value]
+    with pytest.raises(RecipeError, match="left no preference pair"):
+        run(example, tmp_path / "one")
+    cut_ones = [sample for one in seen for sample in one.samples if sample.truncated]
+    assert len(cut_ones) == 28
+    assert not any(sample.correct for sample in cut_ones)
+
+    def greedy(one: Candidate) -> Sequence[object]:
+        bad = next(sample.text for sample in one.samples if sample.truncated and sample.prompting == "cot")
+        return [TrainingRow(one.question.id, one.question.benchmark, one.question.prompt("cot"), bad, "student", False)]
+
+    choose(monkeypatch, greedy)
+    with pytest.raises(PluginError, match=r"chose an answer .* that was cut"):
+        run(example, tmp_path / "other")
+
+
+QUESTION = Question("q", "b", "number", "Count.", "How many?", None, "3")
+
+
+def test_a_candidate_made_of_two_answers_has_them_as_samples() -> None:
+    answers = Answers("q", "b", direct="3", cot="a-b-c. 3", cot_truncated=True)
+    one = Candidate(QUESTION, answers, None, direct_correct=True, cot_correct=False)
+    assert one.samples == (SampledAnswer("direct", "3", True), SampledAnswer("cot", "a-b-c. 3", False, True))
+
+
+def test_own_answers_are_different_texts_that_say_something() -> None:
+    samples = tuple(
+        SampledAnswer("cot", text, right)
+        for text, right in [("one 3", True), ("one 3 ", True), ("", False), ("two 3", True), ("4", False)]
+    )
+    one = Candidate(QUESTION, Answers("q", "b", "x", "one 3"), None, False, True, samples)
+    assert [sample.text for sample in one.own("cot", correct=True)] == ["one 3", "two 3"]
+    assert [sample.text for sample in one.own("cot", correct=False)] == ["4"]
+    assert one.own("direct", correct=True) == []
