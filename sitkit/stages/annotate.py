@@ -210,7 +210,13 @@ def kept_demonstrations(
     work: Work, annotated: Iterable[Node], keep: Literal["right", "all"]
 ) -> tuple[list[Demonstration], Counter[str]]:
     """Return the demonstrations kept, in order, and why the others were dropped, counted: cut off, empty or wrong."""
-    rows = [row for one in annotated for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration)]
+    return kept_of(
+        [row for one in annotated for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration)], keep
+    )
+
+
+def kept_of(rows: Iterable[Demonstration], keep: Literal["right", "all"]) -> tuple[list[Demonstration], Counter[str]]:
+    """Do as `kept_demonstrations` does with rows that were read already."""
     kept, dropped = list[Demonstration](), Counter[str]()
     for row in rows:
         if row.truncated:
