@@ -157,7 +157,9 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         check_samples(chosen.sample)
         with student.calling("check"):
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
-    scored = components.scored = recipe.eval_on or ()
+    scored = recipe.eval_on or ()
+    asked = tuple(dict.fromkeys((*scored, *(name for task in tasks for name in task.benchmarks))))
+    components.scored, components.drop_contaminated, components.ngram = asked, recipe.drop_contaminated, recipe.ngram
     for name in scored:
         components.benchmark(name)
     recipe = replace(recipe, eval_on=(*scored, *(task.spec for task in tasks)))

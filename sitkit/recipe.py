@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from sitkit.errors import RecipeError, SettingError, suggestion
+from sitkit.overlap import NGRAM
 from sitkit.settings import STAGE_SETTINGS, TRAIN, setting_types, spread
 from sitkit.spec import LM_EVAL, split_specs
 from sitkit.types import Json, Method
@@ -54,7 +55,8 @@ class Recipe:
     ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
     ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
     for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
-    ``drop_duplicates`` leaves out training questions that stand in the test split too.
+    ``drop_duplicates`` leaves out training questions that stand in the test split too; ``drop_contaminated`` those that
+    share ``ngram`` words in a row with a question that is scored, of whatever benchmark (`sitkit.overlap`).
 
     Raises `RecipeError` for a value of another type or out of its range, `SettingError` for one of ``settings``.
     """
@@ -99,6 +101,10 @@ class Recipe:
     drop_duplicates: Annotated[bool, Meta(description="leave out training questions that are test questions too")] = (
         False
     )
+    drop_contaminated: Annotated[
+        bool, Meta(description="leave out training questions that share words in a row with scored ones")
+    ] = False
+    ngram: Annotated[int, Meta(ge=3, le=100, description="how many words in a row make two questions overlap")] = NGRAM
     eval_teacher: Annotated[
         bool | None, Meta(description="score the teacher too; default: on training questions, where it is free")
     ] = None

@@ -80,6 +80,13 @@ recipe_options = together(
         help="Leave out training questions that are test questions too.",
     ),
     click.option(
+        "--drop-contaminated",
+        is_flag=True,
+        default=None,
+        help="Leave out training questions that share words in a row with any that is scored.",
+    ),
+    click.option("--ngram", type=Whole(3, 100), metavar="N", help="How many words in a row.  [default: 13]"),
+    click.option(
         "--eval-teacher/--no-eval-teacher",
         default=None,
         help="Score the teacher too, with CoT and direct, on training and test questions."

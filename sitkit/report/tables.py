@@ -16,6 +16,9 @@ _PATHS = (
 )
 
 
+_SHOWN = 5
+
+
 @dataclass(frozen=True)
 class Table:
     """A title, headings, and rows of the same length; ``note`` explains it in a sentence or two."""
@@ -47,6 +50,7 @@ def all_tables(results: Results) -> Sequence[Table]:
         *score_tables(results),
         *(() if len(results.arms) > 1 else (worked_table(results),)),
         *forgetting_tables(results),
+        *overlap_tables(results),
         cut_table(results),
         *sampled_tables(results),
         *round_tables(results),
@@ -68,6 +72,39 @@ def accuracy_table(results: Results) -> Table:
     )
     headings = tuple(f"{name} ({last[name].transfer}, n={last[name].n})" for name in results.benchmarks)
     return Table("Accuracy", ("phase", "prompting", *headings), rows, f"{error_note(results.cells)}.")
+
+
+def overlap_tables(results: Results) -> Sequence[Table]:
+    """Return the table of the accuracies with and without the questions that overlap with what was trained on."""
+    rows, varying = [], _varying(results.cells)
+    for found in results.contamination:
+        for score in found.scores:
+            cell = results.cells[score.cell]
+            rows.append(
+                (
+                    *(_said(cell, name) for name in varying),
+                    cell.benchmark,
+                    _done(cell) if len(results.arms) > 1 else cell.phase,
+                    cell.prompting,
+                    str(cell.n - score.n),
+                    f"{100 * cell.value:.1f}",
+                    f"{100 * score.value:.1f}",
+                    str(score.n),
+                )
+            )
+    if not results.contamination:
+        return ()
+    listed = (
+        f"{found.benchmark} {len(found.questions)} of {found.n}, with {', '.join(found.trained)}:"
+        f" {', '.join(found.questions[:_SHOWN])}{', …' if len(found.questions) > _SHOWN else ''}"
+        for found in results.contamination
+    )
+    note = (
+        f"Test questions that share {results.contamination[0].ngram} words in a row, or all of their words, with a"
+        f" question trained on ({'; '.join(listed)}); results.json names all. Accuracy in percent."
+    )
+    headings = (*varying, "benchmark", "phase", "prompting", "overlapping", "right", "right without", "n without")
+    return (Table("Overlap with training", headings, tuple(rows), note),)
 
 
 def forgetting_tables(results: Results) -> Sequence[Table]:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from sitkit.results.model import Cell, Change, Duplicates, Pairs, Results, Training
+from sitkit.results.model import Cell, Change, Contamination, Duplicates, Pairs, Results, Training
 from sitkit.types import PHASES
 
 _NEAR_ZERO = 0.1
@@ -37,6 +37,7 @@ def warnings_of(results: Results) -> list[str]:
     return [
         *_near_zero(results.cells),
         *_duplicates(results.duplicates),
+        *_contamination(results.contamination),
         *_truncated(results.cells, named),
         *_cut_more(list(results.changes_to("refine")), named),
         *_repeated(results.cells, named),
@@ -112,6 +113,16 @@ def _duplicates(counts: Iterable[Duplicates]) -> list[str]:
         return []
     return [
         f"test questions also in the training set: {', '.join(found)}; --drop-duplicates leaves them out of training"
+    ]
+
+
+def _contamination(found: Sequence[Contamination]) -> list[str]:
+    if not found:
+        return []
+    where = (f"{one.benchmark} {len(one.questions)} of {one.n} (with {', '.join(one.trained)})" for one in found)
+    return [
+        f"test questions that share {found[0].ngram} words in a row, or all their words, with a question trained on:"
+        f" {', '.join(where)}; --drop-contaminated leaves those out of training"
     ]
 
 

@@ -431,6 +431,29 @@ class Duplicates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CleanScore:
+    """The accuracy of ``cell`` (its place in `Results.cells`) over those ``n`` questions that overlap with none."""
+
+    cell: int
+    value: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """The ``questions`` (ids) of a benchmark's ``n`` test questions that share ``ngram`` words in a row, or all of
+    their words, with questions trained on, of the benchmarks ``trained``; ``scores`` are those without them.
+    """
+
+    benchmark: str
+    n: int
+    ngram: int
+    trained: Tasks
+    questions: tuple[str, ...]
+    scores: tuple[CleanScore, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """All a run found. ``recipe`` is the full one, every setting resolved, as plain data.
 
@@ -456,6 +479,7 @@ class Results:
     teacher_scores: tuple[TeacherScore, ...]
     usage: Usage
     duplicates: tuple[Duplicates, ...]
+    contamination: tuple[Contamination, ...] = ()
     tasks: Mapping[str, Mapping[Prompting, str]]
     notices: tuple[str, ...]
     stages: tuple[Stage, ...]
@@ -550,6 +574,7 @@ class Results:
             self,
             recipe=recipe,
             arms=(alone,),
+            contamination=tuple(replace(one, scores=()) for one in self.contamination),
             forgetting=tuple(_task_of_seed(score, seed) for score in others),
             forgetting_changes=tuple(
                 replace(change, before=others.index(before), after=others.index(after))
@@ -629,6 +654,8 @@ def decoded(content: bytes) -> Results:
     for change in results.changes:
         if not (0 <= change.before < len(results.cells) and 0 <= change.after < len(results.cells)):
             raise ValueError("a change names a cell that is not there")
+    if not all(0 <= one.cell < len(results.cells) for found in results.contamination for one in found.scores):
+        raise ValueError("a score without overlaps names a cell that is not there")
     for moved in results.forgetting_changes:
         if not all(0 <= place < len(results.forgetting) for place in (moved.before, moved.after)):
             raise ValueError("a change names a score that is not there")
