@@ -46,16 +46,28 @@ class ArmPlan:
     method: Method
     annotated: tuple[Node, ...]
     instructed: Node
+    strategy: Component[Strategy]
     sampled: tuple[Node, ...] = ()
     paired: Node | None = None
     refined: Node | None = None
+    earlier: tuple[RoundPlan, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """The stages of one round of refining."""
+
+    sampled: tuple[Node, ...]
+    paired: Node
+    refined: Node
 
 
 @dataclass(frozen=True)
 class CellPlan:
     """One phase scored on one benchmark or lm-eval task: which stage holds the score, and what was done to the student.
 
-    What the arms that share the score do not agree on is left blank: the teacher of a baseline, say.
+    What the arms that share the score do not agree on is left blank: the teacher of a baseline, say. ``round`` counts
+    the rounds of refining that were gone through, where there are several and this is not the last of them.
     """
 
     phase: Phase
@@ -68,6 +80,8 @@ class CellPlan:
     refine_on: Tasks
     fraction: float
     method: Method
+    strategy: str = ""
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,11 +89,12 @@ class Plan:
     """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage.
 
     ``task_cells`` are those of the lm-eval tasks scored beside the benchmarks. ``settings`` are resolved for each
-    student; ``annotated`` are all stages in which a teacher answers.
+    student and strategy, by their SPECs; ``annotated`` are all stages in which a teacher answers; ``rounds`` are the
+    cells of rounds of refining before the last.
     """
 
     recipe: Recipe
-    settings: Mapping[str, Settings]
+    settings: Mapping[tuple[str, str], Settings]
     nodes: tuple[Node, ...]
     arms: tuple[ArmPlan, ...]
     cells: tuple[CellPlan, ...]
@@ -88,8 +103,9 @@ class Plan:
     scored: Tasks
     students: tuple[Component[Student], ...]
     teachers: tuple[Component[Teacher], ...]
-    strategy: Component[Strategy]
+    strategies: tuple[Component[Strategy], ...]
     question_sets: tuple[QuestionSet, ...]
+    rounds: tuple[CellPlan, ...] = ()
 
     @cached_property
     def by_key(self) -> Mapping[str, Node]:
@@ -107,7 +123,7 @@ class Plan:
     def components(self) -> tuple[Component[Any], ...]:
         """Every plugged-in part of the plan."""
         benchmarks = {questions.benchmark.spec: questions.benchmark for questions in self.question_sets}
-        return (*self.teachers, *self.students, self.strategy, *benchmarks.values())
+        return (*self.teachers, *self.students, *self.strategies, *benchmarks.values())
 
     def close(self) -> None:
         """Free what teachers and students hold; one that cannot be freed is logged, and hides no other error."""
@@ -131,12 +147,13 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     recipe = _written_out(recipe, registry, components)
     students = tuple(components.student(spec) for spec in recipe.student or ())
     teachers = tuple(components.teacher(spec) for spec in recipe.teacher or ())
-    strategy = components.strategy(recipe.strategy or "")
+    strategies = tuple(components.strategy(spec) for spec in recipe.strategies or (recipe.strategy or "",))
     settings = {
-        student.spec: resolve(recommended(student), recommended(strategy), recipe.settings) for student in students
+        (student.spec, strategy.spec): resolve(recommended(student), recommended(strategy), recipe.settings)
+        for student, strategy in product(students, strategies)
     }
-    for student in students:
-        chosen = settings[student.spec]
+    for student, strategy in product(students, strategies):
+        chosen = settings[student.spec, strategy.spec]
         check_samples(chosen.sample)
         with student.calling("check"):
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
@@ -146,7 +163,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     for name in scored:
         components.benchmark(name)
     recipe = replace(recipe, eval_on=(*scored, *(task.spec for task in tasks)))
-    builder = _Builder(recipe, components, settings, students, teachers, strategy, scored, tasks)
+    builder = _Builder(recipe, components, settings, students, teachers, strategies, scored, tasks)
     builder.build()
     return Plan(
         recipe=recipe,
@@ -159,8 +176,9 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         scored=scored,
         students=students,
         teachers=teachers,
-        strategy=strategy,
+        strategies=strategies,
         question_sets=tuple(components.sets.values()),
+        rounds=tuple(builder.rounds),
     )
 
 
@@ -208,7 +226,7 @@ def _written_out(recipe: Recipe, registry: Registry, components: Components) -> 
     return replace(
         recipe,
         student=recipe.student or _default(registry, "student"),
-        strategy=recipe.strategy or _default(registry, "strategy")[0],
+        strategy=(recipe.strategies or (recipe.strategy or _default(registry, "strategy")[0],))[0],
         teacher=recipe.teacher or (_default_teacher(benchmarks),),
         train_on=train_on,
         refine_on=refine_on,
@@ -259,16 +277,17 @@ class _Builder:
 
     recipe: Recipe
     components: Components
-    settings: Mapping[str, Settings]
+    settings: Mapping[tuple[str, str], Settings]
     students: tuple[Component[Student], ...]
     teachers: tuple[Component[Teacher], ...]
-    strategy: Component[Strategy]
+    strategies: tuple[Component[Strategy], ...]
     scored: Tasks
     tasks: tuple[AnyTask, ...]
     by_key: dict[str, Node] = field(default_factory=dict)
     arms: list[ArmPlan] = field(default_factory=list)
     cells: list[CellPlan] = field(default_factory=list)
     task_cells: list[CellPlan] = field(default_factory=list)
+    rounds: list[CellPlan] = field(default_factory=list)
 
     def build(self) -> None:
         """Teachers first, so that each is loaded once and gone before students need the memory; then each student."""
@@ -286,6 +305,10 @@ class _Builder:
         made = Node(stage)
         return self.by_key.setdefault(made.key, made)
 
+    def _settings(self, student: Component[Student]) -> Settings:
+        """The settings of the stages that no strategy recommends anything for."""
+        return self.settings[student.spec, self.strategies[0].spec]
+
     def _where(self, student: Component[Student], teacher: Component[Teacher], fraction: float) -> str:
         recipe = self.recipe
         words = (
@@ -301,7 +324,7 @@ class _Builder:
     def _annotate(
         self, teacher: Component[Teacher], student: Component[Student], names: Iterable[str], seed: int, fraction: float
     ) -> tuple[Node, ...]:
-        settings, selection = self.settings[student.spec].annotate, self._selection(seed, fraction)
+        settings, selection = self._settings(student).annotate, self._selection(seed, fraction)
         return tuple(
             self.add(Annotate(teacher, self.components.train(name, seed, selection), settings)) for name in names
         )
@@ -317,7 +340,7 @@ class _Builder:
         wanted = self.recipe.eval_teacher
         if wanted is False or (wanted is None and isinstance(teacher.made, PaidEndpoint)):
             return
-        settings, selection = self.settings[student.spec].annotate, self._selection(seed, max(self.recipe.fraction))
+        settings, selection = self._settings(student).annotate, self._selection(seed, max(self.recipe.fraction))
         trained = self._taught_from()
         for name in trained:
             self.add(Annotate(teacher, self.components.train(name, seed, selection), settings, "direct"))
@@ -354,7 +377,7 @@ class _Builder:
 
     def _taught(self, lesson: _Lesson, method: Method, train_on: Tasks, refine_ons: Sequence[Tasks]) -> None:
         student, seed = lesson.student, lesson.seed
-        settings = self.settings[student.spec]
+        settings = self._settings(student)
         where = lesson.on(self._named(train_on) if train_on else "untaught")
         taught = self._annotate(lesson.teacher, student, train_on, seed, lesson.fraction)
         instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where))
@@ -366,36 +389,62 @@ class _Builder:
             fraction=lesson.fraction,
             method=method,
         )
-        sampled = {}
-        if method != "instruct":
+        refining = () if method == "instruct" else self.strategies
+        sampled: dict[tuple[str, str], Node] = {}
+        for strategy in refining:
+            drawn = self.settings[student.spec, strategy.spec].sample
             for name in dict.fromkeys(name for names in refine_ons for name in names):
-                sampled[name] = self.add(
-                    Sample(student, instructed, self._source(lesson, name), settings.sample, seed, where)
+                sampled[strategy.spec, name] = self.add(
+                    Sample(student, instructed, self._source(lesson, name), drawn, seed, where)
                 )
         # An arm of both phases has the scores of the instructed student already.
         if train_on and not (method == "instruct" and "both" in self.recipe.methods):
             self._evaluate(PHASES[1], student, instructed, seed, where, shared)
-        for refine_on in refine_ons:
+        for refine_on, strategy in product(refine_ons, refining or self.strategies[:1]):
             arm = ArmPlan(
-                student, lesson.teacher, train_on, refine_on, lesson.fraction, seed, method, taught, instructed
+                student, lesson.teacher, train_on, refine_on, lesson.fraction, seed, method, taught, instructed,
+                strategy,
             )  # fmt: skip
-            if method != "instruct":
-                arm = self._refined(lesson, arm, tuple(sampled[name] for name in refine_on), shared)
+            if refining:
+                arm = self._refined(lesson, arm, tuple(sampled[strategy.spec, name] for name in refine_on), shared)
             self.arms.append(arm)
 
     def _refined(self, lesson: _Lesson, arm: ArmPlan, sampled: tuple[Node, ...], shared: _Shared) -> ArmPlan:
         student, seed, refine_on = lesson.student, lesson.seed, arm.refine_on
-        settings = self.settings[student.spec]
+        strategy = arm.strategy
+        settings = self.settings[student.spec, strategy.spec]
         crossed = f" then {self._named(refine_on)}" if self.recipe.cross else ""
         where = lesson.on((self._named(arm.train_on) if arm.train_on else "untaught") + crossed)
         sources = tuple(self._source(lesson, name) for name in refine_on)
         demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
-        keep = settings.annotate.keep
-        paired = self.add(Pair(self.strategy, sampled, sources, demonstrations, keep, settings.pair, seed, where))
-        refined = self.add(Refine(student, self.strategy, arm.instructed, paired, settings.refine, seed, where))
-        self._evaluate(PHASES[2], student, refined, seed, where, replace(shared, refine_on=refine_on))
+        keep, rounds, start = settings.annotate.keep, settings.refine.rounds, arm.instructed
+        shared = replace(shared, refine_on=refine_on, strategy=strategy.spec)
+        made = list[RoundPlan]()
+        for number in range(rounds):
+            here = f"{where} round {number + 1}".strip() if rounds > 1 else where
+            if number:
+                sampled = tuple(
+                    self.add(Sample(student, start, source, settings.sample, seed, here, number)) for source in sources
+                )
+            paired = self.add(Pair(strategy, sampled, sources, demonstrations, keep, settings.pair, seed, here))
+            refined = self.add(Refine(student, strategy, start, paired, settings.refine, seed, here, number))
+            last = number == rounds - 1
+            if last or settings.refine.score_rounds:
+                there = shared if last else replace(shared, round=number + 1)
+                # Strategies score the same phase: only their names tell these stages apart.
+                told = strategy.spec if len(self.strategies) > 1 else ""
+                self._evaluate(PHASES[2], student, refined, seed, " ".join(filter(None, (told, here))), there)
+            made.append(RoundPlan(sampled, paired, refined))
+            start = refined
         annotated = tuple(dict.fromkeys((*arm.annotated, *demonstrations)))
-        return replace(arm, annotated=annotated, sampled=sampled, paired=paired, refined=refined)
+        return replace(
+            arm,
+            annotated=annotated,
+            sampled=made[-1].sampled,
+            paired=made[-1].paired,
+            refined=made[-1].refined,
+            earlier=tuple(made[:-1]),
+        )
 
     def _source(self, lesson: _Lesson, name: str) -> QuestionSet:
         return self.components.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))
@@ -406,11 +455,12 @@ class _Builder:
     def _evaluate(
         self, phase: Phase, student: Component[Student], learnt: Node | None, seed: int, where: str, shared: _Shared
     ) -> None:
-        settings, limit = self.settings[student.spec].evaluate, self.recipe.test_limit
+        settings, limit = self._settings(student).evaluate, self.recipe.test_limit
+        cells = self.rounds if shared.round else self.cells
         for name in self.scored:
             stage = Evaluate(student, phase, learnt, self.components.test(name, seed), limit, settings, seed, where)
-            self.cells.append(shared.cell(phase, name, seed, self.add(stage)))
-        for task in self.tasks:
+            cells.append(shared.cell(phase, name, seed, self.add(stage)))
+        for task in () if shared.round else self.tasks:
             asked = tuple(self.components.test(name, seed) for name in task.benchmarks)
             other = EvaluateTask(student, phase, learnt, task, asked, limit, seed, where)
             self.task_cells.append(shared.cell(phase, task.title, seed, self.add(other)))
@@ -436,6 +486,8 @@ class _Shared:
     refine_on: Tasks
     fraction: float
     method: Method
+    strategy: str = ""
+    round: int = 0
 
     def cell(self, phase: Phase, benchmark: str, seed: int, node: Node) -> CellPlan:
         return CellPlan(
@@ -449,6 +501,8 @@ class _Shared:
             refine_on=self.refine_on,
             fraction=self.fraction,
             method=self.method,
+            strategy=self.strategy,
+            round=self.round,
         )
 
 

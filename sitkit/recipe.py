@@ -64,6 +64,13 @@ class Recipe:
     teacher: Annotated[_Names | None, Meta(description="who answers the training questions: a SPEC, or several")] = None
     student: Annotated[_Names | None, Meta(description="the model that learns: a SPEC, or several")] = None
     strategy: Annotated[str | None, Meta(description="how preference pairs are chosen: a SPEC")] = None
+    strategies: Annotated[
+        _Names | None, Meta(description="strategies compared in one run, each on what they share: SPECs")
+    ] = None
+    control: Annotated[
+        str | None,
+        Meta(description="the one of these that the others are held against; default: the first plain fine-tuning"),
+    ] = None
     train_on: Annotated[_Names | None, Meta(description="benchmarks of the demonstrations")] = None
     refine_on: Annotated[_Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
     eval_on: Annotated[
@@ -122,6 +129,14 @@ class Recipe:
             "all cannot be combined with other names",
         )
         spread(self.settings)
+        _require(
+            self.strategies is None or self.strategy in (None, *self.strategies[:1]),
+            f"strategies: {self.strategy} is given as strategy too; it must be the first of them, or left out",
+        )
+        _require(
+            self.control is None or self.control in (self.strategies or ()),
+            f"control: {self.control} is not one of the strategies",
+        )
 
     @property
     def taught_on(self) -> tuple[str, ...]:
@@ -147,14 +162,15 @@ class Recipe:
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
                 value = value[0] if len(value) == 1 and entry.name in _ONE_OR_MORE else list(value)
-            if value is not None or entry.name not in ("questions", "plugins"):
+            if value is not None or entry.name not in _ONLY_WHERE_GIVEN:
                 plain[_YAML_NAMES.get(entry.name, entry.name)] = value
         plain["set"] = {stage: dict(keys) for stage, keys in self.settings.items()}
         return plain
 
 
 _YAML_NAMES = {"settings": "set"}
-_COMMAS = ("train_on", "refine_on", "eval_on", "methods")
+_ONLY_WHERE_GIVEN = ("questions", "plugins", "strategies", "control")
+_COMMAS = ("train_on", "refine_on", "eval_on", "methods", "strategies")
 _ONE_OR_MORE = ("teacher", "student", "fraction", "plugins")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
 
@@ -372,7 +388,8 @@ def _section(stage: str) -> dict[str, Json]:
 def default_name(recipe: Recipe, digest: str) -> str:
     """Return a run name that says what was run and tells recipes apart by the first digits of their key."""
     tasks = ("x" if recipe.cross else "+").join(recipe.taught_on)
-    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", f"{'+'.join(recipe.student or ())}_{recipe.strategy}_{tasks}").strip("-.")
+    strategy = "+".join(recipe.strategies or (str(recipe.strategy),))
+    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", f"{'+'.join(recipe.student or ())}_{strategy}_{tasks}").strip("-.")
     return f"{slug[:80]}_{digest[:8]}"
 
 

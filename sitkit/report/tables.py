@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sitkit.results.arms import describe
-from sitkit.results.model import Cell, Results, TaskChange, TaskScore, belongs
+from sitkit.results.model import Cell, Results, TaskChange, TaskScore, belongs, belongs_before
 from sitkit.results.rows import place
 from sitkit.types import PHASES, PROMPTINGS
 
@@ -53,6 +53,7 @@ def all_tables(results: Results) -> Sequence[Table]:
         *overlap_tables(results),
         cut_table(results),
         *sampled_tables(results),
+        *round_tables(results),
         demonstration_table(results),
         *teacher_tables(results),
         pair_table(results),
@@ -177,13 +178,14 @@ def arms_table(results: Results) -> Table:
 def _varying(cells: Sequence[Cell]) -> list[str]:
     """The fields that tell the students of these cells apart."""
     taught = [cell for cell in cells if cell.phase != "baseline"] or cells
-    return [name for name in ("student", "teacher", "fraction") if len({_said(cell, name) for cell in taught}) > 1]
+    names = [name for name in ("student", "teacher", "fraction") if len({_said(cell, name) for cell in taught}) > 1]
+    return names + (["strategy"] if len({cell.strategy for cell in cells if cell.phase == "refine"}) > 1 else [])
 
 
 def _line(cell: Cell) -> tuple[object, ...]:
     return (
-        cell.student, cell.teacher, cell.fraction, cell.train_on, cell.refine_on, cell.method, cell.phase,
-        cell.prompting,
+        cell.student, cell.teacher, cell.strategy, cell.fraction, cell.train_on, cell.refine_on, cell.method,
+        cell.phase, cell.prompting,
     )  # fmt: skip
 
 
@@ -309,14 +311,44 @@ def sampled_tables(results: Results) -> Sequence[Table]:
     return (Table("Several answers to each question", headings, tuple(rows), note),) if rows else ()
 
 
+def round_tables(results: Results) -> Sequence[Table]:
+    """Return the accuracy after each round of refining, in percent, where rounds were scored."""
+    last = {(*_line(cell), cell.benchmark): cell for cell in results.cells if cell.phase == "refine"}
+    found: dict[tuple[object, ...], dict[int, Cell]] = {}
+    for one in results.rounds:
+        found.setdefault((*_line(one.cell), one.cell.benchmark), {})[one.round] = one.cell
+    varying, rows = _varying(results.cells), []
+    numbers = sorted({one.round for one in results.rounds})
+    for line, rounds in found.items():
+        cell = last[line]
+        before = [
+            one for one in results.cells
+            if one.phase == "instruct" and belongs_before(one, cell) and one.benchmark == cell.benchmark
+        ]  # fmt: skip
+        values = [accuracy(rounds.get(number)) for number in numbers]
+        rows.append(
+            (*(_said(cell, name) for name in varying), cell.benchmark, cell.prompting,
+             accuracy(before[0] if before else None), *values, accuracy(cell))
+        )  # fmt: skip
+    headings = (
+        *varying, "benchmark", "prompting", "instructed", *(f"round {number}" for number in numbers),
+        "last round",
+    )  # fmt: skip
+    note = (
+        f"{error_note(results.cells)}. Each round samples from the student that the one before has made, which is also"
+        " the reference it is held against."
+    )
+    return (Table("Round by round", headings, tuple(rows), note),) if rows else ()
+
+
 def pair_table(results: Results) -> Table:
-    """Where the pairs came from, in counts, a row for each arm (its seeds summed)."""
+    """Where the pairs came from, in counts, a row for each arm (its seeds and rounds summed)."""
     by_key = {pairs.key: pairs for pairs in results.pairs}
     target = any(pairs.chosen_from["target"] for pairs in results.pairs)
     bare = any(pairs.without_demonstration for pairs in results.pairs)
     rows = []
     for arm in results.arms:
-        own = [by_key[lesson.pair] for lesson in arm.lessons if lesson.pair in by_key]
+        own = [by_key[one.pair] for lesson in arm.lessons for one in lesson.rounds if one.pair in by_key]
         if not own:
             continue
         reasons: Counter[str] = Counter()

@@ -60,6 +60,7 @@ def _naming(cells: Sequence[Cell]) -> Named:
     students, teachers = {cell.student for cell in cells}, {cell.teacher for cell in taught}
     fractions, trained = {cell.fraction for cell in taught}, {cell.train_on for cell in taught}
     refined = {(cell.train_on, cell.refine_on) for cell in cells if cell.phase == "refine"}
+    strategies = {cell.strategy for cell in cells if cell.phase == "refine"}
 
     def named(cell: Cell) -> str:
         words = [f"{cell.benchmark}/{cell.prompting}"]
@@ -67,6 +68,8 @@ def _naming(cells: Sequence[Cell]) -> Named:
             words.append(f"trained on {'+'.join(cell.train_on)}")
         if cell.refine_on and len(refined) > 1 and cell.refine_on != cell.train_on:
             words.append(f"refined on {'+'.join(cell.refine_on)}")
+        if cell.strategy and len(strategies) > 1:
+            words.append(f"by {cell.strategy}")
         if cell.phase != "baseline" and len(fractions) > 1:
             words.append(f"at {cell.fraction:.0%}")
         if cell.teacher and len(teachers) > 1:

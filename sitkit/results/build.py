@@ -26,6 +26,8 @@ from sitkit.results.model import (
     Lesson,
     Pairs,
     Results,
+    Round,
+    RoundCell,
     Sampled,
     SeedScore,
     Stage,
@@ -59,7 +61,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
     notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
     if before is not None and before.built_from == built_from:
         return sealed(replace(before, stages=stages, notices=notices))
-    cells, others = _cells(plan, outcome), task_scores(plan, outcome)
+    cells, others = _cells(plan, outcome, plan.cells), task_scores(plan, outcome)
     return sealed(
         Results(
             built_from=built_from,
@@ -80,6 +82,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             tasks=_tasks(plan),
             notices=notices,
             stages=stages,
+            rounds=_rounds(plan, outcome),
         )
     )
 
@@ -121,13 +124,15 @@ def _stages(plan: Plan, outcome: Outcome) -> tuple[Stage, ...]:
 def _arms(plan: Plan) -> tuple[Arm, ...]:
     found: dict[tuple[object, ...], list[ArmPlan]] = {}
     for arm in plan.arms:
-        place = (arm.student.spec, arm.teacher.spec, arm.train_on, arm.refine_on, arm.fraction, arm.method)
+        place = (
+            arm.student.spec, arm.teacher.spec, arm.train_on, arm.refine_on, arm.fraction, arm.method, arm.strategy.spec
+        )  # fmt: skip
         found.setdefault(place, []).append(arm)
     return tuple(
         Arm(
             student=arms[0].student.spec,
             teacher=arms[0].teacher.spec,
-            strategy=plan.strategy.spec,
+            strategy=arms[0].strategy.spec,
             train_on=arms[0].train_on,
             refine_on=arms[0].refine_on,
             fraction=arms[0].fraction,
@@ -146,13 +151,26 @@ def _lesson(arm: ArmPlan) -> Lesson:
         sample=tuple(node.key for node in arm.sampled),
         pair=None if arm.paired is None else arm.paired.key,
         refine=None if arm.refined is None else arm.refined.key,
+        earlier=tuple(
+            Round(sample=tuple(node.key for node in one.sampled), pair=one.paired.key, refine=one.refined.key)
+            for one in arm.earlier
+        ),
     )
 
 
-def _cells(plan: Plan, outcome: Outcome) -> tuple[Cell, ...]:
+def _rounds(plan: Plan, outcome: Outcome) -> tuple[RoundCell, ...]:
+    numbers = sorted({planned.round for planned in plan.rounds})
+    return tuple(
+        RoundCell(round=number, cell=cell)
+        for number in numbers
+        for cell in _cells(plan, outcome, [planned for planned in plan.rounds if planned.round == number])
+    )
+
+
+def _cells(plan: Plan, outcome: Outcome, planned_cells: Sequence[CellPlan]) -> tuple[Cell, ...]:
     domains = {part.benchmark.spec: part.benchmark.made.domain for part in plan.question_sets}
     found: dict[Cell, dict[int, SeedScore]] = {}
-    for planned in plan.cells:
+    for planned in planned_cells:
         info = outcome.artifacts[planned.node.key].info
         for prompting in dict.fromkeys(score["prompting"] for score in info["scores"]):
             cell = _blank(plan, planned, prompting, domains)
@@ -190,7 +208,7 @@ def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, 
     return Cell(
         student=planned.student,
         teacher=planned.teacher if taught else "",
-        strategy=plan.strategy.spec if refined else "",
+        strategy=planned.strategy if refined else "",
         method=planned.method if refined else "",
         fraction=planned.fraction if taught else 1.0,
         phase=phase,

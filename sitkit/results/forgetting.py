@@ -43,7 +43,7 @@ def _blank(plan: Plan, planned: CellPlan, row: Json) -> TaskScore:
     return TaskScore(
         student=planned.student,
         teacher=planned.teacher if taught else "",
-        strategy=plan.strategy.spec if refined else "",
+        strategy=planned.strategy if refined else "",
         method=planned.method if refined else "",
         fraction=planned.fraction if taught else 1.0,
         phase=planned.phase,

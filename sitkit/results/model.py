@@ -39,8 +39,20 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Round:
+    """The keys of the stages of one round of refining."""
+
+    sample: tuple[str, ...]
+    pair: str
+    refine: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """One seed of an arm: the keys of its stages. None or empty: the arm has no such stage."""
+    """One seed of an arm: the keys of its stages. None or empty: the arm has no such stage.
+
+    ``earlier`` are the rounds of refining before the one that ``sample``, ``pair`` and ``refine`` name.
+    """
 
     seed: int
     annotate: tuple[str, ...] = ()
@@ -48,6 +60,14 @@ class Lesson:
     sample: tuple[str, ...] = ()
     pair: str | None = None
     refine: str | None = None
+    earlier: tuple[Round, ...] = ()
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """Every round of refining, in order."""
+        if self.pair is None or self.refine is None:
+            return ()
+        return (*self.earlier, Round(sample=self.sample, pair=self.pair, refine=self.refine))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +212,14 @@ class Cell:
     def keys(self) -> tuple[str, ...]:
         """The evaluate stages behind it, each once."""
         return tuple(dict.fromkeys(score.key for score in self.seeds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundCell:
+    """A cell of a student after so many rounds of refining, which go on."""
+
+    round: int
+    cell: Cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,7 +459,8 @@ class Results:
 
     ``built_from`` is the digest of what determined it (`sitkit.results.build`), ``digest`` that of everything else
     here; ``forgetting`` are the lm-eval tasks scored beside the benchmarks; ``tasks``: benchmark -> prompting ->
-    lm-eval task; ``notices``: what the user was told while it ran.
+    lm-eval task; ``notices``: what the user was told while it ran; ``rounds``: what was scored between rounds of
+    refining.
     """
 
     schema: int = SCHEMA
@@ -454,6 +483,7 @@ class Results:
     tasks: Mapping[str, Mapping[Prompting, str]]
     notices: tuple[str, ...]
     stages: tuple[Stage, ...]
+    rounds: tuple[RoundCell, ...] = ()
 
     def cells_of(self, arm: Arm) -> list[Cell]:
         """Return the cells of an arm's own phases and of those before them, which it may share with other arms."""
@@ -519,7 +549,8 @@ class Results:
         """
         lesson = next(lesson for lesson in arm.lessons if lesson.seed == seed)
         alone = replace(arm, lessons=(lesson,))
-        keys = {lesson.pair, lesson.instruct, lesson.refine, *lesson.annotate}
+        rounds = [key for one in lesson.earlier for key in (one.pair, one.refine)]
+        keys = {lesson.pair, lesson.instruct, lesson.refine, *lesson.annotate, *rounds}
         own = self.cells_of(arm)
         kept = [cell for cell in own if len(cell.seeds) == 1]
         changes = [
@@ -556,6 +587,7 @@ class Results:
             training=tuple(training for training in self.training if training.key in keys),
             demonstrations=tuple(one for one in self.demonstrations if one.key in keys),
             notices=(),
+            rounds=tuple(replace(one, cell=of_seed(one.cell, seed)) for one in self.rounds if belongs(one.cell, arm)),
         )
 
 
@@ -572,6 +604,12 @@ def belongs(cell: Cell | TaskScore, arm: Arm) -> bool:
     return (cell.strategy, cell.method, cell.train_on, cell.refine_on) == (
         arm.strategy, arm.method, arm.train_on, arm.refine_on
     )  # fmt: skip
+
+
+def belongs_before(earlier: Cell, later: Cell) -> bool:
+    """Whether a cell is of the instructed student that a refined one's cell started from, under its prompting."""
+    names = ("student", "teacher", "fraction", "train_on", "prompting")
+    return all(getattr(earlier, name) == getattr(later, name) for name in names)
 
 
 def of_seed(cell: Cell, seed: int) -> Cell:
