@@ -38,9 +38,10 @@ def export_data(
 
     ``demonstrations.jsonl`` has prompt and completion, ``pairs.jsonl`` prompt, chosen and rejected, ``answers.jsonl``
     (where the strategy gave any) prompts and answers without one to reject. A completion begins with the blank that
-    parts it from the prompt, so that TRL's plain texts are those that were trained on. ``wanted`` says which student,
-    as in `sitkit.publish.export.export`; ``license`` is the hub's name of a licence for the card. Raises `RecipeError`
-    where the folder is not empty or several students fit, and `RunNotFoundError` where a stage is not stored.
+    parts it from the prompt, so that TRL's plain texts are those that were trained on. With several rounds of refining
+    each row says of which it is. ``wanted`` says which student, as in `sitkit.publish.export.export`; ``license`` is the
+    hub's name of a licence for the card. Raises `RecipeError` where the folder is not empty or several students fit, and
+    `RunNotFoundError` where a stage is not stored.
     """
     results = load_results(results_folder, registry)
     store, directory = Store(workspace_of(results_folder)), directory.absolute()
@@ -98,10 +99,20 @@ def _rows(
                 for row in kept
             ],
         )
-    if lesson.pair is not None:
-        pairs = read_rows(folder("pair", lesson.pair) / PAIRS, PreferencePair)
-        whole = [_pair(pair) for pair in pairs if pair.rejected]
-        alone = [_pair(pair) for pair in pairs if not pair.rejected]
+    if lesson.rounds:
+        pairs = [
+            (number, pair)
+            for number, made in enumerate(lesson.rounds, 1)
+            for pair in read_rows(folder("pair", made.pair) / PAIRS, PreferencePair)
+        ]
+        whole, alone = (
+            [
+                _pair(pair) | ({"round": at} if lesson.earlier else {})
+                for at, pair in pairs
+                if bool(pair.rejected) == both
+            ]
+            for both in (True, False)
+        )
         if whole:
             yield "pairs", whole
         if alone:

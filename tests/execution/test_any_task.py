@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sitkit.api import RunResults
 from sitkit.errors import DataError, PluginError, RecipeError, SitkitError
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
@@ -62,6 +63,10 @@ def test_a_task_is_scored_in_each_phase_and_its_change_has_an_interval(example: 
     alone = results.narrowed(results.arms[0], 1)
     assert [len(score.seeds) for score in alone.forgetting] == [1, 1, 1]
     assert str(tmp_path) not in str(table)
+    frame = RunResults(tmp_path / "w" / "runs" / "name", results, example).forgetting()
+    assert list(frame["phase"]) == ["baseline", "instruct", "refine"]
+    assert frame["change"].iloc[2] == pytest.approx(7 / 9)
+    assert list(frame["paired"]) == [False, True, True]
 
 
 def test_what_was_forgotten_is_a_warning(example: Registry, tmp_path: Path) -> None:

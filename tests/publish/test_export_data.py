@@ -26,6 +26,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_run(registry, folder, "one", limit=9)
         make_run(registry, folder, "two", limit=9, fraction=(0.5, 1.0))
         make_run(registry, folder, "taught", limit=9, methods=("instruct",))
+        make_run(registry, folder, "rounds", limit=9, settings={"refine": {"rounds": 2}})
     return folder
 
 
@@ -100,6 +101,10 @@ def test_a_student_of_several_is_chosen_and_one_that_was_taught_alone_has_no_pai
         _export(workspace, "two", tmp_path / "set")
     _export(workspace, "two", tmp_path / "set", "--fraction", "0.5")
     assert len(_rows(tmp_path / "set" / "demonstrations.jsonl")) <= 5
+    _export(workspace, "rounds", tmp_path / "rounds")
+    pairs = _rows(tmp_path / "rounds" / "pairs.jsonl")
+    assert [row["round"] for row in pairs] == sorted(row["round"] for row in pairs)
+    assert {row["round"] for row in pairs} == {1, 2}
     _export(workspace, "taught", tmp_path / "taught")
     assert not (tmp_path / "taught" / "pairs.jsonl").exists()
     with pytest.raises(RecipeError, match="is not an empty folder"):
