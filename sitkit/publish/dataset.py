@@ -39,9 +39,9 @@ def export_data(
     ``demonstrations.jsonl`` has prompt and completion, ``pairs.jsonl`` prompt, chosen and rejected, ``answers.jsonl``
     (where the strategy gave any) prompts and answers without one to reject. A completion begins with the blank that
     parts it from the prompt, so that TRL's plain texts are those that were trained on. With several rounds of refining
-    each row says of which it is. ``wanted`` says which student, as in `sitkit.publish.export.export`; ``license`` is the
-    hub's name of a licence for the card. Raises `RecipeError` where the folder is not empty or several students fit, and
-    `RunNotFoundError` where a stage is not stored.
+    each row says of which it is. ``wanted`` says which student, as in `sitkit.publish.export.export`; ``license`` is
+    the hub's name of a licence for the card. Raises `RecipeError` where the folder is not empty or several students
+    fit, and `RunNotFoundError` where a stage is not stored.
     """
     results = load_results(results_folder, registry)
     store, directory = Store(workspace_of(results_folder)), directory.absolute()

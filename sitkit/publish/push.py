@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from sitkit.errors import HubError, RecipeError
+from sitkit.errors import HubError, RecipeError, reason
 from sitkit.plugin_support import quiet
 
 Kind = Literal["model", "dataset"]
 
+_LONGEST = 400
 _SAID = {
     401: "does not accept the token (HF_TOKEN, or that of `hf auth login`)",
     403: "does not let this token write there",
@@ -55,7 +56,6 @@ def push(folder: Path, repo: str, kind: Kind, *, public: bool = False) -> str:
         status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
         words = _SAID.get(status or 0)
         if words is None:
-            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            words = f"did not take it: {first.replace(get_token() or '-', '…')}"
+            words = f"did not take it: {reason(error).replace(get_token() or '-', '…')[:_LONGEST]}"
         raise HubError(f"{repo}: {api.endpoint} {words}; {again}") from error
     return str(made)

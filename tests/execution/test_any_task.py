@@ -11,6 +11,7 @@ from sitkit.api import RunResults
 from sitkit.errors import DataError, PluginError, RecipeError, SitkitError
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
+from sitkit.harness.any_task import parse_task
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Registry
@@ -99,6 +100,14 @@ def test_stages_are_stored_and_known_by_the_tasks_content(example: Registry, tmp
     assert {node.key for node in moved.nodes} & {node.key for node in plan.nodes}
     task.write_text(task.read_text().replace("max_gen_toks: 8", "max_gen_toks: 9"))
     assert missing() == 3
+
+
+def test_what_is_asked_of_a_task_is_in_its_key(tmp_path: Path) -> None:
+    task = write_tasks(tmp_path / "tasks")["count"]
+    words = [f"lm-eval:{task}{more}" for more in ("", ",num_fewshot=0", ",num_fewshot=1", ",chat=true")]
+    made = [parse_task(word, ()).material() for word in [*words, "lm-eval:count"]]
+    assert len({str(one) for one in made}) == 5
+    assert parse_task(f"{words[0]},chat=false", ()).material() == made[0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from sitkit.cli.export import export_data
 from sitkit.errors import HubError, RecipeError
 from sitkit.publish.push import check_push, push
+from sitkit.store.jsonl import read_rows
+from sitkit.types import Demonstration
 from tests.example_runs import example_registry, make_run
 from tests.installed import python
 from tests.publish.hub import TOKEN, Hub, hub
@@ -81,6 +84,18 @@ def test_rows_are_what_was_trained_on_in_trls_columns(workspace: Path, tmp_path:
         assert place not in card.replace(" ", "")
 
 
+def test_a_teachers_path_stays_here(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sitkit.publish import dataset
+
+    def of_a_folder(path: Path, noun: type[Any]) -> list[Any]:
+        rows = read_rows(path, noun)
+        return [replace(row, teacher="hf:/home/somebody/big") for row in rows] if noun is Demonstration else rows
+
+    monkeypatch.setattr(dataset, "read_rows", of_a_folder)
+    _export(workspace, "one", tmp_path / "set")
+    assert {row["teacher"] for row in _rows(tmp_path / "set" / "demonstrations.jsonl")} == {"hf:big"}
+
+
 @pytest.mark.slow
 def test_datasets_reads_the_folder_by_its_card(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -141,7 +156,7 @@ def test_a_data_set_is_pushed_by_the_real_client_and_the_token_is_never_shown(
     [
         ("hf_wrong", 0, "does not accept the token"),
         ("hf_reader", 0, "does not let this token write there"),
-        (TOKEN, 9, "did not take it"),
+        (TOKEN, 9, "Not now, says the hub to …"),
     ],
 )
 def test_what_the_hub_refuses_is_one_line_that_says_how_to_send_it_again(
