@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sitkit.registry import Registry
 from sitkit.report.markdown import markdown
 from sitkit.report.tables import forgetting_tables
 from sitkit.report.warnings import warnings_of
+from sitkit.report.write import write_report
 from sitkit.results.build import build_results
 from sitkit.results.model import Results, decoded, encoded
 from sitkit.results.rows import StoredRows
@@ -64,6 +66,12 @@ def test_a_task_is_scored_in_each_phase_and_its_change_has_an_interval(example: 
     alone = results.narrowed(results.arms[0], 1)
     assert [len(score.seeds) for score in alone.forgetting] == [1, 1, 1]
     assert str(tmp_path) not in str(table)
+    folder = tmp_path / "w" / "runs" / "name"
+    folder.mkdir(parents=True)
+    page = write_report(folder, results, example).read_text()
+    linked = set(re.findall(r"store/evaluate/\w+/\w+\.jsonl", page))
+    assert {path.rpartition("/")[2] for path in linked} == {"predictions.jsonl", "documents.jsonl"}
+    assert all((tmp_path / "w" / path).is_file() for path in linked)
     frame = RunResults(tmp_path / "w" / "runs" / "name", results, example).forgetting()
     assert list(frame["phase"]) == ["baseline", "instruct", "refine"]
     assert frame["change"].iloc[2] == pytest.approx(7 / 9)

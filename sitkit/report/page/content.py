@@ -27,6 +27,7 @@ from sitkit.report.tables import (
 from sitkit.results.arms import describe
 from sitkit.results.model import Cell, Pairs, Results
 from sitkit.results.rows import place
+from sitkit.stages.evaluate_task import DOCUMENTS
 
 _ORIGINS = (
     ("student", "the student’s own answer", "instruct"), ("teacher", "the teacher’s", "other"),
@@ -241,6 +242,7 @@ def _training(results: Results, drawn: Sequence[tuple[Drawing, str]]) -> Section
 def _made(results: Results) -> Section:
     import yaml
 
+    others = {seed.key for score in results.forgetting for seed in score.seeds}
     content = {
         "summary": stage_table(results).note,
         "stages": [
@@ -248,7 +250,7 @@ def _made(results: Results) -> Section:
                 "name": stage.title,
                 "seconds": f"{stage.seconds:.1f}",
                 "how": "reused" if stage.reused else "run",
-                "file": place(stage.stage, stage.key),
+                "file": place(stage.stage, stage.key, DOCUMENTS if stage.key in others else None),
                 "key": stage.key,
             }
             for stage in results.stages
