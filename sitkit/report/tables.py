@@ -92,6 +92,20 @@ def overlap_tables(results: Results) -> Sequence[Table]:
                     str(score.n),
                 )
             )
+        if not found.scores:
+            unknown = ("-",) * len(varying)
+            rows.append(
+                (
+                    *unknown,
+                    found.benchmark,
+                    "-",
+                    "-",
+                    str(len(found.questions)),
+                    "-",
+                    "-",
+                    str(found.n - len(found.questions)),
+                )
+            )
     if not results.contamination:
         return ()
     listed = (

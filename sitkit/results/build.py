@@ -39,10 +39,11 @@ from sitkit.results.model import (
 )
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare, detectable, holm, independent_discordance, needed
-from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine
+from sitkit.stages.evaluate_task import DOCUMENTS
 from sitkit.store import make_key
 from sitkit.survey import duplicates
-from sitkit.types import Json, Origin, Phase, Prompting, Split
+from sitkit.types import Json, Origin, Phase, Prompting, Question, Split
 
 _PACKAGES = ("sitkit", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "lm_eval", "math-verify")
 _SMALLEST_CHANGE = 1e-9
@@ -393,6 +394,7 @@ def usage_told(infos: Sequence[Json]) -> Usage:
 
 def _contamination(plan: Plan, cells: Sequence[Cell], stored: StoredRows) -> tuple[Contamination, ...]:
     """What of the scored questions overlaps with what was trained on, by benchmark, and the accuracies without it."""
+    others = {(one.benchmark, one.id): one for one in _documents(plan, stored)}
     found: dict[str, dict[str, Overlap]] = {}
     asked: dict[str, set[str]] = {}
     done = set[tuple[tuple[tuple[str, str], ...], ...]]()
@@ -404,6 +406,7 @@ def _contamination(plan: Plan, cells: Sequence[Cell], stored: StoredRows) -> tup
             {(one.benchmark, one.id): one for part in sets if part.split == split for one in part.questions}
             for split in ("train", "test")
         )
+        scored |= others
         if (state := (tuple(trained), tuple(scored))) in done:
             continue
         done.add(state)
@@ -422,6 +425,17 @@ def _contamination(plan: Plan, cells: Sequence[Cell], stored: StoredRows) -> tup
         )
         for name, shared in found.items()
     )
+
+
+def _documents(plan: Plan, stored: StoredRows) -> Iterator[Question]:
+    """The documents of lm-eval's own tasks, as far as their texts tell: all that stands in them."""
+    for cell in plan.task_cells:
+        stage = cell.node.stage
+        # What a benchmark's own task asks is among its questions.
+        if cell.phase == "baseline" and isinstance(stage, EvaluateTask) and not stage.questions:
+            for row in stored.rows("evaluate", cell.node.key, DOCUMENTS) or ():
+                name = f"{row['task']}/{row['document']}"
+                yield Question(name, cell.benchmark, "number", "", row["text"], None, "")
 
 
 def _without(

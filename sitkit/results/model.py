@@ -442,7 +442,8 @@ class CleanScore:
 @dataclass(frozen=True, kw_only=True)
 class Contamination:
     """The ``questions`` (ids) of a benchmark's ``n`` test questions that share ``ngram`` words in a row, or all of
-    their words, with questions trained on, of the benchmarks ``trained``; ``scores`` are those without them.
+    their words, with questions trained on, of the benchmarks ``trained``; ``scores`` are those without them. Of an
+    lm-eval task scored beside the benchmarks it is the documents, by task and number, and there are no such scores.
     """
 
     benchmark: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sitkit.plan import build_plan
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Registry
 from sitkit.report.markdown import markdown
-from sitkit.report.tables import forgetting_tables
+from sitkit.report.tables import forgetting_tables, overlap_tables
 from sitkit.report.warnings import warnings_of
 from sitkit.report.write import write_report
 from sitkit.results.build import build_results
@@ -76,6 +77,20 @@ def test_a_task_is_scored_in_each_phase_and_its_change_has_an_interval(example: 
     assert list(frame["phase"]) == ["baseline", "instruct", "refine"]
     assert frame["change"].iloc[2] == pytest.approx(7 / 9)
     assert list(frame["paired"]) == [False, True, True]
+
+
+def test_documents_that_overlap_with_training_are_told(example: Registry, tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks")
+    rows = (tmp_path / "tasks" / "rows.jsonl").read_text().splitlines()
+    row = json.loads(rows[4]) | {"passage": "How many LETTERS are in the word: stone?", "notes": {"more": ["x"]}}
+    (tmp_path / "tasks" / "rows.jsonl").write_text("\n".join([*rows[:4], json.dumps(row), *rows[5:]]) + "\n")
+    results = _results(example, tmp_path / "w", eval_on=(f"lm-eval:{tasks['count']},num_fewshot=0",), ngram=8)
+    (found,) = results.contamination
+    assert (found.benchmark, found.n, found.questions) == ("count,num_fewshot=0", 9, ("count/4",))
+    assert (found.trained, found.scores) == (("letters",), ())
+    assert any("num_fewshot=0 1 of 9 (with letters)" in text for text in warnings_of(results))
+    (table,) = overlap_tables(results)
+    assert table.rows == (("count,num_fewshot=0", "-", "-", "1", "-", "-", "8"),)
 
 
 def test_what_was_forgotten_is_a_warning(example: Registry, tmp_path: Path) -> None:
