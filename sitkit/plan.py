@@ -264,7 +264,13 @@ class _Builder:
         return " ".join(word for word, varies in words if varies)
 
     def _selection(self, seed: int, fraction: float) -> Selection:
-        return Selection(self.recipe.limit, fraction, seed if fraction < 1 else 0)
+        if fraction == 1 or self._of_demonstrations:
+            return Selection(self.recipe.limit, 1.0, 0)
+        return Selection(self.recipe.limit, fraction, seed)
+
+    @property
+    def _of_demonstrations(self) -> bool:
+        return self.recipe.fraction_of == "demonstrations"
 
     def _annotate(
         self, teacher: Component[Teacher], student: Component[Student], names: Iterable[str], seed: int, fraction: float
@@ -325,7 +331,8 @@ class _Builder:
         settings = self.settings[student.spec]
         where = lesson.on(self._named(train_on) if train_on else "untaught")
         taught = self._annotate(lesson.teacher, student, train_on, seed, lesson.fraction)
-        instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where))
+        share = self._share(lesson)
+        instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where, share))
         shared = _Shared(
             student=student.spec,
             teacher=lesson.teacher.spec,
@@ -359,11 +366,19 @@ class _Builder:
         sources = tuple(self._source(lesson, name) for name in refine_on)
         demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
         keep = settings.annotate.keep
-        paired = self.add(Pair(self.strategy, sampled, sources, demonstrations, keep, settings.pair, seed, where))
+        pairing, share = settings.pair, self._share(lesson)
+        if self._of_demonstrations:
+            # A share of the demonstrations, the whole included, is the set that pairs are made over.
+            pairing = replace(pairing, without_demonstration="leave_out")
+        paired = self.add(Pair(self.strategy, sampled, sources, demonstrations, keep, pairing, seed, where, share))
         refined = self.add(Refine(student, self.strategy, arm.instructed, paired, settings.refine, seed, where))
         self._evaluate(PHASES[2], student, refined, seed, where, replace(shared, refine_on=refine_on))
         annotated = tuple(dict.fromkeys((*arm.annotated, *demonstrations)))
         return replace(arm, annotated=annotated, sampled=sampled, paired=paired, refined=refined)
+
+    def _share(self, lesson: _Lesson) -> Selection | None:
+        drawn = self._of_demonstrations and lesson.fraction < 1
+        return Selection(None, lesson.fraction, lesson.seed) if drawn else None
 
     def _source(self, lesson: _Lesson, name: str) -> QuestionSet:
         return self.components.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))
