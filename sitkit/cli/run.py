@@ -64,6 +64,11 @@ recipe_options = together(
         shell_complete=names_of("strategy"),
         help="How preference pairs are chosen.",
     ),
+    click.option(
+        "--fraction-of",
+        metavar="WHAT",
+        help="What --fraction is a share of: questions, or demonstrations.  [default: questions]",
+    ),
     click.option("--limit", type=Whole(), metavar="N", help="Take the first N training questions."),
     click.option("--test-limit", type=Whole(), metavar="N", help="Take the first N test questions."),
     click.option("--seed", type=Whole(0), metavar="N", help="Seed of training and sampling.  [default: 0]"),
@@ -182,8 +187,10 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
 def lowresource(registry: Registry, /, fraction: tuple[float, ...], **flags: Any) -> None:
     """Teach with nested shares of the demonstrations: instructed only, refined only, and both (Figure 4).
 
-    A smaller share's questions are among a larger one's, drawn by seed. "Refined only" starts from the untaught
-    student. The same recipe in YAML: `fraction: [0.25, 0.5, 0.75, 1.0]` and `methods: [both, refine]`.
+    A smaller share's questions are among a larger one's, drawn by seed. Shares are of the training questions, so that
+    a teacher is asked for no more than is used; with --fraction-of demonstrations they are of those that were kept, as
+    in the paper. "Refined only" starts from the untaught student. The same recipe in YAML: `fraction: [0.25, 0.5, 0.75,
+    1.0]` and `methods: [both, refine]`.
     """
     run_recipe(registry, {**flags, "fraction": fraction or FRACTIONS, "methods": ("both", "refine")})
 

@@ -485,6 +485,12 @@ class Results:
     stages: tuple[Stage, ...]
     rounds: tuple[RoundCell, ...] = ()
 
+    @property
+    def shared(self) -> str:
+        """What fractions are shares of, in words."""
+        of_demonstrations = self.recipe.get("fraction_of") == "demonstrations"
+        return "demonstrations kept" if of_demonstrations else "training questions"
+
     def cells_of(self, arm: Arm) -> list[Cell]:
         """Return the cells of an arm's own phases and of those before them, which it may share with other arms."""
         return [cell for cell in self.cells if belongs(cell, arm)]

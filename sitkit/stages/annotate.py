@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from sitkit import answers
 from sitkit.capabilities import BatchSubmitter
-from sitkit.components import Component, QuestionSet
+from sitkit.components import Component, QuestionSet, Selection
+from sitkit.errors import RecipeError
 from sitkit.settings import AnnotateSettings, key_material
 from sitkit.stages.base import Node, Work
 from sitkit.stages.teacher_calls import Budget, TeacherSession
@@ -207,18 +208,28 @@ class Annotate:
 
 
 def kept_demonstrations(
-    work: Work, annotated: Iterable[Node], keep: Literal["right", "all"]
+    work: Work, annotated: Iterable[Node], keep: Literal["right", "all"], share: Selection | None = None
 ) -> tuple[list[Demonstration], Counter[str]]:
-    """Return the demonstrations kept, in order, and why the others were dropped, counted: cut off, empty or wrong."""
-    rows = [row for one in annotated for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration)]
+    """Return the demonstrations kept, in order, and why the others were dropped, counted: cut off, empty or wrong.
+
+    Of those of each benchmark ``share`` takes its fraction. Raises `RecipeError` if that leaves none.
+    """
     kept, dropped = list[Demonstration](), Counter[str]()
-    for row in rows:
-        if row.truncated:
-            dropped[CUT_OFF] += 1
-        elif not row.completion:
-            dropped["empty"] += 1
-        elif not row.correct and keep == "right":
-            dropped[WRONG] += 1
-        else:
-            kept.append(row)
+    for one in annotated:
+        own = list[Demonstration]()
+        for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration):
+            if row.truncated:
+                dropped[CUT_OFF] += 1
+            elif not row.completion:
+                dropped["empty"] += 1
+            elif not row.correct and keep == "right":
+                dropped[WRONG] += 1
+            else:
+                own.append(row)
+        if share is not None:
+            drawn, count = share.drawn([row.question_id for row in own]), len(own)
+            own = [row for row in own if row.question_id in drawn]
+            if count and not own:
+                raise RecipeError(f"{one.title}: fraction {share.fraction:g} of {count} demonstrations leaves none")
+        kept += own
     return kept, dropped
