@@ -20,6 +20,7 @@ def sitkit_commands(register: RegisterCommand) -> None:
         "sitkit.cli.run:lowresource",
         "Teach with 25% to 100% of the demonstrations: the paper's Figure 4.",
     )
+    register("contest", "sitkit.cli.run:contest", "Hold strategies against a control, on what they share.")
     register("plugins", "sitkit.cli.catalog:plugins", "List everything that is plugged in, and what is broken.")
     register("tasks", "sitkit.cli.catalog:tasks", "Find the lm-eval tasks, for use with plain lm_eval.")
     register("settings", "sitkit.cli.catalog:settings", "List the settings of --set with their defaults.")
