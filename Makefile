@@ -9,7 +9,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-quick bench check format build api docs images lock clean
+.PHONY: help run test test-quick real gpu bench check format build api docs images lock clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -17,6 +17,8 @@ ARGS ?=
 WORKSPACE ?=
 PYTEST_ARGS ?=
 BENCH ?=
+GPU ?=
+REAL_DATA ?= ../shared/data
 JOBS ?= 2
 TORCH ?= auto
 
@@ -37,6 +39,20 @@ test: $(VENV)/.dev $(VENV)/.smol ## the whole test suite (PYTEST_ARGS="tests/sto
 
 test-quick: $(VENV)/.dev ## the test suite without the slow tests
 	@SITKIT_TESTS=quick $(PYTEST) -m "not slow"
+
+real: $(VENV)/.smol ## the method on a real student, about 45 minutes (REAL_DATA=../shared/data; ARGS="--seeds 3")
+	@if [ ! -f "$(REAL_DATA)/word_problems/train.jsonl.gz" ]; then \
+	  echo "sitkit: $(REAL_DATA)/word_problems/train.jsonl.gz is not there; name the folder that has it (make real" \
+	    "REAL_DATA=FOLDER), or teach smol from GSM8K's own solutions, from the hub: sitkit run --student smol" \
+	    "--teacher gold --train-on gsm8k --eval-on gsm8k,multiarith --limit 240 --test-limit 50" >&2; exit 2; fi
+	@$(VENV)/bin/sitkit run --config docs/examples/6-real-student.yaml --data-dir "$(REAL_DATA)" \
+	  --teacher "file:$(REAL_DATA)/demonstrations/word_problems.text-davinci-002.jsonl" \
+	  --train-on "file:$(REAL_DATA)/word_problems/train.jsonl.gz" \
+	  --eval-on "file:$(REAL_DATA)/word_problems/test.jsonl.gz,multiarith,gsm8k" $(ARGS)
+
+gpu: $(VENV)/.dev ## what only a CUDA device can show: tests, then sizes and speeds (GPU="llama-2-7b --minutes 3")
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest -q -s -m gpu tests/gpu
+	@HF_HUB_OFFLINE=1 $(PY) -m tests.gpu.fit $(GPU)
 
 bench: $(VENV)/.dev ## sitkit beside the usual tools on the same work (BENCH="--quick", BENCH="--only sampling", --help)
 	@HF_HUB_OFFLINE=1 $(PY) -m tests.speed $(BENCH)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import click
 
-from sitkit.errors import SitkitError
+from sitkit.part_options import part_options
 from sitkit.registry import Registered, Registry, load_plugins
-from sitkit.spec import Spec
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "plugins.md"
 
@@ -49,13 +45,6 @@ EXPLAINED = {
 """Component -> the page that says what each of its options does."""
 
 
-class Asked(SitkitError):
-    """A factory has read its options: ``readers`` by name, and the defaults it has for them."""
-
-    def __init__(self, readers: Mapping[str, Callable[[str], object]], defaults: Mapping[str, object]) -> None:
-        self.readers, self.defaults = readers, defaults
-
-
 def page() -> str:
     """Return the page."""
     registry = load_plugins()
@@ -64,7 +53,7 @@ def page() -> str:
         found = [part for part in registry.components.values() if part.kind == kind and _ours(part)]
         parts += [f"## {title}\n\n{sentence}\n", _summaries(found)]
         if kind not in ("benchmark", "executor"):
-            parts += [_options(registry, part) for part in found]
+            parts += [_options(part) for part in found]
     parts.append("## Commands\n\nEach says the same with `--help`; all take `--debug` and `--help`.\n")
     for name, command in registry.commands.items():
         if command.provider.distribution == "sitkit":
@@ -89,58 +78,22 @@ def _summaries(parts: list[Registered]) -> str:
     return "\n".join(["| name | what it is |", "|---|---|", *rows, ""])
 
 
-def _options(registry: Registry, part: Registered) -> str:
-    argument: list[str] = []
-    try:
-        with _watched(argument):
-            part.factory(Spec(part.name, None, {}), registry.context())
-    except Asked as asked:
-        readers, defaults = asked.readers, asked.defaults
-    if not readers:
-        return ""
+def _options(part: Registered) -> str:
+    found = part_options(part)
     lines = [f"### {part.kind.capitalize()} {part.name}", ""]
-    if argument and argument[0].startswith("the same"):
-        return "\n".join([*lines, f"Options: {argument[0]}.", ""])
-    if argument:
-        lines += [f"After the colon: {argument[0]}.", ""]
+    if found.base:
+        return "\n".join([*lines, f"Options: the same as those of `{found.base}`.", ""])
+    if not found.options:
+        return ""
+    if found.argument:
+        lines += [f"After the colon: {found.argument}.", ""]
     lines += ["| option | takes | default |", "|---|---|---|"]
-    for name, reader in readers.items():
-        default = defaults.get(name)
-        shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-        lines.append(f"| `{name}` | {_cell(_takes(reader))} | {shown} |")
+    for option in found.options:
+        takes = "as `hf` takes it" if option.reader is str else _cell(option.takes)
+        lines.append(f"| `{option.name}` | {takes} | {f'`{option.default}`' if option.default else ''} |")
     if part.name in EXPLAINED:
         lines += ["", f"What they do: [{EXPLAINED[part.name].partition('#')[0]}]({EXPLAINED[part.name]})."]
     return "\n".join([*lines, ""])
-
-
-@contextmanager
-def _watched(argument: list[str]) -> Iterator[None]:
-    """Let a factory read a SPEC that has any argument, and stop it as it reads the options."""
-
-    def parse_options(spec: Spec, known: Mapping[str, Callable[[str], object]]) -> dict[str, object]:
-        made = sys._getframe(1).f_globals.get("Options")
-        fields = dataclasses.fields(made) if dataclasses.is_dataclass(made) else ()
-        missing = dataclasses.MISSING
-        raise Asked(known, {field.name: field.default for field in fields if field.default is not missing})
-
-    def require_argument(spec: Spec, meaning: str) -> str:
-        # A SPEC that has an argument was made by a factory that hands its options on.
-        argument.append(f"the same as those of `{spec.name}`" if spec.argument else meaning)
-        return spec.argument or "hf"
-
-    with mock.patch.multiple(Spec, parse_options=parse_options, require_argument=require_argument):
-        yield
-
-
-def _takes(reader: Callable[[str], object]) -> str:
-    """Return what a reader says it expects, asked with a text that nothing but free text is."""
-    if reader is str:
-        return "as `hf` takes it"
-    try:
-        reader("\0")
-    except ValueError as error:
-        return str(error).removeprefix("expected ")
-    return "text"
 
 
 def _command(command: object, title: str, registry: Registry) -> Iterator[str]:

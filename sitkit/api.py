@@ -60,8 +60,9 @@ def run(
     or a plugin's). ``progress=True`` shows what happens on standard error, a function gets the events.
     Raises `sitkit.errors.SitkitError`: what is wrong, where, and what to do.
     """
-    registry = registry or load_plugins()
-    plan = build_plan(_recipe(recipe, keywords), registry)
+    said = _recipe(recipe, keywords)
+    registry = (registry or load_plugins()).with_files(said.plugins)
+    plan = build_plan(said, registry)
     try:
         with _listening(progress) as listener:
             return run_plan(plan, Path(workspace), name, executor, listener, registry)
@@ -76,8 +77,9 @@ def dry_run(
 
     Questions are read, nobody is asked and no model is loaded. Raises as `run` does.
     """
-    registry = registry or load_plugins()
-    plan = build_plan(_recipe(recipe, keywords), registry)
+    said = _recipe(recipe, keywords)
+    registry = (registry or load_plugins()).with_files(said.plugins)
+    plan = build_plan(said, registry)
     try:
         return dry_run_of(plan, Store(Path(workspace).absolute()), registry)
     finally:
@@ -88,6 +90,7 @@ def load_run(path: str | Path, *, registry: Registry | None = None) -> RunResult
     """Return what a run found, from its folder (``WORKSPACE/runs/NAME``).
 
     results.json is held against the store it names; where it is damaged or outdated it is built anew from the store.
+    A plugin that is a file is not run by this, but where ``registry`` has it (``load_plugins().with_files([FILE])``).
     Raises `RunNotFoundError` if there is no finished run, or nothing to build it from.
     """
     from sitkit.results.files import load_results

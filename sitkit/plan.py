@@ -14,12 +14,14 @@ from typing import Any
 from sitkit.capabilities import DefaultTeacher, PaidEndpoint, ScoredTogether
 from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
 from sitkit.errors import PluginError, RecipeError
+from sitkit.harness.any_task import AnyTask, parse_task
 from sitkit.own_questions import named
 from sitkit.plugin_support import NOTICES
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
-from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.spec import LM_EVAL
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine, Sample, Stage
 from sitkit.stages.sample import check_samples
 from sitkit.stages.training import resolve_objective
 from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Phase, Strategy, Student, Teacher
@@ -62,7 +64,7 @@ class RoundPlan:
 
 @dataclass(frozen=True)
 class CellPlan:
-    """One phase scored on one benchmark: which stage holds the score, and what was done to the student before.
+    """One phase scored on one benchmark or lm-eval task: which stage holds the score, and what was done to the student.
 
     What the arms that share the score do not agree on is left blank: the teacher of a baseline, say. ``round`` counts
     the rounds of refining that were gone through, where there are several and this is not the last of them.
@@ -86,8 +88,9 @@ class CellPlan:
 class Plan:
     """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage.
 
-    ``settings`` are resolved for each student and strategy, by their SPECs; ``annotated`` are all stages in which a
-    teacher answers; ``rounds`` are the cells of rounds of refining before the last.
+    ``task_cells`` are those of the lm-eval tasks scored beside the benchmarks. ``settings`` are resolved for each
+    student and strategy, by their SPECs; ``annotated`` are all stages in which a teacher answers; ``rounds`` are the
+    cells of rounds of refining before the last.
     """
 
     recipe: Recipe
@@ -95,6 +98,7 @@ class Plan:
     nodes: tuple[Node, ...]
     arms: tuple[ArmPlan, ...]
     cells: tuple[CellPlan, ...]
+    task_cells: tuple[CellPlan, ...]
     annotated: tuple[Node, ...]
     scored: Tasks
     students: tuple[Component[Student], ...]
@@ -145,6 +149,10 @@ class Plan:
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
     data_dir = None if recipe.data_dir is None else Path(recipe.data_dir)
+    for name in (*(recipe.train_on or ()), *(recipe.refine_on or ())):
+        if name.startswith(LM_EVAL):
+            raise RecipeError(f"{name} can be scored (--eval-on), not trained or refined on")
+    recipe, tasks = _apart(recipe, registry)
     recipe = named(recipe, registry, data_dir, recipe.train_on or _default(registry, "train_on"))
     components = Components(registry, data_dir, recipe.drop_duplicates, recipe.questions or {})
     recipe = _written_out(recipe, registry, components)
@@ -160,10 +168,13 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         check_samples(chosen.sample)
         with student.calling("check"):
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
-    scored = components.scored = recipe.eval_on or ()
+    scored = recipe.eval_on or ()
+    asked = tuple(dict.fromkeys((*scored, *(name for task in tasks for name in task.benchmarks))))
+    components.scored, components.drop_contaminated, components.ngram = asked, recipe.drop_contaminated, recipe.ngram
     for name in scored:
         components.benchmark(name)
-    builder = _Builder(recipe, components, settings, students, teachers, strategies, scored)
+    recipe = replace(recipe, eval_on=(*scored, *(task.spec for task in tasks)))
+    builder = _Builder(recipe, components, settings, students, teachers, strategies, scored, tasks)
     builder.build()
     return Plan(
         recipe=recipe,
@@ -171,6 +182,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         nodes=tuple(builder.by_key.values()),
         arms=tuple(builder.arms),
         cells=tuple(builder.cells),
+        task_cells=tuple(builder.task_cells),
         annotated=tuple(one for one in builder.by_key.values() if isinstance(one.stage, Annotate)),
         scored=scored,
         students=students,
@@ -179,6 +191,18 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         question_sets=tuple(components.sets.values()),
         rounds=tuple(builder.rounds),
     )
+
+
+def _apart(recipe: Recipe, registry: Registry) -> tuple[Recipe, tuple[AnyTask, ...]]:
+    """Return the recipe with benchmarks alone among what is scored, and the lm-eval tasks that stood there."""
+    words = recipe.eval_on or ()
+    folders = registry.folders_of_tasks().values()
+    tasks = tuple(parse_task(word, folders) for word in words if word.startswith(LM_EVAL))
+    titles = [task.title for task in tasks]
+    if twice := [title for title in titles if titles.count(title) > 1]:
+        raise RecipeError(f"two of the lm-eval tasks in eval_on are called {twice[0]}")
+    left = tuple(word for word in words if not word.startswith(LM_EVAL))
+    return (replace(recipe, eval_on=left or None) if tasks else recipe), tasks
 
 
 def default_tasks(registry: Registry) -> Tasks:
@@ -269,9 +293,11 @@ class _Builder:
     teachers: tuple[Component[Teacher], ...]
     strategies: tuple[Component[Strategy], ...]
     scored: Tasks
+    tasks: tuple[AnyTask, ...]
     by_key: dict[str, Node] = field(default_factory=dict)
     arms: list[ArmPlan] = field(default_factory=list)
     cells: list[CellPlan] = field(default_factory=list)
+    task_cells: list[CellPlan] = field(default_factory=list)
     rounds: list[CellPlan] = field(default_factory=list)
 
     def build(self) -> None:
@@ -444,22 +470,11 @@ class _Builder:
         cells = self.rounds if shared.round else self.cells
         for name in self.scored:
             stage = Evaluate(student, phase, learnt, self.components.test(name, seed), limit, settings, seed, where)
-            cells.append(
-                CellPlan(
-                    phase=phase,
-                    benchmark=name,
-                    seed=seed,
-                    node=self.add(stage),
-                    student=shared.student,
-                    teacher=shared.teacher,
-                    train_on=shared.train_on,
-                    refine_on=shared.refine_on,
-                    fraction=shared.fraction,
-                    method=shared.method,
-                    strategy=shared.strategy,
-                    round=shared.round,
-                )
-            )
+            cells.append(shared.cell(phase, name, seed, self.add(stage)))
+        for task in () if shared.round else self.tasks:
+            asked = tuple(self.components.test(name, seed) for name in task.benchmarks)
+            other = EvaluateTask(student, phase, learnt, task, asked, limit, seed, where)
+            self.task_cells.append(shared.cell(phase, task.title, seed, self.add(other)))
 
 
 @dataclass(frozen=True)
@@ -485,6 +500,22 @@ class _Shared:
     strategy: str = ""
     round: int = 0
 
+    def cell(self, phase: Phase, benchmark: str, seed: int, node: Node) -> CellPlan:
+        return CellPlan(
+            phase=phase,
+            benchmark=benchmark,
+            seed=seed,
+            node=node,
+            student=self.student,
+            teacher=self.teacher,
+            train_on=self.train_on,
+            refine_on=self.refine_on,
+            fraction=self.fraction,
+            method=self.method,
+            strategy=self.strategy,
+            round=self.round,
+        )
+
 
 def count_stages(plan: Plan) -> dict[str, int]:
     """Return how many stages of each name a plan has."""
@@ -497,5 +528,5 @@ def one_by_one(plan: Plan) -> Iterator[Node]:
     for one in plan.nodes:
         below = {below.key: below for made in one.stage.inputs for below in closures[made.key]}
         closures[one.key] = (*below.values(), one)
-    for cell in plan.cells:
+    for cell in (*plan.cells, *plan.task_cells):
         yield from closures[cell.node.key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import inspect
 import io
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO, cast
 
 import pluggy
@@ -79,6 +81,40 @@ def _hook_fault(function: Callable[..., Any], hook: str, known: Sequence[str]) -
     if "register" in given and "register" not in taken:
         return "does not take register, so it can register nothing"
     return None
+
+
+def import_file(path: Path) -> tuple[ModuleType, str]:
+    """Import a plugin that is one file; return the module and the sha256 of what was imported.
+
+    What was imported before, from the same place with the same content, is the same module. Raises what importing it
+    raises, and OSError.
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"sitkit_file_{hashlib.sha256(f'{path}|{digest}'.encode()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None:
+            raise ImportError(f"{path.name} is not a Python file")
+        # By hand, so that the digest is that of the very text that runs, and nothing is written beside the file.
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            exec(compile(content, str(path), "exec"), vars(module))
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name], digest
+
+
+def line_of(error: BaseException, path: Path) -> str:
+    """Return ``path:line`` of the last line of a file that an exception went through, or the path alone."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return str(path) if line is None else f"{path}:{line}"
 
 
 def defined_hooks(point: EntryPoint) -> tuple[str, ...]:

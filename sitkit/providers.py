@@ -29,15 +29,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Provider:
-    """The distribution a plugin comes from; ``installed`` is its metadata, where it is installed."""
+    """The distribution a plugin comes from; ``installed`` is its metadata, where it is installed.
+
+    A plugin that is one file has the file's name for a distribution, and ``content``, the sha256 of what was imported.
+    """
 
     distribution: str
     version: str
     installed: Distribution | None = field(default=None, repr=False, compare=False)
+    content: str = field(default="", repr=False)
 
     @cached_property
     def source(self) -> Source | None:
         """The plugin's source where its version does not determine it; None for sitkit, and for files as installed."""
+        if self.content:
+            return Source(self.content, "is a single file")
         if self.installed is None or self.distribution == OURS:
             return None
         why = _why_unknown(self.installed)

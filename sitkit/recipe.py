@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from sitkit.errors import RecipeError, SettingError, suggestion
+from sitkit.overlap import NGRAM
 from sitkit.settings import STAGE_SETTINGS, TRAIN, setting_types, spread
-from sitkit.spec import split_specs
+from sitkit.spec import LM_EVAL, split_specs
 from sitkit.types import Json, Method
 from sitkit.validation import annotated_fields, description, read_value, shown
 
@@ -45,12 +47,16 @@ class Recipe:
     the one that the tasks trained on name, ``refine_on`` the training tasks, and ``eval_on`` the training and
     refining tasks or, where all of these name the same ones, those scored together with them; `sitkit.plan.build_plan`
     decides that.
+    ``eval_on`` may name any lm-eval task beside the benchmarks (``lm-eval:hellaswag``), and where it names such tasks
+    alone, the benchmarks are the default ones.
     A benchmark may be a SPEC with an argument (``file:questions.jsonl``); the written recipe has such ones by their
     names, and under ``questions`` what makes them.
+    ``plugins`` are files that plug in parts of one's own beside what is installed; their content is part of the keys.
     ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
     ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
     for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
-    ``drop_duplicates`` leaves out training questions that stand in the test split too.
+    ``drop_duplicates`` leaves out training questions that stand in the test split too; ``drop_contaminated`` those that
+    share ``ngram`` words in a row with a question that is scored, of whatever benchmark (`sitkit.overlap`).
 
     Raises `RecipeError` for a value of another type or out of its range, `SettingError` for one of ``settings``.
     """
@@ -68,11 +74,16 @@ class Recipe:
     train_on: Annotated[_Names | None, Meta(description="benchmarks of the demonstrations")] = None
     refine_on: Annotated[_Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
     eval_on: Annotated[
-        _Names | None, Meta(description="benchmarks scored, or all; default: those trained and refined on")
+        _Names | None,
+        Meta(description="benchmarks scored, or all, and lm-eval:TASK; default: those trained and refined on"),
     ] = None
     questions: Annotated[
         dict[str, str] | None,
         Meta(description="own questions: the name of a benchmark and its SPEC"),
+    ] = None
+    plugins: Annotated[
+        _Names | None,
+        Meta(description="plugins that are single files: paths, from the recipe's folder"),
     ] = None
     cross: Annotated[bool, Meta(description="an arm for every pair of a task trained on and one refined on")] = False
     methods: Annotated[
@@ -90,6 +101,10 @@ class Recipe:
     drop_duplicates: Annotated[bool, Meta(description="leave out training questions that are test questions too")] = (
         False
     )
+    drop_contaminated: Annotated[
+        bool, Meta(description="leave out training questions that share words in a row with scored ones")
+    ] = False
+    ngram: Annotated[int, Meta(ge=3, le=100, description="how many words in a row make two questions overlap")] = NGRAM
     eval_teacher: Annotated[
         bool | None, Meta(description="score the teacher too; default: on training questions, where it is free")
     ] = None
@@ -108,8 +123,9 @@ class Recipe:
             if isinstance(value, tuple):
                 twice = dict.fromkeys(item for item in value if value.count(item) > 1)
                 _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
+        names = [name for name in self.eval_on or () if not name.startswith(LM_EVAL)]
         _require(
-            self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1],
+            "all" not in names[1:] + names[:-1],
             "all cannot be combined with other names",
         )
         spread(self.settings)
@@ -160,9 +176,9 @@ class Recipe:
 
 
 _YAML_NAMES = {"settings": "set"}
-_ONLY_WHERE_GIVEN = ("questions", "strategies", "control")
+_ONLY_WHERE_GIVEN = ("questions", "plugins", "strategies", "control")
 _COMMAS = ("train_on", "refine_on", "eval_on", "methods", "strategies")
-_ONE_OR_MORE = ("teacher", "student", "fraction")
+_ONE_OR_MORE = ("teacher", "student", "fraction", "plugins")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
 
 
@@ -208,7 +224,8 @@ def make_recipe(
     """Return the recipe of what is ``given`` (None: not given) over another recipe, its plain values or a YAML file.
 
     Settings under "set" are laid over one by one. ``seeds`` as a number counts from ``seed`` on, or from the first seed
-    of what lies below. A data folder is made absolute, so that the written recipe repeats the run from anywhere.
+    of what lies below. A data folder is made absolute, and so are the files of plugins, which a YAML file names from
+    its own folder on, so that the written recipe repeats the run from anywhere.
     Raises `RecipeError` or `SettingError` naming ``where``, or the file, and the key.
     """
     if isinstance(below, Path):
@@ -227,6 +244,10 @@ def make_recipe(
     folder = laid.get("data_dir", base.data_dir)
     if folder is not None:
         laid["data_dir"] = str(_existing(folder, where if "data_dir" in laid else from_file))
+    if "plugins" in laid:
+        laid["plugins"] = _files(laid["plugins"], where, Path())
+    elif base.plugins is not None:
+        laid["plugins"] = _files(base.plugins, from_file, below.parent if isinstance(below, Path) else Path())
     return dataclasses.replace(base, **laid, settings=_over(spread(base.settings), spread(above.settings)))
 
 
@@ -235,6 +256,14 @@ def _existing(folder: str, where: str) -> Path:
     if not path.is_dir():
         raise RecipeError(f"{where}: data_dir {folder}: there is no such folder")
     return path
+
+
+def _files(files: tuple[str, ...], where: str, folder: Path) -> tuple[str, ...]:
+    paths = [(folder / Path(file).expanduser()).absolute() for file in files]
+    for path in paths:
+        if not path.is_file():
+            raise RecipeError(f"{where}: plugins: {path}: there is no such file")
+    return tuple(os.path.normpath(path) for path in paths)
 
 
 def _over(below: Mapping[str, Mapping[str, Any]], above: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pluggy
 
 from sitkit import hookspecs
-from sitkit.errors import PluginError, UnknownNameError, blamed, reason
-from sitkit.plugin_import import Broken, defined_hooks, implemented, noted
+from sitkit.errors import PluginError, UnknownNameError, UsageError, blamed, reason
+from sitkit.plugin_import import Broken, defined_hooks, implemented, import_file, line_of, noted
 from sitkit.providers import OURS, Provider
 from sitkit.spec import Spec, is_name, is_spec, parse_spec
 from sitkit.types import Benchmark, Context, Strategy, Student, Teacher
@@ -105,6 +105,65 @@ class Registry:
     broken: list[Broken] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def with_files(self, files: Iterable[str | Path] | None) -> Registry:
+        """Return the registry with plugins that are single files beside what is installed; itself where there is none.
+
+        Raises `UsageError` for what is not a Python file, and `PluginError`, with the line, for one that cannot be used
+        in full: who names a file wants it.
+        """
+        registry = self
+        for file in dict.fromkeys(Path(file).expanduser().absolute() for file in files or ()):
+            registry = registry._with_file(file)
+        return registry
+
+    def _with_file(self, path: Path) -> Registry:
+        if not path.is_file() or path.suffix != ".py":
+            fault = "is not a Python file (.py)" if path.exists() else "does not exist"
+            raise UsageError(f"the plugin {path} {fault}")
+        notes = list(self.notes)
+        try:
+            with noted(notes, f"{path.name} printed while it was imported"):
+                module, digest = import_file(path)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(f"{line_of(error, path)}: the plugin cannot be imported: {reason(error)}") from error
+        provider = Provider(path.name, "file", content=digest)
+        if self.providers.get(str(path)) == provider:
+            return self
+        found = self.with_plugin(str(path), module, provider)
+        for broken in found.broken[len(self.broken) :]:
+            code = getattr(getattr(module, broken.hook, None), "__code__", None)
+            where = path if code is None else f"{path}:{code.co_firstlineno}"
+            raise PluginError(f"{where}: {broken.hook}: {broken.reason}")
+        if provider not in [one for one, hooks in found.hooks().items() if hooks]:
+            raise PluginError(f"{path}: plugs nothing in: no function of it is a hook marked with @hookimpl")
+        return replace(found, notes=[*notes, *found.notes[len(self.notes) :]])
+
+    def with_plugin(self, name: str, plugin: object, provider: Provider) -> Registry:
+        """Return the registry with one more plugin, a module or an object with hooks; this one stays as it is.
+
+        What of it cannot be used is last in ``broken``.
+        """
+        manager = plugin_manager()
+        sound, faults = implemented(manager, provider, plugin)
+        for known in self.providers:
+            manager.register(self.manager.get_plugin(known), name=known)
+        manager.register(sound, name=name)
+        found = replace(
+            self,
+            manager=manager,
+            providers={**self.providers, name: provider},
+            components=dict(self.components),
+            commands=dict(self.commands),
+            task_folders=dict(self.task_folders),
+            defaults=dict(self.defaults),
+            broken=[*self.broken, *faults],
+            notes=list(self.notes),
+        )
+        _gather(found, {name})
+        return found
+
     def names(self, kind: str) -> list[str]:
         """Return the names registered for a kind (one of `KINDS`), sorted."""
         return sorted(name for part_kind, name in self.components if part_kind == kind)
@@ -121,6 +180,14 @@ class Registry:
             part.name
             for part in self.components.values()
             if part.kind == kind and part.name == part.first and part.argument is None
+        ]
+
+    def aliases(self, part: Registered) -> list[str]:
+        """Return the further names of a part."""
+        return [
+            other.name
+            for other in self.components.values()
+            if (other.kind, other.first) == (part.kind, part.first) and other.name != other.first
         ]
 
     def component(self, kind: str, name: str) -> Registered:
@@ -269,18 +336,23 @@ def build_registry(
 ) -> Registry:
     """Ask every registered plugin what it provides; ``providers`` maps the manager's plugin names to distributions."""
     registry = Registry(manager, providers, broken=list(broken))
-    for kind, (hook, _) in KINDS.items():
-        _collect(registry, hook, partial(_register_component, registry, kind, hook))
-    _collect(registry, "sitkit_commands", partial(_register_command, registry))
-    for implementation in _implementations(registry, "sitkit_task_folders"):
-        _collect_folders(registry, implementation)
-    for implementation in _implementations(registry, "sitkit_defaults"):
-        _collect_defaults(registry, implementation)
+    _gather(registry, providers)
     return registry
 
 
-def _collect(registry: Registry, hook: str, register: Callable[..., None]) -> None:
-    for implementation in _implementations(registry, hook):
+def _gather(registry: Registry, plugins: Collection[str]) -> None:
+    """Ask these plugins, by their names in the manager, what they provide."""
+    for kind, (hook, _) in KINDS.items():
+        _collect(registry, plugins, hook, partial(_register_component, registry, kind, hook))
+    _collect(registry, plugins, "sitkit_commands", partial(_register_command, registry))
+    for implementation in _implementations(registry, plugins, "sitkit_task_folders"):
+        _collect_folders(registry, implementation)
+    for implementation in _implementations(registry, plugins, "sitkit_defaults"):
+        _collect_defaults(registry, implementation)
+
+
+def _collect(registry: Registry, plugins: Collection[str], hook: str, register: Callable[..., None]) -> None:
+    for implementation in _implementations(registry, plugins, hook):
         provider = registry.providers[implementation.plugin_name]
         with _broken(registry, provider, hook):
             _call(implementation, register=partial(register, provider))
@@ -333,6 +405,8 @@ def _register_command(
     registry: Registry, provider: Provider, name: object, place: object, summary: object = ""
 ) -> None:
     refusal = _refusal(registry, ("command", name), name, place)
+    if refusal is None and provider.content:
+        refusal = f"registers the command {name!r}, which only an installed plugin can: see `sitkit new-plugin`"
     if refusal is not None:
         registry.broken.append(Broken(provider.distribution, "sitkit_commands", refusal))
         return
@@ -399,8 +473,9 @@ def _default(key: object, value: object) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _implementations(registry: Registry, hook: str) -> list[Any]:
-    return list(getattr(registry.manager.hook, hook).get_hookimpls())
+def _implementations(registry: Registry, plugins: Collection[str], hook: str) -> list[Any]:
+    found = getattr(registry.manager.hook, hook).get_hookimpls()
+    return [implementation for implementation in found if implementation.plugin_name in plugins]
 
 
 def _call(implementation: Any, **arguments: Any) -> Any:

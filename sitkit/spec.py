@@ -12,7 +12,11 @@ from sitkit.errors import SpecError, suggestion
 
 T = TypeVar("T")
 
+LM_EVAL = "lm-eval:"
+"""What stands before the name of an lm-eval task among what is scored."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_PLACE = re.compile(r"[A-Za-z0-9_.~-]*(/[A-Za-z0-9_.-]+)+")
 _KEY = r"[A-Za-z_][A-Za-z0-9_]*="
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
@@ -86,6 +90,10 @@ def parse_spec(text: str) -> Spec:
     head, *rest = re.split(rf",(?={_KEY})", text.strip())
     name, colon, argument = head.partition(":")
     if not _NAME.fullmatch(name):
+        if _PLACE.fullmatch(name):
+            questions = name.endswith((".jsonl", ".json", ".csv", ".parquet"))
+            means = f"questions of a file are file:{text}" if questions else f"a model is hf:{text}"
+            raise SpecError(f"{text!r} is not a valid SPEC: {means}")
         raise SpecError(f"{text!r} is not a valid SPEC: expected name[:argument][,key=value]..., got the name {name!r}")
     if colon and not argument:
         raise SpecError(f"{text!r} is not a valid SPEC: nothing follows the colon")

@@ -78,3 +78,18 @@ def test_a_list_with_commas_keeps_options_with_their_spec() -> None:
     assert split_specs(text) == [
         "file:a", "b.jsonl", "gsm8k", "file:/x/y.jsonl,question=context+stem,kind=math", "obqa"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Qwen/Qwen3-0.6B,quantize=none", "a model is hf:Qwen/Qwen3-0.6B,quantize=none"),
+        ("./models/mine", "a model is hf:./models/mine"),
+        ("~/mine/train.jsonl", "questions of a file are file:~/mine/train.jsonl"),
+        ("-x", "got the name '-x'"),
+    ],
+)
+def test_a_place_without_a_name_says_which_name_it_needs(text: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec(text)
+    assert str(caught.value).endswith(said)

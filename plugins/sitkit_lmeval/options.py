@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sitkit.errors import SpecError, suggestion
@@ -52,7 +52,7 @@ def parse_options(spec: Spec) -> Options:
     arguments = {key: value for key, value in spec.options.items() if key not in _OWN}
     for key, value in arguments.items():
         _refuse_secret(key, value)
-    own = Spec(spec.name, backend, {key: value for key, value in spec.options.items() if key in _OWN})
+    own = replace(spec, options={key: value for key, value in spec.options.items() if key in _OWN})
     given: dict[str, Any] = own.parse_options(_OWN)
     return Options(backend=backend, arguments=arguments, **given)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from sitkit.cli.options import Real, Whole, debug_option, run_argument, workspace_option
+from sitkit.cli.options import Real, Whole, debug_option, plugin_option, run_argument, workspace_option
 from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.registry import Registry
 
@@ -39,6 +39,7 @@ from sitkit.registry import Registry
 )
 @click.option("--seed", type=Whole(), metavar="N", help="Which seed of the run.  [default: its first]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
 @workspace_option
 @debug_option
 @click.pass_obj
@@ -52,6 +53,7 @@ def export(
     no_questions: bool,
     as_json: bool,
     workspace: Path,
+    plugins: tuple[str, ...],
     **wanted: Any,
 ) -> None:
     """Write a student of RUN to DIRECTORY as an adapter, or merged into its base model (safetensors).
@@ -64,7 +66,7 @@ def export(
     from sitkit.stages.evaluate import TASKS
     from sitkit.workspace.runs import find_run
 
-    folder = find_run(run, workspace)
+    folder, registry = find_run(run, workspace), registry.with_files(plugins)
     written = write(
         folder, directory, phase=phase, merge=merge, registry=registry, wanted=wanted, questions=not no_questions
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitkit.cli.options import Real, Whole, debug_option, run_argument, workspace_option
+from sitkit.cli.options import Real, Whole, debug_option, plugin_option, run_argument, workspace_option
 from sitkit.cli.terminal import echo, echo_json, echo_json_text
 from sitkit.registry import Registry
 from sitkit.types import PHASES, PROMPTINGS
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Say how many calls, tokens and dollars it would take, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
 @workspace_option
 @click.option("--quiet", is_flag=True, help="Print only notes and the path of the judgements.")
 @debug_option
@@ -65,6 +66,7 @@ def judge(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    plugins: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Rate the answers of RUN from 1 to 3, as in the paper's Appendix H.
@@ -88,7 +90,7 @@ def judge(
         benchmarks=None if eval_on is None else tuple(name.strip() for name in eval_on.split(",") if name.strip()),
         **given,
     )
-    prepared = prepare(request, registry)
+    prepared = prepare(request, registry.with_files(plugins))
     try:
         if dry_run:
             _show_estimate(prepared.estimate(), as_json=as_json)

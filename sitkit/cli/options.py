@@ -58,6 +58,18 @@ def run_argument(name: str = "run") -> Callable[[FunctionT], FunctionT]:
     return click.argument(name, metavar="RUN", shell_complete=_complete_runs)
 
 
+def plugin_option(function: FunctionT) -> FunctionT:
+    """Add ``--plugin``: a plugin that is one file."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        type=click.Path(dir_okay=False),
+        multiple=True,
+        metavar="FILE",
+        help="A Python file that plugs in parts of your own; repeat for several.",
+    )(function)
+
+
 def debug_option(function: FunctionT) -> FunctionT:
     """Add ``--debug``: show the traceback behind an error."""
     return click.option(
@@ -76,14 +88,14 @@ def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> 
         ctx.meta[DEBUG] = True
 
 
-def names_of(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return a shell completion of the names of a kind of component; of several with commas, the last is completed."""
+def names_of(*kinds: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return a shell completion of the names of kinds of components; of several with commas, the last is completed."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         before, comma, word = incomplete.rpartition(",")
-        return [
-            CompletionItem(f"{before}{comma}{name}") for name in load_plugins().names(kind) if name.startswith(word)
-        ]
+        registry = load_plugins()
+        names = dict.fromkeys(name for kind in kinds for name in registry.names(kind))
+        return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(word)]
 
     return complete
 

@@ -259,9 +259,11 @@ class Executor(ABC):
         taking_part = {part.provider["distribution"] for part in self.plan.components}
         for provider in self.registry.hooks():
             if provider.distribution in taking_part and provider.source is not None:
+                version = "" if provider.content else f" {provider.version}"
                 yield (
-                    f"{provider.distribution} {provider.version} {provider.source.why}: the digest of its source"
-                    f" ({provider.source.digest[:12]}) stands beside its version in what it makes"
+                    f"{provider.distribution}{version} {provider.source.why}: the digest of its source"
+                    f" ({provider.source.digest[:12]}) stands beside its {'name' if provider.content else 'version'} in"
+                    " what it makes"
                 )
 
     @contextmanager

@@ -150,8 +150,9 @@ class Worker:
     def __init__(self, recipe: Json, workspace: str, folder: str) -> None:
         # A process of its own, so nobody else's folder changes; SPECs and recipes may name files relative to it.
         os.chdir(folder)
-        self._registry = load_plugins()
-        self._plan = build_plan(recipe_from(recipe, "recipe"), self._registry)
+        said = recipe_from(recipe, "recipe")
+        self._registry = load_plugins().with_files(said.plugins)
+        self._plan = build_plan(said, self._registry)
         self._store = Store(Path(workspace))
         self._progress = (0, 0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from sitkit import answers, types
 from sitkit.errors import PluginError, blamed
 from sitkit.harness import tasks as ours
-from sitkit.harness.folders import find_task, not_found
+from sitkit.harness.folders import find_task, not_found, task_inputs
 from sitkit.plugin_support import file_digest
 from sitkit.store.keys import make_key
 from sitkit.strict_yaml import Function
@@ -82,7 +82,7 @@ class TaskCheck:
 
     def key(self) -> str:
         """Return a key of all that a verdict rests on: the files of the tasks, the questions, the code that reads."""
-        files = [path for folder in self.folders for path in sorted(folder.rglob("*")) if _is_read(path)]
+        files = [path for folder in self.folders for path in task_inputs(folder)]
         material: Json = {
             "check": [_CHECK, answers.READER_VERSION, version("lm_eval")],
             "code": [file_digest(Path(module.__file__ or "")) for module in (ours, types)],
@@ -93,10 +93,12 @@ class TaskCheck:
         return make_key(material)
 
 
-def check_tasks(checks: Sequence[TaskCheck]) -> None:
+def check_tasks(checks: Sequence[TaskCheck], oracle: Callable[[Question], str] | None = None) -> None:
     """Load each task as a run does and hold it against what it has to be.
 
-    Raises `PluginError` naming the benchmark, the task, its file, and what differs. Loads lm-eval, which takes seconds.
+    ``oracle`` gives an answer that each question's task has to judge as right, where a task has to judge as sitkit
+    does. Raises `PluginError` naming the benchmark, the task, its file, and what differs. Loads lm-eval, which takes
+    seconds.
     """
     from sitkit.harness.run import task_manager
 
@@ -118,12 +120,12 @@ def check_tasks(checks: Sequence[TaskCheck]) -> None:
                 with blamed(f"{where}: its requests"):
                     task.build_all_requests(limit=check.limit, rank=0, world_size=1)
                 with blamed(where):
-                    fault = next(_faults(check, task), None)
+                    fault = next(_faults(check, task, oracle), None)
         if fault is not None:
             raise PluginError(f"{where}: {fault}")
 
 
-def _faults(check: TaskCheck, task: Any) -> Iterator[str]:
+def _faults(check: TaskCheck, task: Any, oracle: Callable[[Question], str] | None) -> Iterator[str]:
     wanted = list(check.questions[: check.limit])
     yield from _document_faults(check, [request.doc for request in task.instances], wanted)
     for request, question in zip(_in_order(task.instances, wanted), wanted, strict=True):
@@ -132,6 +134,13 @@ def _faults(check: TaskCheck, task: Any) -> Iterator[str]:
             yield f"its prompt for {question.id!r} is not the {check.prompting} prompt: {_difference(text, expected)}"
             return
     yield from _metric_faults(task, task.instances[:_JUDGED])
+    if oracle is not None:
+        by_id = {question.id: question for question in wanted}
+        for request in task.instances:
+            answer = oracle(by_id[request.doc["id"]])
+            if task.process_results(request.doc, [answer])[METRIC] != 1:
+                yield f"it judges {answer!r}, the right answer to {request.doc['id']!r}, as wrong"
+                return
 
 
 def _document_faults(check: TaskCheck, docs: Sequence[Any], wanted: Sequence[Question]) -> Iterator[str]:
@@ -176,7 +185,3 @@ def _difference(text: str, expected: str) -> str:
     start = next((at for at, (one, other) in enumerate(zip(text, expected, strict=False)) if one != other), None)
     at = min(len(text), len(expected)) if start is None else start
     return f"from character {at + 1} on {text[at : at + 40]!r} in place of {expected[at : at + 40]!r}"
-
-
-def _is_read(path: Path) -> bool:
-    return path.is_file() and path.suffix in (".yaml", ".inc", ".py", ".json", ".jsonl", ".txt", ".csv")

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 from sitkit.results.arms import describe
 from sitkit.results.contest import told, verdict
-from sitkit.results.model import Cell, PairedTest, Results, belongs_before
+from sitkit.results.model import Cell, PairedTest, Results, TaskChange, TaskScore, belongs, belongs_before
 from sitkit.results.rows import place
 from sitkit.types import PHASES, PROMPTINGS
 
 _PATHS = (
     "Files are named from the workspace on. Teachers are asked again when the seed or the share changes the questions."
 )
+
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ def all_tables(results: Results) -> Sequence[Table]:
         *contest_tables(results),
         *score_tables(results),
         *(() if len(results.arms) > 1 else (worked_table(results),)),
+        *forgetting_tables(results),
+        *overlap_tables(results),
         cut_table(results),
         *sampled_tables(results),
         *round_tables(results),
@@ -69,6 +74,89 @@ def accuracy_table(results: Results) -> Table:
     )
     headings = tuple(f"{name} ({last[name].transfer}, n={last[name].n})" for name in results.benchmarks)
     return Table("Accuracy", ("phase", "prompting", *headings), rows, f"{error_note(results.cells)}.")
+
+
+def overlap_tables(results: Results) -> Sequence[Table]:
+    """Return the table of the accuracies with and without the questions that overlap with what was trained on."""
+    rows, varying = [], _varying(results.cells)
+    for found in results.contamination:
+        for score in found.scores:
+            cell = results.cells[score.cell]
+            rows.append(
+                (
+                    *(_said(cell, name) for name in varying),
+                    cell.benchmark,
+                    _done(cell) if len(results.arms) > 1 else cell.phase,
+                    cell.prompting,
+                    str(cell.n - score.n),
+                    f"{100 * cell.value:.1f}",
+                    f"{100 * score.value:.1f}",
+                    str(score.n),
+                )
+            )
+    if not results.contamination:
+        return ()
+    listed = (
+        f"{found.benchmark} {len(found.questions)} of {found.n}, with {', '.join(found.trained)}:"
+        f" {', '.join(found.questions[:_SHOWN])}{', …' if len(found.questions) > _SHOWN else ''}"
+        for found in results.contamination
+    )
+    note = (
+        f"Test questions that share {results.contamination[0].ngram} words in a row, or all of their words, with a"
+        f" question trained on ({'; '.join(listed)}); results.json names all. Accuracy in percent."
+    )
+    headings = (*varying, "benchmark", "phase", "prompting", "overlapping", "right", "right without", "n without")
+    return (Table("Overlap with training", headings, tuple(rows), note),)
+
+
+def forgetting_tables(results: Results) -> Sequence[Table]:
+    """Return the table of the lm-eval tasks scored beside the benchmarks: each metric by phase, and its change."""
+    changes = {change.after: change for change in results.forgetting_changes}
+    places = {score: at for at, score in enumerate(results.forgetting)}
+    rows = []
+    for arm in results.arms:
+        lines: dict[tuple[str, ...], dict[str, TaskScore]] = {}
+        for score in results.forgetting:
+            if belongs(score, arm):
+                lines.setdefault((score.title, score.task, score.measure), {})[score.phase] = score
+        for (title, task, measure), line in lines.items():
+            moved = [changes.get(places[line[phase]]) if phase in line else None for phase in PHASES[1:]]
+            rows.append(
+                (
+                    *((describe(arm, results.arms),) if len(results.arms) > 1 else ()),
+                    title if task == title.partition(",")[0] else f"{title}: {task}",
+                    measure,
+                    str(next(iter(line.values())).n),
+                    *(_as_printed(line.get(phase)) for phase in PHASES),
+                    *map(_moved, moved),
+                )
+            )
+    if not rows:
+        return ()
+    headings = (
+        *(("student",) if len(results.arms) > 1 else ()),
+        "lm-eval task", "metric", "n", "baseline", "instructed", "refined",
+        "instructed - baseline", "refined - baseline",
+    )  # fmt: skip
+    note = (
+        "Tasks scored beside the benchmarks, by lm-eval as it is: its prompts, its metrics, ± its standard error. A"
+        " difference's 95% interval is paired by document (*) where each counts 0 or 1, else from the standard errors."
+    )
+    return (Table("Forgetting", headings, tuple(rows), note),)
+
+
+def _as_printed(score: TaskScore | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score.value:.4f}" + ("" if score.stderr is None else f" ± {score.stderr:.4f}")
+
+
+def _moved(change: TaskChange | None) -> str:
+    if change is None:
+        return "-"
+    if change.low is None or change.high is None:
+        return f"{change.value:+.4f}"
+    return f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]{'*' if change.paired else ''}"
 
 
 def arms_table(results: Results) -> Table:

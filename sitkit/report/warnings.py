@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from sitkit.results.model import Cell, Change, Duplicates, Pairs, Results, Training
+from sitkit.results.model import Cell, Change, Contamination, Duplicates, Pairs, Results, Training
 from sitkit.types import PHASES
 
 _NEAR_ZERO = 0.1
@@ -37,12 +37,14 @@ def warnings_of(results: Results) -> list[str]:
     return [
         *_near_zero(results.cells),
         *_duplicates(results.duplicates),
+        *_contamination(results.contamination),
         *_truncated(results.cells, named),
         *_cut_more(list(results.changes_to("refine")), named),
         *_repeated(results.cells, named),
         *_unread(results.cells, named),
         *_falls(list(results.changes_to("instruct")), "instruction-tuning lowered accuracy", named),
         *_falls(list(results.changes_to("refine")), "refining lowered accuracy", named),
+        *_forgetting(results),
         *_likelihood(results.training),
         *_rejected(results.pairs),
         *_sampled(results.pairs),
@@ -77,6 +79,18 @@ def _naming(cells: Sequence[Cell]) -> Named:
     return named
 
 
+def _forgetting(results: Results) -> list[str]:
+    found = [
+        f"{score.title} {score.measure} {change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}] after {score.phase}"
+        for _, score, change in results.task_changes()
+        if change.certain and score.higher_is_better is not None and (change.value < 0) == score.higher_is_better
+    ]
+    if not found:
+        return []
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return [f"forgetting: worse than before any training on: {'; '.join(found[:_NAMED])}{more}"]
+
+
 def _near_zero(cells: Sequence[Cell]) -> list[str]:
     last = [cell for cell in cells if cell.phase == "refine"]
     if last and all(cell.value < _NEAR_ZERO for cell in last):
@@ -99,6 +113,16 @@ def _duplicates(counts: Iterable[Duplicates]) -> list[str]:
         return []
     return [
         f"test questions also in the training set: {', '.join(found)}; --drop-duplicates leaves them out of training"
+    ]
+
+
+def _contamination(found: Sequence[Contamination]) -> list[str]:
+    if not found:
+        return []
+    where = (f"{one.benchmark} {len(one.questions)} of {one.n} (with {', '.join(one.trained)})" for one in found)
+    return [
+        f"test questions that share {found[0].ngram} words in a row, or all their words, with a question trained on:"
+        f" {', '.join(where)}; --drop-contaminated leaves those out of training"
     ]
 
 

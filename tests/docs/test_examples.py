@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from sitkit.cli.main import run
+from sitkit_smol.source import installed
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RECIPES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
@@ -18,7 +20,7 @@ NOTEBOOKS = sorted(path.name for path in EXAMPLES.glob("*.ipynb"))
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder a reader stands in, with questions of GSM8K's and MultiArith's form in ./data."""
+    """The folder a reader stands in, with questions of GSM8K's form and some of one's own in ./data."""
     monkeypatch.chdir(tmp_path)
     problem = {
         "question": "Ada has 2 apples and gets {} more. How many?",
@@ -32,6 +34,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / "data" / "gsm8k" / f"{split}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        own = [{"question": row["question"] + " Tell.", "answer": str(n + 2)} for n, row in enumerate(rows, first)]
+        (tmp_path / "data" / "word_problems").mkdir(exist_ok=True)
+        with gzip.open(tmp_path / "data" / "word_problems" / f"{split}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in own))
+        answers = [{"question": row["question"], "completion": f"The answer is {row['answer']}."} for row in own]
+        told = tmp_path / "data" / "demonstrations" / "word_problems.text-davinci-002.jsonl"
+        told.parent.mkdir(exist_ok=True)
+        told.write_text("".join(json.dumps(row) + "\n" for row in answers), encoding="utf-8")
     return tmp_path
 
 
@@ -39,8 +49,8 @@ def sitkit(*arguments: str | Path) -> int:
     return run([str(argument) for argument in arguments])
 
 
-def test_there_are_five_recipes_and_two_notebooks_and_the_page_names_them() -> None:
-    assert (len(RECIPES), len(NOTEBOOKS)) == (5, 2)
+def test_there_are_six_recipes_and_two_notebooks_and_the_page_names_them() -> None:
+    assert (len(RECIPES), len(NOTEBOOKS)) == (6, 2)
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"({name})" in page for name in RECIPES + NOTEBOOKS)
 
@@ -48,7 +58,9 @@ def test_there_are_five_recipes_and_two_notebooks_and_the_page_names_them() -> N
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_its_goal_and_can_be_planned(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (EXAMPLES / name).read_text(encoding="utf-8").startswith("# Goal: ")
-    on_data: Sequence[str] = ("--data-dir", "data", "--eval-on", "gsm8k") if "gsm8k" in name else ()
+    on_data: Sequence[str] = ("--data-dir", "data", "--eval-on", "gsm8k") if "gsm8k" in name or "real" in name else ()
+    if "real" in name and installed() is None:
+        pytest.skip("the model of the student smol is not installed (make test installs it)")
     assert sitkit("run", "--config", EXAMPLES / name, "--dry-run", "--json", *on_data) == 0, capsys.readouterr().err
     plan = json.loads(capsys.readouterr().out)
     assert len(plan["stages"]) > 3

@@ -253,4 +253,4 @@ def test_the_example_of_a_model_folder_reaches_the_plugin_that_runs_it(site: Pat
 def test_the_example_of_a_plugins_own_test(site: Path) -> None:
     done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_parrot.py", path=site, cwd=site)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert "2 passed" in done.stdout

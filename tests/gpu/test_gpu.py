@@ -84,7 +84,12 @@ def places(folder: Path) -> dict[str, Any]:
 
 
 def figure(**values: object) -> None:
-    sys.__stdout__.write("gpu: " + json.dumps(values, default=str) + "\n")  # type: ignore[union-attr]
+    """Print a figure; also into the file that SITKIT_GPU_FIGURES names, as pytest-xdist's workers print nothing."""
+    line = json.dumps(values, default=str) + "\n"
+    sys.stdout.write("gpu: " + line)
+    if path := os.environ.get("SITKIT_GPU_FIGURES"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(line)
 
 
 def weights(folder: Path) -> dict[str, Any]:

@@ -305,9 +305,9 @@ def test_a_copied_run_is_judged_by_its_folder(judging: Judging, tmp_path: Path) 
         (["--run-seed", "3"], "has no seed 3 (its seeds: 0)"),
         (["--eval-on", "lettters"], "did you mean 'letters'"),
         (["--max-cost", "5"], "does not say what it costs"),
-        (["--sample", "0"], "0 is not in the range"),
+        (["--sample", "0"], "expected a whole number of at least 1, got '0'"),
         (["--phase", "instrct"], "'instrct'"),
-        (["--max-failures", "2"], "2.0 is not in the range"),
+        (["--max-failures", "2"], "expected a number between 0 and 1, got '2'"),
     ],
 )
 def test_bad_input_is_one_line(judging: Judging, more: list[str], said: str) -> None:

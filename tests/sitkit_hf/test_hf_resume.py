@@ -141,6 +141,10 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "half of the random state": ("rng_state.pth", cut),
     "half a state": ("trainer_state.json", cut),
     "no schedule": ("scheduler.pt", Path.unlink),
+    "no optimiser, as if it had never been": (
+        "optimizer.pt",
+        lambda path: (path.unlink(), checkpoints.seal(path.parent)),
+    ),
     "half a manifest": ("digests.json", cut),
     "a list as manifest": ("digests.json", lambda path: path.write_text("[1]")),
 }

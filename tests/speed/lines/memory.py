@@ -12,7 +12,7 @@ from tests.speed.measure import Options, Row, run, tell
 def measure(options: Options) -> list[Row]:
     """Train each side in processes of its own; what the imports alone take is taken off."""
     steps = "1" if options.quick else "3"
-    module = [sys.executable, "-m", "benchmarks.memory_side"]
+    module = [sys.executable, "-m", "tests.speed.memory_side"]
     rest = [str(options.folder), steps, str(options.data or ""), options.device]
     run([*module, "prepare", *rest], options.folder / "prepare.log")
     held: dict[str, list[float]] = {"sitkit": [], "second-model": [], "one-model": []}

@@ -24,6 +24,8 @@ class SpelledFirst:
             question = one.question
             if one.demonstration is None:
                 yield LeftOut(question.id, question.benchmark, "no demonstration")
+            elif not one.answers.direct.strip():
+                yield LeftOut(question.id, question.benchmark, "empty answer")
             elif one.demonstration.completion == one.answers.direct:
                 yield LeftOut(question.id, question.benchmark, "same text")
             else:
