@@ -108,6 +108,17 @@ class Plan:
     rounds: tuple[CellPlan, ...] = ()
 
     @cached_property
+    def control(self) -> Component[Strategy] | None:
+        """The strategy that the others are held against: the one asked for, else the first that is plain fine-tuning,
+        else the first; None where there is one alone.
+        """
+        if len(self.strategies) == 1:
+            return None
+        asked = [one for one in self.strategies if one.spec == self.recipe.control]
+        plain = [one for one in self.strategies if objective(one).loss == ("sft",)]
+        return (*asked, *plain, *self.strategies)[0]
+
+    @cached_property
     def by_key(self) -> Mapping[str, Node]:
         """The stages by key."""
         return {one.key: one for one in self.nodes}

@@ -145,6 +145,13 @@ class Recipe:
             self.control is None or self.control in (self.strategies or ()),
             f"control: {self.control} is not one of the strategies",
         )
+        several = [name for name in ("teacher", "student", "fraction", "methods") if len(getattr(self, name) or ()) > 1]
+        several += ["cross"] if self.cross else []
+        _require(
+            len(self.strategies or ()) < 2 or not several,
+            f"strategies: they are compared for one teacher, student, fraction and method, and not across"
+            f" {', '.join(several)}",
+        )
 
     @property
     def taught_on(self) -> tuple[str, ...]:

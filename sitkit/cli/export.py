@@ -26,6 +26,7 @@ from sitkit.registry import Registry
 @click.option("--merge", is_flag=True, help="Write the whole model instead of the adapter.")
 @click.option("--student", metavar="SPEC", help="Which student, where the run has several.")
 @click.option("--teacher", metavar="SPEC", help="Which teacher's, where the run has several.")
+@click.option("--strategy", metavar="SPEC", help="By which strategy it was refined, where the run has several.")
 @click.option("--train-on", metavar="B[,B]", help="Which benchmarks it was trained on, where the run has several.")
 @click.option("--refine-on", metavar="B[,B]", help="Which benchmarks it was refined on, where the run has several.")
 @click.option(

@@ -21,7 +21,7 @@ from sitkit.cli.options import (
     workspace_option,
 )
 from sitkit.cli.terminal import echo, echo_json, echo_json_text
-from sitkit.errors import SettingError
+from sitkit.errors import SettingError, UsageError
 from sitkit.registry import Registry
 from sitkit.types import Json
 
@@ -193,6 +193,38 @@ def lowresource(registry: Registry, /, fraction: tuple[float, ...], **flags: Any
     1.0]` and `methods: [both, refine]`.
     """
     run_recipe(registry, {**flags, "fraction": fraction or FRACTIONS, "methods": ("both", "refine")})
+
+
+@click.command(short_help="Hold strategies against a control, on what they share.")
+@click.option(
+    "--strategies",
+    metavar="SPEC,SPEC[,...]",
+    shell_complete=names_of("strategy"),
+    help="The strategies; what they agree on is made once.",
+)
+@click.option(
+    "--control", metavar="SPEC", help="The one the others are held against.  [default: the first plain fine-tuning]"
+)
+@_benchmarks("--train-on", "Benchmarks of the demonstrations.", default=True)
+@_benchmarks("--refine-on", "Benchmarks refined on.  [default: those trained on]")
+@_benchmarks("--eval-on", "Benchmarks scored.", metavar=f"{BENCHMARKS}|all")
+@_fraction
+@recipe_options
+@running_options
+@click.pass_obj
+def contest(registry: Registry, /, **flags: Any) -> None:
+    """Refine one instructed student by several strategies, and hold each against a control.
+
+    Every strategy gets the same demonstrations, instructed student and questions, and the same samples where it wants
+    as many at the same temperature. One table has the paired differences with CoT from the control, with intervals and
+    Holm's correction, another what each strategy took, and one sentence says which is ahead and whether that can be
+    told from the control. The same recipe in YAML: `strategies: [dpo-cot, sft-chosen]`, `control: sft-chosen`.
+    """
+    if flags["strategy"] is not None:
+        raise UsageError("--strategy names one; a contest takes --strategies A,B")
+    if flags["strategies"] is None and flags["config"] is None:
+        raise UsageError("give the strategies to compare: --strategies dpo-cot,sft-chosen")
+    run_recipe(registry, flags)
 
 
 def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from sitkit.results.model import Arm, Lesson, Results
 
 _METHODS = {"both": "instruct and refine", "instruct": "instruct only", "refine": "refine only"}
 
-PICKERS = ("student", "teacher", "train_on", "refine_on", "fraction", "method", "seed")
+PICKERS = ("student", "teacher", "strategy", "train_on", "refine_on", "fraction", "method", "seed")
 """What a user may say to name one student of a run."""
 
 
