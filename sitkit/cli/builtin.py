@@ -32,5 +32,10 @@ def sitkit_commands(register: RegisterCommand) -> None:
     register(
         "export", "sitkit.cli.export:export", "Write a run's student as a folder transformers loads, with its card."
     )
+    register(
+        "export-data",
+        "sitkit.cli.export:export_data",
+        "Write what a student was trained on as a data set, with its card.",
+    )
     register("runs", "sitkit.cli.runs:runs", "List the runs of a workspace and the disk space they take.")
     register("clean", "sitkit.cli.clean:clean", "Remove what no run refers to, or a run.")

@@ -216,20 +216,27 @@ def kept_demonstrations(
     """
     kept, dropped = list[Demonstration](), Counter[str]()
     for one in annotated:
-        own = list[Demonstration]()
-        for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration):
-            if row.truncated:
-                dropped[CUT_OFF] += 1
-            elif not row.completion:
-                dropped["empty"] += 1
-            elif not row.correct and keep == "right":
-                dropped[WRONG] += 1
-            else:
-                own.append(row)
+        own, why = kept_of(read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration), keep)
+        dropped += why
         if share is not None:
             drawn, count = share.drawn([row.question_id for row in own]), len(own)
             own = [row for row in own if row.question_id in drawn]
             if count and not own:
                 raise RecipeError(f"{one.title}: fraction {share.fraction:g} of {count} demonstrations leaves none")
         kept += own
+    return kept, dropped
+
+
+def kept_of(rows: Iterable[Demonstration], keep: Literal["right", "all"]) -> tuple[list[Demonstration], Counter[str]]:
+    """Do as `kept_demonstrations` does with rows that were read already, all of them."""
+    kept, dropped = list[Demonstration](), Counter[str]()
+    for row in rows:
+        if row.truncated:
+            dropped[CUT_OFF] += 1
+        elif not row.completion:
+            dropped["empty"] += 1
+        elif not row.correct and keep == "right":
+            dropped[WRONG] += 1
+        else:
+            kept.append(row)
     return kept, dropped

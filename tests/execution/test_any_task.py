@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from sitkit.api import RunResults
 from sitkit.errors import DataError, PluginError, RecipeError, SitkitError
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
+from sitkit.harness.any_task import parse_task
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Registry
@@ -62,6 +64,10 @@ def test_a_task_is_scored_in_each_phase_and_its_change_has_an_interval(example: 
     alone = results.narrowed(results.arms[0], 1)
     assert [len(score.seeds) for score in alone.forgetting] == [1, 1, 1]
     assert str(tmp_path) not in str(table)
+    frame = RunResults(tmp_path / "w" / "runs" / "name", results, example).forgetting()
+    assert list(frame["phase"]) == ["baseline", "instruct", "refine"]
+    assert frame["change"].iloc[2] == pytest.approx(7 / 9)
+    assert list(frame["paired"]) == [False, True, True]
 
 
 def test_what_was_forgotten_is_a_warning(example: Registry, tmp_path: Path) -> None:
@@ -94,6 +100,14 @@ def test_stages_are_stored_and_known_by_the_tasks_content(example: Registry, tmp
     assert {node.key for node in moved.nodes} & {node.key for node in plan.nodes}
     task.write_text(task.read_text().replace("max_gen_toks: 8", "max_gen_toks: 9"))
     assert missing() == 3
+
+
+def test_what_is_asked_of_a_task_is_in_its_key(tmp_path: Path) -> None:
+    task = write_tasks(tmp_path / "tasks")["count"]
+    words = [f"lm-eval:{task}{more}" for more in ("", ",num_fewshot=0", ",num_fewshot=1", ",chat=true")]
+    made = [parse_task(word, ()).material() for word in [*words, "lm-eval:count"]]
+    assert len({str(one) for one in made}) == 5
+    assert parse_task(f"{words[0]},chat=false", ()).material() == made[0]
 
 
 @pytest.mark.parametrize(
