@@ -44,7 +44,7 @@ real: $(VENV)/.smol ## the method on a real student, about 45 minutes (REAL_DATA
 	@if [ ! -f "$(REAL_DATA)/word_problems/train.jsonl.gz" ]; then \
 	  echo "sitkit: $(REAL_DATA)/word_problems/train.jsonl.gz is not there; name the folder that has it (make real" \
 	    "REAL_DATA=FOLDER), or teach smol from GSM8K's own solutions, from the hub: sitkit run --student smol" \
-	    "--teacher gold --train-on gsm8k --eval-on gsm8k,multiarith --limit 300 --test-limit 60" >&2; exit 2; fi
+	    "--teacher gold --train-on gsm8k --eval-on gsm8k,multiarith --limit 240 --test-limit 50" >&2; exit 2; fi
 	@$(VENV)/bin/sitkit run --config docs/examples/6-real-student.yaml --data-dir "$(REAL_DATA)" \
 	  --teacher "file:$(REAL_DATA)/demonstrations/word_problems.text-davinci-002.jsonl" \
 	  --train-on "file:$(REAL_DATA)/word_problems/train.jsonl.gz" \

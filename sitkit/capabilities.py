@@ -134,6 +134,17 @@ class LoadableStudent(Protocol):
 
 
 @runtime_checkable
+class HarnessStudent(Protocol):
+    """A student that lm-eval can ask anything, log-likelihoods and chats included: what any lm-eval task may need."""
+
+    def harness_model(self, adapter: Path | None) -> Any:
+        """Return it as an ``lm_eval.api.model.LM``, which reads plain text: a chat template is for lm-eval to apply.
+
+        It is the student's own, as good as until the next call of any of its methods.
+        """
+
+
+@runtime_checkable
 class Sourced(Protocol):
     """A benchmark drawn from a larger source, so that `sitkit data` counts that too, beside the paper's counts."""
 

@@ -23,10 +23,11 @@ from sitkit.conformance import (
     tasks_fault,
 )
 from sitkit.errors import DataError, PluginError, RecipeError, SettingError, blamed
+from sitkit.overlap import NGRAM, overlaps
 from sitkit.registry import Registry
 from sitkit.settings import resolve
 from sitkit.spec import is_name, parse_spec
-from sitkit.store import DISK_FULL
+from sitkit.store import DISK_FULL, make_key
 from sitkit.types import (
     PROMPTINGS,
     Benchmark,
@@ -213,6 +214,8 @@ class QuestionSet:
     split: Split
     seed: int
     selection: Selection | None = None
+    left_out: frozenset[str] = frozenset()
+    """The ids of questions of the split that are not taken, because they overlap with scored ones."""
 
     @cached_property
     def fingerprint(self) -> Json:
@@ -230,7 +233,9 @@ class QuestionSet:
     def material(self) -> Json:
         """Return what determines the questions taken."""
         chosen = None if self.selection is None else self.selection.material()
-        return {**self.fingerprint, "selection": chosen}
+        # What is left out for nothing changes no key.
+        less = {"left_out": make_key(sorted(self.left_out))} if self.left_out else {}
+        return {**self.fingerprint, "selection": chosen, **less}
 
     @cached_property
     def questions(self) -> list[Question]:
@@ -246,6 +251,7 @@ class QuestionSet:
             domain = self.benchmark.made.domain
         self.benchmark.refuse("domain", domain_fault(domain))
         self.benchmark.refuse("questions", questions_fault(questions, name))
+        questions = [question for question in questions if question.id not in self.left_out]
         if self.selection is None:
             return questions
         try:
@@ -267,7 +273,8 @@ class Components:
     """Components and question sets by name.
 
     ``questions`` are the SPECs of the benchmarks that are a user's own, ``scored`` are the names of those that a run
-    scores: what is among their test questions is left out of own training questions.
+    scores: what is among their test questions is left out of own training questions. ``drop_contaminated`` leaves out
+    all training questions that overlap with scored ones in ``ngram`` words in a row.
     """
 
     registry: Registry
@@ -275,8 +282,11 @@ class Components:
     drop_duplicates: bool
     questions: Mapping[str, str] = field(default_factory=dict)
     scored: tuple[str, ...] = ()
+    drop_contaminated: bool = False
+    ngram: int = NGRAM
     benchmarks: dict[str, Component[Benchmark]] = field(default_factory=dict)
     deduplicated: dict[tuple[str, int], Component[Benchmark]] = field(default_factory=dict)
+    contaminated: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
     sets: dict[tuple[object, ...], QuestionSet] = field(default_factory=dict)
 
     def _component(self, kind: str, name: str, spec: str, made: ComponentT) -> Component[ComponentT]:
@@ -320,7 +330,18 @@ class Components:
     def train(self, name: str, seed: int, selection: Selection) -> QuestionSet:
         """Return the training questions taken."""
         key = (name, "train", seed, selection)
-        return self.sets.setdefault(key, QuestionSet(self.trained(name, seed), "train", seed, selection))
+        if key not in self.sets:
+            unwanted = self._contaminated(name, seed) if self.drop_contaminated else frozenset[str]()
+            self.sets[key] = QuestionSet(self.trained(name, seed), "train", seed, selection, unwanted)
+        return self.sets[key]
+
+    def _contaminated(self, name: str, seed: int) -> frozenset[str]:
+        if (name, seed) not in self.contaminated:
+            trained = QuestionSet(self.trained(name, seed), "train", seed).questions
+            scored = [question for other in self.scored for question in self.test(other, seed).questions]
+            found = overlaps(trained, scored, self.ngram)
+            self.contaminated[name, seed] = frozenset(one.id for overlap in found for one in overlap.trained)
+        return self.contaminated[name, seed]
 
     def test(self, name: str, seed: int, limit: int | None = None) -> QuestionSet:
         """Return the test questions: all of them, or the first ones."""

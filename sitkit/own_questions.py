@@ -104,9 +104,14 @@ def understood(sets: Iterable[QuestionSet]) -> list[str]:
 
 
 def left_out(sets: Iterable[QuestionSet]) -> list[str]:
-    """Return for each own benchmark that lost training questions to the test, in a sentence, how many."""
-    found = {}
+    """Return for each benchmark that lost training questions to what is scored, in a sentence, how many."""
+    found = dict[str, str]()
     for one in sets:
+        if one.left_out:
+            found[f"overlap {one.benchmark.spec}"] = (
+                f"{one.benchmark.spec}: {len(one.left_out):,} training questions overlap with questions that are scored"
+                " and were left out"
+            )
         made = one.benchmark.made
         if isinstance(made, Divisible) and one.split == "train" and (count := made.left_out()):
             found[one.benchmark.spec] = (

@@ -14,12 +14,14 @@ from typing import Any
 from sitkit.capabilities import DefaultTeacher, PaidEndpoint, ScoredTogether
 from sitkit.components import Component, Components, QuestionSet, Selection, objective, recommended
 from sitkit.errors import PluginError, RecipeError
+from sitkit.harness.any_task import AnyTask, parse_task
 from sitkit.own_questions import named
 from sitkit.plugin_support import NOTICES
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
-from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.spec import LM_EVAL
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine, Sample, Stage
 from sitkit.stages.sample import check_samples
 from sitkit.stages.training import resolve_objective
 from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Phase, Strategy, Student, Teacher
@@ -44,16 +46,28 @@ class ArmPlan:
     method: Method
     annotated: tuple[Node, ...]
     instructed: Node
+    strategy: Component[Strategy]
     sampled: tuple[Node, ...] = ()
     paired: Node | None = None
     refined: Node | None = None
+    earlier: tuple[RoundPlan, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """The stages of one round of refining."""
+
+    sampled: tuple[Node, ...]
+    paired: Node
+    refined: Node
 
 
 @dataclass(frozen=True)
 class CellPlan:
-    """One phase scored on one benchmark: which stage holds the score, and what was done to the student before.
+    """One phase scored on one benchmark or lm-eval task: which stage holds the score, and what was done to the student.
 
-    What the arms that share the score do not agree on is left blank: the teacher of a baseline, say.
+    What the arms that share the score do not agree on is left blank: the teacher of a baseline, say. ``round`` counts
+    the rounds of refining that were gone through, where there are several and this is not the last of them.
     """
 
     phase: Phase
@@ -66,26 +80,32 @@ class CellPlan:
     refine_on: Tasks
     fraction: float
     method: Method
+    strategy: str = ""
+    round: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
     """Every stage of a recipe in an order in which each comes after its inputs, and which cells read which stage.
 
-    ``settings`` are resolved for each student; ``annotated`` are all stages in which a teacher answers.
+    ``task_cells`` are those of the lm-eval tasks scored beside the benchmarks. ``settings`` are resolved for each
+    student and strategy, by their SPECs; ``annotated`` are all stages in which a teacher answers; ``rounds`` are the
+    cells of rounds of refining before the last.
     """
 
     recipe: Recipe
-    settings: Mapping[str, Settings]
+    settings: Mapping[tuple[str, str], Settings]
     nodes: tuple[Node, ...]
     arms: tuple[ArmPlan, ...]
     cells: tuple[CellPlan, ...]
+    task_cells: tuple[CellPlan, ...]
     annotated: tuple[Node, ...]
     scored: Tasks
     students: tuple[Component[Student], ...]
     teachers: tuple[Component[Teacher], ...]
-    strategy: Component[Strategy]
+    strategies: tuple[Component[Strategy], ...]
     question_sets: tuple[QuestionSet, ...]
+    rounds: tuple[CellPlan, ...] = ()
 
     @cached_property
     def by_key(self) -> Mapping[str, Node]:
@@ -103,7 +123,7 @@ class Plan:
     def components(self) -> tuple[Component[Any], ...]:
         """Every plugged-in part of the plan."""
         benchmarks = {questions.benchmark.spec: questions.benchmark for questions in self.question_sets}
-        return (*self.teachers, *self.students, self.strategy, *benchmarks.values())
+        return (*self.teachers, *self.students, *self.strategies, *benchmarks.values())
 
     def close(self) -> None:
         """Free what teachers and students hold; one that cannot be freed is logged, and hides no other error."""
@@ -118,24 +138,32 @@ class Plan:
 def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     """Plan a recipe. Nothing heavy is loaded. Raises what an unknown name, a wrong setting or missing data raises."""
     data_dir = None if recipe.data_dir is None else Path(recipe.data_dir)
+    for name in (*(recipe.train_on or ()), *(recipe.refine_on or ())):
+        if name.startswith(LM_EVAL):
+            raise RecipeError(f"{name} can be scored (--eval-on), not trained or refined on")
+    recipe, tasks = _apart(recipe, registry)
     recipe = named(recipe, registry, data_dir, recipe.train_on or _default(registry, "train_on"))
     components = Components(registry, data_dir, recipe.drop_duplicates, recipe.questions or {})
     recipe = _written_out(recipe, registry, components)
     students = tuple(components.student(spec) for spec in recipe.student or ())
     teachers = tuple(components.teacher(spec) for spec in recipe.teacher or ())
-    strategy = components.strategy(recipe.strategy or "")
+    strategies = tuple(components.strategy(spec) for spec in recipe.strategies or (recipe.strategy or "",))
     settings = {
-        student.spec: resolve(recommended(student), recommended(strategy), recipe.settings) for student in students
+        (student.spec, strategy.spec): resolve(recommended(student), recommended(strategy), recipe.settings)
+        for student, strategy in product(students, strategies)
     }
-    for student in students:
-        chosen = settings[student.spec]
+    for student, strategy in product(students, strategies):
+        chosen = settings[student.spec, strategy.spec]
         check_samples(chosen.sample)
         with student.calling("check"):
             student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
-    scored = components.scored = recipe.eval_on or ()
+    scored = recipe.eval_on or ()
+    asked = tuple(dict.fromkeys((*scored, *(name for task in tasks for name in task.benchmarks))))
+    components.scored, components.drop_contaminated, components.ngram = asked, recipe.drop_contaminated, recipe.ngram
     for name in scored:
         components.benchmark(name)
-    builder = _Builder(recipe, components, settings, students, teachers, strategy, scored)
+    recipe = replace(recipe, eval_on=(*scored, *(task.spec for task in tasks)))
+    builder = _Builder(recipe, components, settings, students, teachers, strategies, scored, tasks)
     builder.build()
     return Plan(
         recipe=recipe,
@@ -143,13 +171,27 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         nodes=tuple(builder.by_key.values()),
         arms=tuple(builder.arms),
         cells=tuple(builder.cells),
+        task_cells=tuple(builder.task_cells),
         annotated=tuple(one for one in builder.by_key.values() if isinstance(one.stage, Annotate)),
         scored=scored,
         students=students,
         teachers=teachers,
-        strategy=strategy,
+        strategies=strategies,
         question_sets=tuple(components.sets.values()),
+        rounds=tuple(builder.rounds),
     )
+
+
+def _apart(recipe: Recipe, registry: Registry) -> tuple[Recipe, tuple[AnyTask, ...]]:
+    """Return the recipe with benchmarks alone among what is scored, and the lm-eval tasks that stood there."""
+    words = recipe.eval_on or ()
+    folders = registry.folders_of_tasks().values()
+    tasks = tuple(parse_task(word, folders) for word in words if word.startswith(LM_EVAL))
+    titles = [task.title for task in tasks]
+    if twice := [title for title in titles if titles.count(title) > 1]:
+        raise RecipeError(f"two of the lm-eval tasks in eval_on are called {twice[0]}")
+    left = tuple(word for word in words if not word.startswith(LM_EVAL))
+    return (replace(recipe, eval_on=left or None) if tasks else recipe), tasks
 
 
 def default_tasks(registry: Registry) -> Tasks:
@@ -184,7 +226,7 @@ def _written_out(recipe: Recipe, registry: Registry, components: Components) -> 
     return replace(
         recipe,
         student=recipe.student or _default(registry, "student"),
-        strategy=recipe.strategy or _default(registry, "strategy")[0],
+        strategy=(recipe.strategies or (recipe.strategy or _default(registry, "strategy")[0],))[0],
         teacher=recipe.teacher or (_default_teacher(benchmarks),),
         train_on=train_on,
         refine_on=refine_on,
@@ -235,14 +277,17 @@ class _Builder:
 
     recipe: Recipe
     components: Components
-    settings: Mapping[str, Settings]
+    settings: Mapping[tuple[str, str], Settings]
     students: tuple[Component[Student], ...]
     teachers: tuple[Component[Teacher], ...]
-    strategy: Component[Strategy]
+    strategies: tuple[Component[Strategy], ...]
     scored: Tasks
+    tasks: tuple[AnyTask, ...]
     by_key: dict[str, Node] = field(default_factory=dict)
     arms: list[ArmPlan] = field(default_factory=list)
     cells: list[CellPlan] = field(default_factory=list)
+    task_cells: list[CellPlan] = field(default_factory=list)
+    rounds: list[CellPlan] = field(default_factory=list)
 
     def build(self) -> None:
         """Teachers first, so that each is loaded once and gone before students need the memory; then each student."""
@@ -260,6 +305,10 @@ class _Builder:
         made = Node(stage)
         return self.by_key.setdefault(made.key, made)
 
+    def _settings(self, student: Component[Student]) -> Settings:
+        """The settings of the stages that no strategy recommends anything for."""
+        return self.settings[student.spec, self.strategies[0].spec]
+
     def _where(self, student: Component[Student], teacher: Component[Teacher], fraction: float) -> str:
         recipe = self.recipe
         words = (
@@ -275,7 +324,7 @@ class _Builder:
     def _annotate(
         self, teacher: Component[Teacher], student: Component[Student], names: Iterable[str], seed: int, fraction: float
     ) -> tuple[Node, ...]:
-        settings, selection = self.settings[student.spec].annotate, self._selection(seed, fraction)
+        settings, selection = self._settings(student).annotate, self._selection(seed, fraction)
         return tuple(
             self.add(Annotate(teacher, self.components.train(name, seed, selection), settings)) for name in names
         )
@@ -291,7 +340,7 @@ class _Builder:
         wanted = self.recipe.eval_teacher
         if wanted is False or (wanted is None and isinstance(teacher.made, PaidEndpoint)):
             return
-        settings, selection = self.settings[student.spec].annotate, self._selection(seed, max(self.recipe.fraction))
+        settings, selection = self._settings(student).annotate, self._selection(seed, max(self.recipe.fraction))
         trained = self._taught_from()
         for name in trained:
             self.add(Annotate(teacher, self.components.train(name, seed, selection), settings, "direct"))
@@ -328,7 +377,7 @@ class _Builder:
 
     def _taught(self, lesson: _Lesson, method: Method, train_on: Tasks, refine_ons: Sequence[Tasks]) -> None:
         student, seed = lesson.student, lesson.seed
-        settings = self.settings[student.spec]
+        settings = self._settings(student)
         where = lesson.on(self._named(train_on) if train_on else "untaught")
         taught = self._annotate(lesson.teacher, student, train_on, seed, lesson.fraction)
         instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where))
@@ -340,36 +389,62 @@ class _Builder:
             fraction=lesson.fraction,
             method=method,
         )
-        sampled = {}
-        if method != "instruct":
+        refining = () if method == "instruct" else self.strategies
+        sampled: dict[tuple[str, str], Node] = {}
+        for strategy in refining:
+            drawn = self.settings[student.spec, strategy.spec].sample
             for name in dict.fromkeys(name for names in refine_ons for name in names):
-                sampled[name] = self.add(
-                    Sample(student, instructed, self._source(lesson, name), settings.sample, seed, where)
+                sampled[strategy.spec, name] = self.add(
+                    Sample(student, instructed, self._source(lesson, name), drawn, seed, where)
                 )
         # An arm of both phases has the scores of the instructed student already.
         if train_on and not (method == "instruct" and "both" in self.recipe.methods):
             self._evaluate(PHASES[1], student, instructed, seed, where, shared)
-        for refine_on in refine_ons:
+        for refine_on, strategy in product(refine_ons, refining or self.strategies[:1]):
             arm = ArmPlan(
-                student, lesson.teacher, train_on, refine_on, lesson.fraction, seed, method, taught, instructed
+                student, lesson.teacher, train_on, refine_on, lesson.fraction, seed, method, taught, instructed,
+                strategy,
             )  # fmt: skip
-            if method != "instruct":
-                arm = self._refined(lesson, arm, tuple(sampled[name] for name in refine_on), shared)
+            if refining:
+                arm = self._refined(lesson, arm, tuple(sampled[strategy.spec, name] for name in refine_on), shared)
             self.arms.append(arm)
 
     def _refined(self, lesson: _Lesson, arm: ArmPlan, sampled: tuple[Node, ...], shared: _Shared) -> ArmPlan:
         student, seed, refine_on = lesson.student, lesson.seed, arm.refine_on
-        settings = self.settings[student.spec]
+        strategy = arm.strategy
+        settings = self.settings[student.spec, strategy.spec]
         crossed = f" then {self._named(refine_on)}" if self.recipe.cross else ""
         where = lesson.on((self._named(arm.train_on) if arm.train_on else "untaught") + crossed)
         sources = tuple(self._source(lesson, name) for name in refine_on)
         demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
-        keep = settings.annotate.keep
-        paired = self.add(Pair(self.strategy, sampled, sources, demonstrations, keep, settings.pair, seed, where))
-        refined = self.add(Refine(student, self.strategy, arm.instructed, paired, settings.refine, seed, where))
-        self._evaluate(PHASES[2], student, refined, seed, where, replace(shared, refine_on=refine_on))
+        keep, rounds, start = settings.annotate.keep, settings.refine.rounds, arm.instructed
+        shared = replace(shared, refine_on=refine_on, strategy=strategy.spec)
+        made = list[RoundPlan]()
+        for number in range(rounds):
+            here = f"{where} round {number + 1}".strip() if rounds > 1 else where
+            if number:
+                sampled = tuple(
+                    self.add(Sample(student, start, source, settings.sample, seed, here, number)) for source in sources
+                )
+            paired = self.add(Pair(strategy, sampled, sources, demonstrations, keep, settings.pair, seed, here))
+            refined = self.add(Refine(student, strategy, start, paired, settings.refine, seed, here, number))
+            last = number == rounds - 1
+            if last or settings.refine.score_rounds:
+                there = shared if last else replace(shared, round=number + 1)
+                # Strategies score the same phase: only their names tell these stages apart.
+                told = strategy.spec if len(self.strategies) > 1 else ""
+                self._evaluate(PHASES[2], student, refined, seed, " ".join(filter(None, (told, here))), there)
+            made.append(RoundPlan(sampled, paired, refined))
+            start = refined
         annotated = tuple(dict.fromkeys((*arm.annotated, *demonstrations)))
-        return replace(arm, annotated=annotated, sampled=sampled, paired=paired, refined=refined)
+        return replace(
+            arm,
+            annotated=annotated,
+            sampled=made[-1].sampled,
+            paired=made[-1].paired,
+            refined=made[-1].refined,
+            earlier=tuple(made[:-1]),
+        )
 
     def _source(self, lesson: _Lesson, name: str) -> QuestionSet:
         return self.components.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))
@@ -380,23 +455,15 @@ class _Builder:
     def _evaluate(
         self, phase: Phase, student: Component[Student], learnt: Node | None, seed: int, where: str, shared: _Shared
     ) -> None:
-        settings, limit = self.settings[student.spec].evaluate, self.recipe.test_limit
+        settings, limit = self._settings(student).evaluate, self.recipe.test_limit
+        cells = self.rounds if shared.round else self.cells
         for name in self.scored:
             stage = Evaluate(student, phase, learnt, self.components.test(name, seed), limit, settings, seed, where)
-            self.cells.append(
-                CellPlan(
-                    phase=phase,
-                    benchmark=name,
-                    seed=seed,
-                    node=self.add(stage),
-                    student=shared.student,
-                    teacher=shared.teacher,
-                    train_on=shared.train_on,
-                    refine_on=shared.refine_on,
-                    fraction=shared.fraction,
-                    method=shared.method,
-                )
-            )
+            cells.append(shared.cell(phase, name, seed, self.add(stage)))
+        for task in () if shared.round else self.tasks:
+            asked = tuple(self.components.test(name, seed) for name in task.benchmarks)
+            other = EvaluateTask(student, phase, learnt, task, asked, limit, seed, where)
+            self.task_cells.append(shared.cell(phase, task.title, seed, self.add(other)))
 
 
 @dataclass(frozen=True)
@@ -419,6 +486,24 @@ class _Shared:
     refine_on: Tasks
     fraction: float
     method: Method
+    strategy: str = ""
+    round: int = 0
+
+    def cell(self, phase: Phase, benchmark: str, seed: int, node: Node) -> CellPlan:
+        return CellPlan(
+            phase=phase,
+            benchmark=benchmark,
+            seed=seed,
+            node=node,
+            student=self.student,
+            teacher=self.teacher,
+            train_on=self.train_on,
+            refine_on=self.refine_on,
+            fraction=self.fraction,
+            method=self.method,
+            strategy=self.strategy,
+            round=self.round,
+        )
 
 
 def count_stages(plan: Plan) -> dict[str, int]:
@@ -432,5 +517,5 @@ def one_by_one(plan: Plan) -> Iterator[Node]:
     for one in plan.nodes:
         below = {below.key: below for made in one.stage.inputs for below in closures[made.key]}
         closures[one.key] = (*below.values(), one)
-    for cell in plan.cells:
+    for cell in (*plan.cells, *plan.task_cells):
         yield from closures[cell.node.key]

@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Meta
 
 from sitkit.errors import RecipeError, SettingError, suggestion
+from sitkit.overlap import NGRAM
 from sitkit.settings import STAGE_SETTINGS, TRAIN, setting_types, spread
-from sitkit.spec import split_specs
+from sitkit.spec import LM_EVAL, split_specs
 from sitkit.types import Json, Method
 from sitkit.validation import annotated_fields, description, read_value, shown
 
@@ -46,13 +47,16 @@ class Recipe:
     the one that the tasks trained on name, ``refine_on`` the training tasks, and ``eval_on`` the training and
     refining tasks or, where all of these name the same ones, those scored together with them; `sitkit.plan.build_plan`
     decides that.
+    ``eval_on`` may name any lm-eval task beside the benchmarks (``lm-eval:hellaswag``), and where it names such tasks
+    alone, the benchmarks are the default ones.
     A benchmark may be a SPEC with an argument (``file:questions.jsonl``); the written recipe has such ones by their
     names, and under ``questions`` what makes them.
     ``plugins`` are files that plug in parts of one's own beside what is installed; their content is part of the keys.
     ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
     ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
     for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
-    ``drop_duplicates`` leaves out training questions that stand in the test split too.
+    ``drop_duplicates`` leaves out training questions that stand in the test split too; ``drop_contaminated`` those that
+    share ``ngram`` words in a row with a question that is scored, of whatever benchmark (`sitkit.overlap`).
 
     Raises `RecipeError` for a value of another type or out of its range, `SettingError` for one of ``settings``.
     """
@@ -60,10 +64,18 @@ class Recipe:
     teacher: Annotated[_Names | None, Meta(description="who answers the training questions: a SPEC, or several")] = None
     student: Annotated[_Names | None, Meta(description="the model that learns: a SPEC, or several")] = None
     strategy: Annotated[str | None, Meta(description="how preference pairs are chosen: a SPEC")] = None
+    strategies: Annotated[
+        _Names | None, Meta(description="strategies compared in one run, each on what they share: SPECs")
+    ] = None
+    control: Annotated[
+        str | None,
+        Meta(description="the one of these that the others are held against; default: the first plain fine-tuning"),
+    ] = None
     train_on: Annotated[_Names | None, Meta(description="benchmarks of the demonstrations")] = None
     refine_on: Annotated[_Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
     eval_on: Annotated[
-        _Names | None, Meta(description="benchmarks scored, or all; default: those trained and refined on")
+        _Names | None,
+        Meta(description="benchmarks scored, or all, and lm-eval:TASK; default: those trained and refined on"),
     ] = None
     questions: Annotated[
         dict[str, str] | None,
@@ -89,6 +101,10 @@ class Recipe:
     drop_duplicates: Annotated[bool, Meta(description="leave out training questions that are test questions too")] = (
         False
     )
+    drop_contaminated: Annotated[
+        bool, Meta(description="leave out training questions that share words in a row with scored ones")
+    ] = False
+    ngram: Annotated[int, Meta(ge=3, le=100, description="how many words in a row make two questions overlap")] = NGRAM
     eval_teacher: Annotated[
         bool | None, Meta(description="score the teacher too; default: on training questions, where it is free")
     ] = None
@@ -107,11 +123,20 @@ class Recipe:
             if isinstance(value, tuple):
                 twice = dict.fromkeys(item for item in value if value.count(item) > 1)
                 _require(not twice, f"{name} names {', '.join(map(str, twice))} twice")
+        names = [name for name in self.eval_on or () if not name.startswith(LM_EVAL)]
         _require(
-            self.eval_on is None or "all" not in self.eval_on[1:] + self.eval_on[:-1],
+            "all" not in names[1:] + names[:-1],
             "all cannot be combined with other names",
         )
         spread(self.settings)
+        _require(
+            self.strategies is None or self.strategy in (None, *self.strategies[:1]),
+            f"strategies: {self.strategy} is given as strategy too; it must be the first of them, or left out",
+        )
+        _require(
+            self.control is None or self.control in (self.strategies or ()),
+            f"control: {self.control} is not one of the strategies",
+        )
 
     @property
     def taught_on(self) -> tuple[str, ...]:
@@ -137,14 +162,15 @@ class Recipe:
             value = getattr(self, entry.name)
             if isinstance(value, tuple):
                 value = value[0] if len(value) == 1 and entry.name in _ONE_OR_MORE else list(value)
-            if value is not None or entry.name not in ("questions", "plugins"):
+            if value is not None or entry.name not in _ONLY_WHERE_GIVEN:
                 plain[_YAML_NAMES.get(entry.name, entry.name)] = value
         plain["set"] = {stage: dict(keys) for stage, keys in self.settings.items()}
         return plain
 
 
 _YAML_NAMES = {"settings": "set"}
-_COMMAS = ("train_on", "refine_on", "eval_on", "methods")
+_ONLY_WHERE_GIVEN = ("questions", "plugins", "strategies", "control")
+_COMMAS = ("train_on", "refine_on", "eval_on", "methods", "strategies")
 _ONE_OR_MORE = ("teacher", "student", "fraction", "plugins")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
 
@@ -362,7 +388,8 @@ def _section(stage: str) -> dict[str, Json]:
 def default_name(recipe: Recipe, digest: str) -> str:
     """Return a run name that says what was run and tells recipes apart by the first digits of their key."""
     tasks = ("x" if recipe.cross else "+").join(recipe.taught_on)
-    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", f"{'+'.join(recipe.student or ())}_{recipe.strategy}_{tasks}").strip("-.")
+    strategy = "+".join(recipe.strategies or (str(recipe.strategy),))
+    slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", f"{'+'.join(recipe.student or ())}_{strategy}_{tasks}").strip("-.")
     return f"{slug[:80]}_{digest[:8]}"
 
 

@@ -209,6 +209,13 @@ class RefineSettings(TrainSettings):
         str | None, Meta(description="weights of the losses joined by +, e.g. 1+0.2; default: 1 each")
     ] = None
     beta: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="DPO's beta; default: the strategy's")] = None
+    rounds: Annotated[
+        int,
+        Meta(ge=1, le=100, description="sample from the latest student, pair and refine so many times", extra=_NEVER),
+    ] = 1
+    score_rounds: Annotated[
+        bool, Meta(description="score the student after each round, and not only after the last", extra=_NEVER)
+    ] = False
     label_smoothing: Annotated[
         float,
         Meta(

@@ -12,6 +12,9 @@ from sitkit.errors import SpecError, suggestion
 
 T = TypeVar("T")
 
+LM_EVAL = "lm-eval:"
+"""What stands before the name of an lm-eval task among what is scored."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _PLACE = re.compile(r"[A-Za-z0-9_.~-]*(/[A-Za-z0-9_.-]+)+")
 _KEY = r"[A-Za-z_][A-Za-z0-9_]*="

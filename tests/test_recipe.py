@@ -223,7 +223,7 @@ def test_what_a_recipe_must_not_say_is_wrong_by_the_schema_too(text: str) -> Non
 
 def test_the_schema_describes_every_key_and_setting() -> None:
     properties = recipe_schema()["properties"]
-    assert set(properties) == {*Recipe().as_mapping(), "questions", "plugins", "seed"}
+    assert set(properties) == {*Recipe().as_mapping(), "questions", "plugins", "strategies", "control", "seed"}
     sections = properties["set"]["properties"].values()
     described = [*properties.values(), *sections, *(one for stage in sections for one in stage["properties"].values())]
     assert all(one["description"] for one in described)

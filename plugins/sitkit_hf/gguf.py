@@ -23,6 +23,9 @@ _LOG = logging.getLogger(NOTICES)
 
 _ORIGIN = "gguf.json"
 
+_MADE_BY = 2
+"""Goes up with what is made of a file, so that older folders are made anew."""
+
 
 def gguf_digest(gguf: Path) -> str:
     """Return the sha256 of all of the file, so that it is the same wherever and whenever the file was put there."""
@@ -43,7 +46,7 @@ def converted(gguf: Path) -> Path:
     with FileLock(home / "lock"):
         if folder.is_dir():
             damage = changed(folder, ("config.json", _ORIGIN))
-            if damage is None and _origin(folder)["transformers"] == version("transformers"):
+            if damage is None and _makers(_origin(folder)) == (_MADE_BY, version("transformers")):
                 return folder
             if damage is not None:
                 _LOG.warning("%s: damaged on disk, made anew from %s: %s", folder, gguf.name, damage)
@@ -69,6 +72,10 @@ def quantization(folder: Path) -> str:
     return ", ".join(_origin(folder)["quantized"])
 
 
+def _makers(origin: Json) -> tuple[Json, Json]:
+    return origin.get("made_by"), origin.get("transformers")
+
+
 def _origin(folder: Path) -> Json:
     return json.loads((folder / _ORIGIN).read_text(encoding="utf-8"))
 
@@ -90,9 +97,26 @@ def _convert(gguf: Path, out: Path) -> None:
     # What transformers refuses to save a model for; its weights are plain by now.
     model.hf_quantizer = None
     model.save_pretrained(str(out))
-    AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name).save_pretrained(str(out))
-    types = {tensor.tensor_type for tensor in GGUFReader(gguf).tensors}
+    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    reader = GGUFReader(gguf)
+    split = reader.get_field("tokenizer.ggml.pre")
+    if split is not None and split.contents() == "smollm":
+        # transformers (5.23) reads the name of this way of splitting text and splits as GPT-2 does: white space and the
+        # digit after it come apart elsewhere than in what the model was trained on.
+        from tokenizers.pre_tokenizers import ByteLevel, Digits
+        from tokenizers.pre_tokenizers import Sequence as Splits
+
+        tokenizer.backend_tokenizer.pre_tokenizer = Splits(
+            [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)]
+        )
+    tokenizer.save_pretrained(str(out))
+    types = {tensor.tensor_type for tensor in reader.tensors}
     # Plain numbers lie one in a block.
     quantized = sorted(kind.name for kind in types if GGML_QUANT_SIZES[kind][0] > 1)
-    origin = {"file": gguf.name, "quantized": quantized, "transformers": version("transformers")}
+    origin = {
+        "file": gguf.name,
+        "quantized": quantized,
+        "made_by": _MADE_BY,
+        "transformers": version("transformers"),
+    }
     (out / _ORIGIN).write_text(json.dumps(origin), encoding="utf-8")

@@ -143,6 +143,18 @@ class HfStudent:
         models = Models(self.options)
         return models.generator(adapter), models.tokenizer()
 
+    def harness_model(self, adapter: Path | None) -> Any:
+        """Return lm-eval's own model class around the full-precision model with the adapter merged in."""
+        import copy
+
+        from lm_eval.models.huggingface import HFLM
+
+        on_gpu, size = self.models.device().startswith("cuda"), self.options.batch_size
+        # It sets the tokenizer's padding as it likes.
+        tokenizer = copy.deepcopy(self.models.tokenizer())
+        # On a CPU finding the batch that fits takes longer than it saves.
+        return HFLM(self.models.generator(adapter), tokenizer=tokenizer, batch_size=size or ("auto" if on_gpu else 8))
+
     def card_facts(self, folder: Path) -> ModelFacts:
         """Return the base's hub id and how prompts reach the model: through the chat template of the export."""
         template = _chat_template(folder)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import sitkit
-from sitkit.capabilities import CardFacts, ModelFacts
+from sitkit.capabilities import CardFacts, HarnessStudent, ModelFacts
+from sitkit.errors import PluginError
 from sitkit.settings import InstructSettings, RefineSettings, Settings
 from sitkit.types import (
     Completion,
@@ -110,6 +112,13 @@ class VllmStudent:
         """Write what ``hf`` writes."""
         self.engine.close()
         self.hf.export(adapter, out, merge=merge)
+
+    def harness_model(self, adapter: Path | None) -> Any:
+        """Return lm-eval's model around what ``hf`` loads. Raises `PluginError` where another stands in its place."""
+        if not isinstance(self.hf, HarnessStudent):
+            raise PluginError("its student cannot be asked by lm-eval")
+        self.engine.close()
+        return self.hf.harness_model(adapter)
 
     def card_facts(self, folder: Path) -> ModelFacts:
         """Return what ``hf`` says of what it wrote."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ from sitkit.capabilities import Deduplicator
 from sitkit.cli.options import Whole, debug_option, names_of
 from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.errors import DataError
+from sitkit.overlap import NGRAM
 from sitkit.registry import Registry
-from sitkit.types import Json
+from sitkit.types import Benchmark, Json
 
 if TYPE_CHECKING:
     from sitkit.report.tables import Table
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 @click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub.")
 @click.option("--seed", type=Whole(0), default=0, metavar="N", help="Seed of the draws.  [default: 0]")
 @click.option("--drop-duplicates", is_flag=True, help="Count without training questions that are test questions too.")
+@click.option("--overlap", is_flag=True, help="Lay every training split beside every test split instead.")
+@click.option("--ngram", type=Whole(3, 100), default=NGRAM, metavar="N", help="How many words in a row.  [default: 13]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @debug_option
 @click.pass_obj
@@ -33,12 +36,17 @@ def data(
     data_dir: str | None,
     seed: int,
     drop_duplicates: bool,
+    overlap: bool,
+    ngram: int,
     as_json: bool,
 ) -> None:
     """Count each benchmark's questions (default: every benchmark's), beside the paper's Table 8.
 
     Per split: rows of the source and rows drawn from them, rows per class, where they come from, and how many
     questions appear twice, or in both splits.
+
+    --overlap: which test questions share 13 words in a row (--ngram), or all of their words, with training questions
+    of the same benchmark or another; --json lists every one with the words.
 
     B may be questions of your own, file:PATH (JSON lines, CSV, Parquet) or hub:ORG/NAME: a line says what they were
     taken for. What cannot be found out is told: file:PATH,question=FIELD,target=FIELD,choices=FIELD, and kind=number,
@@ -50,18 +58,23 @@ def data(
     from sitkit.survey import survey
 
     folder = None if data_dir is None else Path(data_dir)
-    found, missing = list[Json](), list[DataError]()
+    found, missing, splits = list[Json](), list[DataError](), dict[str, Benchmark]()
     for name in benchmarks or registry.first_names("benchmark"):
         try:
             made = registry.benchmark(name, folder)
             if drop_duplicates and (benchmarks or isinstance(made, Deduplicator)):
                 made = without_duplicates(name, made)
             own = made.name if is_spec(name) and isinstance(made, Named) else None
+            if overlap:
+                splits[own or name] = made
+                continue
             counts = survey(own or name, made, seed)
             found.append(counts | ({"understood": made.understood()} if isinstance(made, Divisible) else {}))
         except DataError as error:
             missing.append(error)
-    if as_json:
+    if overlap:
+        _show_overlaps(list(_overlaps(splits, seed, ngram)), ngram, as_json=as_json)
+    elif as_json:
         echo_json(found)
     elif found:
         _show(found)
@@ -70,6 +83,44 @@ def data(
         for other in missing[1:]:
             echo_message(f"sitkit: {other}")
         raise missing[0]
+
+
+def _overlaps(splits: Mapping[str, Benchmark], seed: int, ngram: int) -> Iterator[Json]:
+    from sitkit.overlap import overlaps
+
+    for name, tested in splits.items():
+        for other, made in splits.items():
+            train, test = made.questions("train", seed), tested.questions("test", seed)
+            rows = [
+                {"question": one.scored.id, "trained": [question.id for question in one.trained], "words": one.words}
+                for one in overlaps(train, test, ngram)
+            ]
+            if rows:
+                yield {"test": name, "train": other, "n": len(test), "overlapping": rows}
+
+
+def _show_overlaps(found: Sequence[Json], ngram: int, *, as_json: bool) -> None:
+    from sitkit.cli.show import console, show_table
+    from sitkit.report.tables import Table
+
+    if as_json:
+        echo_json(found)
+        return
+    rows = tuple(
+        (
+            pair["test"],
+            pair["train"],
+            str(pair["n"]),
+            str(len(pair["overlapping"])),
+            pair["overlapping"][0]["question"],
+            pair["overlapping"][0]["trained"][0],
+            pair["overlapping"][0]["words"],
+        )
+        for pair in found
+    )
+    headings = ("test of", "train of", "n", "overlapping", "the first", "overlaps with", "in the words")
+    note = f"{ngram} words in a row, or all of a question's words; --json lists all. None where there is no line."
+    show_table(console(), Table("Overlaps", headings, rows, note))
 
 
 def _show(found: Sequence[Json]) -> None:

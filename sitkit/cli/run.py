@@ -80,6 +80,13 @@ recipe_options = together(
         help="Leave out training questions that are test questions too.",
     ),
     click.option(
+        "--drop-contaminated",
+        is_flag=True,
+        default=None,
+        help="Leave out training questions that share words in a row with any that is scored.",
+    ),
+    click.option("--ngram", type=Whole(3, 100), metavar="N", help="How many words in a row.  [default: 13]"),
+    click.option(
         "--eval-teacher/--no-eval-teacher",
         default=None,
         help="Score the teacher too, with CoT and direct, on training and test questions."
@@ -109,7 +116,8 @@ running_options = together(
 @_benchmarks("--refine-on", "Benchmarks refined on.  [default: those trained on]")
 @_benchmarks(
     "--eval-on",
-    "Benchmarks scored.  [default: those trained and refined on, and what these are scored with]",
+    "Benchmarks scored, and any lm-eval:TASK beside them.  [default: those trained and refined on, and what these are"
+    " scored with]",
     metavar=f"{BENCHMARKS}|all",
 )
 @_fraction
@@ -136,7 +144,9 @@ def run(registry: Registry, /, **flags: Any) -> None:
     "Trained on one by one, refined on and scored.  [default: those scored together with the defaults of run]",
 )
 @_benchmarks("--refine-on", "Benchmarks refined on.  [default: --tasks]")
-@_benchmarks("--eval-on", "Benchmarks scored.  [default: --tasks]", metavar=f"{BENCHMARKS}|all")
+@_benchmarks(
+    "--eval-on", "Benchmarks scored, and any lm-eval:TASK beside them.  [default: --tasks]", metavar=f"{BENCHMARKS}|all"
+)
 @_fraction
 @recipe_options
 @running_options
@@ -158,7 +168,7 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
 @click.command(short_help="Smaller and smaller shares of the demonstrations (the paper's Figure 4).")
 @_benchmarks("--train-on", "Benchmarks of the demonstrations.", default=True)
 @_benchmarks("--refine-on", "Benchmarks refined on.  [default: those trained on]")
-@_benchmarks("--eval-on", "Benchmarks scored.", metavar=f"{BENCHMARKS}|all")
+@_benchmarks("--eval-on", "Benchmarks scored, and any lm-eval:TASK beside them.", metavar=f"{BENCHMARKS}|all")
 @click.option(
     "--fraction",
     type=Real(),

@@ -104,7 +104,7 @@ def dry_run(plan: Plan, store: Store, registry: Registry | None = None) -> DryRu
     alone = Counter(node.key for node in one_by_one(plan))
     return DryRun(
         stages=tuple(stages),
-        scores=len(plan.cells),
+        scores=len(plan.cells) + len(plan.task_cells),
         estimate=_total(estimates) if estimates else None,
         alone_stages=alone.total(),
         alone_prompts=sum(count * plan.by_key[key].stage.prompts() for key, count in alone.items()),

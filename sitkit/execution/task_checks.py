@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sitkit.capabilities import HarnessStudent
 from sitkit.plan import Plan
 from sitkit.registry import Registry
-from sitkit.stages import Evaluate
-from sitkit.store import Store
+from sitkit.stages import Evaluate, EvaluateTask
+from sitkit.store import Store, make_key
 
 
 def check_plan_tasks(plan: Plan, store: Store, registry: Registry) -> list[str]:
@@ -33,4 +34,22 @@ def check_plan_tasks(plan: Plan, store: Store, registry: Registry) -> list[str]:
         from sitkit.harness.check import check_tasks
 
         check_tasks(list(pending.values()))
-    return list(pending)
+    return [*pending, *_check_any_tasks(plan, store, data_dir)]
+
+
+def _check_any_tasks(plan: Plan, store: Store, data_dir: Path | None) -> list[str]:
+    from sitkit.harness.any_task import check_any
+
+    found = []
+    stages = {
+        (stage.task.spec, stage.student.spec): stage
+        for stage in (node.stage for node in plan.nodes)
+        if isinstance(stage, EvaluateTask)
+    }
+    for stage in stages.values():
+        capable = isinstance(stage.student.made, HarnessStudent)
+        key = make_key(["lm-eval task", stage.task.material(), capable])
+        if not store.is_checked(key):
+            check_any([stage.task], stage.metadata(data_dir), stage.student.spec, capable=capable)
+            found.append(key)
+    return found

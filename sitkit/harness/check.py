@@ -12,7 +12,7 @@ from typing import Any
 from sitkit import answers, types
 from sitkit.errors import PluginError, blamed
 from sitkit.harness import tasks as ours
-from sitkit.harness.folders import find_task, not_found
+from sitkit.harness.folders import find_task, not_found, task_inputs
 from sitkit.plugin_support import file_digest
 from sitkit.store.keys import make_key
 from sitkit.strict_yaml import Function
@@ -82,7 +82,7 @@ class TaskCheck:
 
     def key(self) -> str:
         """Return a key of all that a verdict rests on: the files of the tasks, the questions, the code that reads."""
-        files = [path for folder in self.folders for path in sorted(folder.rglob("*")) if _is_read(path)]
+        files = [path for folder in self.folders for path in task_inputs(folder)]
         material: Json = {
             "check": [_CHECK, answers.READER_VERSION, version("lm_eval")],
             "code": [file_digest(Path(module.__file__ or "")) for module in (ours, types)],
@@ -185,7 +185,3 @@ def _difference(text: str, expected: str) -> str:
     start = next((at for at, (one, other) in enumerate(zip(text, expected, strict=False)) if one != other), None)
     at = min(len(text), len(expected)) if start is None else start
     return f"from character {at + 1} on {text[at : at + 40]!r} in place of {expected[at : at + 40]!r}"
-
-
-def _is_read(path: Path) -> bool:
-    return path.is_file() and path.suffix in (".yaml", ".inc", ".py", ".json", ".jsonl", ".txt", ".csv")

@@ -51,6 +51,12 @@ def task_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.yaml") if "__pycache__" not in path.parts)
 
 
+def task_inputs(folder: Path) -> list[Path]:
+    """Return the files of a folder that tasks may consist of: YAML, what it includes, code, and data."""
+    read = (".yaml", ".inc", ".py", ".json", ".jsonl", ".txt", ".csv")
+    return sorted(path for path in folder.rglob("*") if path.suffix in read and path.is_file())
+
+
 def find_task(task: str, folders: Sequence[Path]) -> tuple[Path, LinedDict] | None:
     """Return the file that lm-eval takes for a task of that name, as `read_task_file` reads it; None if there is none.
 

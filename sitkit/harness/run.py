@@ -6,7 +6,8 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -15,7 +16,11 @@ from sitkit.harness.folders import not_found
 from sitkit.types import Completion, Generation, Prompt
 
 if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
     from sitkit.harness.lm import Complete
+
+Aloud = Callable[[], AbstractContextManager[Any]]
 
 _ONE_AT_A_TIME = threading.Lock()
 """lm-eval logs, draws and seeds generators for the whole process, so runs in several threads take turns at it."""
@@ -74,17 +79,50 @@ def run_tasks(
 
 
 @contextlib.contextmanager
-def task_manager(folders: Sequence[Path], metadata: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield lm-eval's manager of the tasks in ``folders``, which runs no task meanwhile and is quiet."""
+def task_manager(folders: Sequence[Path], metadata: Mapping[str, Any], *, own: bool = False) -> Iterator[Any]:
+    """Yield lm-eval's manager of the tasks in ``folders``, and with ``own`` of its own, which takes it seconds.
+
+    It runs no task meanwhile and is quiet.
+    """
     with _ONE_AT_A_TIME, _quiet():
-        yield _manager(folders, metadata)
+        yield _manager(folders, metadata, own=own)
 
 
-def _manager(folders: Sequence[Path], metadata: Mapping[str, Any]) -> Any:
+def _manager(folders: Sequence[Path], metadata: Mapping[str, Any], *, own: bool = False) -> Any:
     from lm_eval.tasks import TaskManager
 
     paths = [str(folder) for folder in folders]
-    return TaskManager(include_path=paths, include_defaults=False, metadata=dict(metadata))
+    return TaskManager(include_path=paths, include_defaults=own, metadata=dict(metadata))
+
+
+def run_as_it_is(
+    task: str,
+    model: Callable[[Aloud], LM],
+    *,
+    folders: Sequence[Path],
+    metadata: Mapping[str, Any],
+    limit: int | None,
+    num_fewshot: int | None,
+    chat: bool,
+) -> dict[str, Any]:
+    """Return lm-eval's results of one task, or group of tasks, with everything as the task and lm-eval have it.
+
+    ``folders`` are where the task lies; none: it is one of lm-eval's own. ``model`` makes the model; within what it is
+    given the user hears again what is written to stderr.
+    """
+    with _ONE_AT_A_TIME, _quiet() as loud, _without_env_info():
+        from lm_eval import simple_evaluate
+
+        results: dict[str, Any] = simple_evaluate(
+            model=model(lambda: contextlib.redirect_stderr(loud)),
+            tasks=[task],
+            task_manager=_manager(folders, metadata, own=not folders),
+            limit=limit,
+            num_fewshot=num_fewshot,
+            apply_chat_template=chat,
+            log_samples=True,
+        )
+    return results
 
 
 class _Muted:

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sitkit.results.arms import describe
-from sitkit.results.model import Cell, Results
+from sitkit.results.model import Cell, Results, TaskChange, TaskScore, belongs, belongs_before
 from sitkit.results.rows import place
 from sitkit.types import PHASES, PROMPTINGS
 
 _PATHS = (
     "Files are named from the workspace on. Teachers are asked again when the seed or the share changes the questions."
 )
+
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,11 @@ def all_tables(results: Results) -> Sequence[Table]:
     return (
         *score_tables(results),
         *(() if len(results.arms) > 1 else (worked_table(results),)),
+        *forgetting_tables(results),
+        *overlap_tables(results),
         cut_table(results),
         *sampled_tables(results),
+        *round_tables(results),
         demonstration_table(results),
         *teacher_tables(results),
         pair_table(results),
@@ -66,6 +72,89 @@ def accuracy_table(results: Results) -> Table:
     )
     headings = tuple(f"{name} ({last[name].transfer}, n={last[name].n})" for name in results.benchmarks)
     return Table("Accuracy", ("phase", "prompting", *headings), rows, f"{error_note(results.cells)}.")
+
+
+def overlap_tables(results: Results) -> Sequence[Table]:
+    """Return the table of the accuracies with and without the questions that overlap with what was trained on."""
+    rows, varying = [], _varying(results.cells)
+    for found in results.contamination:
+        for score in found.scores:
+            cell = results.cells[score.cell]
+            rows.append(
+                (
+                    *(_said(cell, name) for name in varying),
+                    cell.benchmark,
+                    _done(cell) if len(results.arms) > 1 else cell.phase,
+                    cell.prompting,
+                    str(cell.n - score.n),
+                    f"{100 * cell.value:.1f}",
+                    f"{100 * score.value:.1f}",
+                    str(score.n),
+                )
+            )
+    if not results.contamination:
+        return ()
+    listed = (
+        f"{found.benchmark} {len(found.questions)} of {found.n}, with {', '.join(found.trained)}:"
+        f" {', '.join(found.questions[:_SHOWN])}{', …' if len(found.questions) > _SHOWN else ''}"
+        for found in results.contamination
+    )
+    note = (
+        f"Test questions that share {results.contamination[0].ngram} words in a row, or all of their words, with a"
+        f" question trained on ({'; '.join(listed)}); results.json names all. Accuracy in percent."
+    )
+    headings = (*varying, "benchmark", "phase", "prompting", "overlapping", "right", "right without", "n without")
+    return (Table("Overlap with training", headings, tuple(rows), note),)
+
+
+def forgetting_tables(results: Results) -> Sequence[Table]:
+    """Return the table of the lm-eval tasks scored beside the benchmarks: each metric by phase, and its change."""
+    changes = {change.after: change for change in results.forgetting_changes}
+    places = {score: at for at, score in enumerate(results.forgetting)}
+    rows = []
+    for arm in results.arms:
+        lines: dict[tuple[str, ...], dict[str, TaskScore]] = {}
+        for score in results.forgetting:
+            if belongs(score, arm):
+                lines.setdefault((score.title, score.task, score.measure), {})[score.phase] = score
+        for (title, task, measure), line in lines.items():
+            moved = [changes.get(places[line[phase]]) if phase in line else None for phase in PHASES[1:]]
+            rows.append(
+                (
+                    *((describe(arm, results.arms),) if len(results.arms) > 1 else ()),
+                    title if task == title.partition(",")[0] else f"{title}: {task}",
+                    measure,
+                    str(next(iter(line.values())).n),
+                    *(_as_printed(line.get(phase)) for phase in PHASES),
+                    *map(_moved, moved),
+                )
+            )
+    if not rows:
+        return ()
+    headings = (
+        *(("student",) if len(results.arms) > 1 else ()),
+        "lm-eval task", "metric", "n", "baseline", "instructed", "refined",
+        "instructed - baseline", "refined - baseline",
+    )  # fmt: skip
+    note = (
+        "Tasks scored beside the benchmarks, by lm-eval as it is: its prompts, its metrics, ± its standard error. A"
+        " difference's 95% interval is paired by document (*) where each counts 0 or 1, else from the standard errors."
+    )
+    return (Table("Forgetting", headings, tuple(rows), note),)
+
+
+def _as_printed(score: TaskScore | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score.value:.4f}" + ("" if score.stderr is None else f" ± {score.stderr:.4f}")
+
+
+def _moved(change: TaskChange | None) -> str:
+    if change is None:
+        return "-"
+    if change.low is None or change.high is None:
+        return f"{change.value:+.4f}"
+    return f"{change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}]{'*' if change.paired else ''}"
 
 
 def arms_table(results: Results) -> Table:
@@ -89,13 +178,14 @@ def arms_table(results: Results) -> Table:
 def _varying(cells: Sequence[Cell]) -> list[str]:
     """The fields that tell the students of these cells apart."""
     taught = [cell for cell in cells if cell.phase != "baseline"] or cells
-    return [name for name in ("student", "teacher", "fraction") if len({_said(cell, name) for cell in taught}) > 1]
+    names = [name for name in ("student", "teacher", "fraction") if len({_said(cell, name) for cell in taught}) > 1]
+    return names + (["strategy"] if len({cell.strategy for cell in cells if cell.phase == "refine"}) > 1 else [])
 
 
 def _line(cell: Cell) -> tuple[object, ...]:
     return (
-        cell.student, cell.teacher, cell.fraction, cell.train_on, cell.refine_on, cell.method, cell.phase,
-        cell.prompting,
+        cell.student, cell.teacher, cell.strategy, cell.fraction, cell.train_on, cell.refine_on, cell.method,
+        cell.phase, cell.prompting,
     )  # fmt: skip
 
 
@@ -221,14 +311,44 @@ def sampled_tables(results: Results) -> Sequence[Table]:
     return (Table("Several answers to each question", headings, tuple(rows), note),) if rows else ()
 
 
+def round_tables(results: Results) -> Sequence[Table]:
+    """Return the accuracy after each round of refining, in percent, where rounds were scored."""
+    last = {(*_line(cell), cell.benchmark): cell for cell in results.cells if cell.phase == "refine"}
+    found: dict[tuple[object, ...], dict[int, Cell]] = {}
+    for one in results.rounds:
+        found.setdefault((*_line(one.cell), one.cell.benchmark), {})[one.round] = one.cell
+    varying, rows = _varying(results.cells), []
+    numbers = sorted({one.round for one in results.rounds})
+    for line, rounds in found.items():
+        cell = last[line]
+        before = [
+            one for one in results.cells
+            if one.phase == "instruct" and belongs_before(one, cell) and one.benchmark == cell.benchmark
+        ]  # fmt: skip
+        values = [accuracy(rounds.get(number)) for number in numbers]
+        rows.append(
+            (*(_said(cell, name) for name in varying), cell.benchmark, cell.prompting,
+             accuracy(before[0] if before else None), *values, accuracy(cell))
+        )  # fmt: skip
+    headings = (
+        *varying, "benchmark", "prompting", "instructed", *(f"round {number}" for number in numbers),
+        "last round",
+    )  # fmt: skip
+    note = (
+        f"{error_note(results.cells)}. Each round samples from the student that the one before has made, which is also"
+        " the reference it is held against."
+    )
+    return (Table("Round by round", headings, tuple(rows), note),) if rows else ()
+
+
 def pair_table(results: Results) -> Table:
-    """Where the pairs came from, in counts, a row for each arm (its seeds summed)."""
+    """Where the pairs came from, in counts, a row for each arm (its seeds and rounds summed)."""
     by_key = {pairs.key: pairs for pairs in results.pairs}
     target = any(pairs.chosen_from["target"] for pairs in results.pairs)
     bare = any(pairs.without_demonstration for pairs in results.pairs)
     rows = []
     for arm in results.arms:
-        own = [by_key[lesson.pair] for lesson in arm.lessons if lesson.pair in by_key]
+        own = [by_key[one.pair] for lesson in arm.lessons for one in lesson.rounds if one.pair in by_key]
         if not own:
             continue
         reasons: Counter[str] = Counter()

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from sitkit.results.model import Cell, Change, Duplicates, Pairs, Results, Training
+from sitkit.results.model import Cell, Change, Contamination, Duplicates, Pairs, Results, Training
 from sitkit.types import PHASES
 
 _NEAR_ZERO = 0.1
@@ -37,12 +37,14 @@ def warnings_of(results: Results) -> list[str]:
     return [
         *_near_zero(results.cells),
         *_duplicates(results.duplicates),
+        *_contamination(results.contamination),
         *_truncated(results.cells, named),
         *_cut_more(list(results.changes_to("refine")), named),
         *_repeated(results.cells, named),
         *_unread(results.cells, named),
         *_falls(list(results.changes_to("instruct")), "instruction-tuning lowered accuracy", named),
         *_falls(list(results.changes_to("refine")), "refining lowered accuracy", named),
+        *_forgetting(results),
         *_likelihood(results.training),
         *_rejected(results.pairs),
         *_sampled(results.pairs),
@@ -58,6 +60,7 @@ def _naming(cells: Sequence[Cell]) -> Named:
     students, teachers = {cell.student for cell in cells}, {cell.teacher for cell in taught}
     fractions, trained = {cell.fraction for cell in taught}, {cell.train_on for cell in taught}
     refined = {(cell.train_on, cell.refine_on) for cell in cells if cell.phase == "refine"}
+    strategies = {cell.strategy for cell in cells if cell.phase == "refine"}
 
     def named(cell: Cell) -> str:
         words = [f"{cell.benchmark}/{cell.prompting}"]
@@ -65,6 +68,8 @@ def _naming(cells: Sequence[Cell]) -> Named:
             words.append(f"trained on {'+'.join(cell.train_on)}")
         if cell.refine_on and len(refined) > 1 and cell.refine_on != cell.train_on:
             words.append(f"refined on {'+'.join(cell.refine_on)}")
+        if cell.strategy and len(strategies) > 1:
+            words.append(f"by {cell.strategy}")
         if cell.phase != "baseline" and len(fractions) > 1:
             words.append(f"at {cell.fraction:.0%}")
         if cell.teacher and len(teachers) > 1:
@@ -72,6 +77,18 @@ def _naming(cells: Sequence[Cell]) -> Named:
         return " ".join(words if len(students) == 1 else [cell.student, *words])
 
     return named
+
+
+def _forgetting(results: Results) -> list[str]:
+    found = [
+        f"{score.title} {score.measure} {change.value:+.4f} [{change.low:+.4f}, {change.high:+.4f}] after {score.phase}"
+        for _, score, change in results.task_changes()
+        if change.certain and score.higher_is_better is not None and (change.value < 0) == score.higher_is_better
+    ]
+    if not found:
+        return []
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return [f"forgetting: worse than before any training on: {'; '.join(found[:_NAMED])}{more}"]
 
 
 def _near_zero(cells: Sequence[Cell]) -> list[str]:
@@ -96,6 +113,16 @@ def _duplicates(counts: Iterable[Duplicates]) -> list[str]:
         return []
     return [
         f"test questions also in the training set: {', '.join(found)}; --drop-duplicates leaves them out of training"
+    ]
+
+
+def _contamination(found: Sequence[Contamination]) -> list[str]:
+    if not found:
+        return []
+    where = (f"{one.benchmark} {len(one.questions)} of {one.n} (with {', '.join(one.trained)})" for one in found)
+    return [
+        f"test questions that share {found[0].ngram} words in a row, or all their words, with a question trained on:"
+        f" {', '.join(where)}; --drop-contaminated leaves those out of training"
     ]
 
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sitkit.execution.executor import Outcome
+from sitkit.overlap import Overlap, overlaps
 from sitkit.plan import ArmPlan, CellPlan, Plan
 from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised
+from sitkit.results.forgetting import task_changes, task_scores
 from sitkit.results.model import (
     SCHEMA,
     Arm,
     Cell,
     Change,
+    CleanScore,
+    Contamination,
     Demonstrations,
     Duplicates,
     Lesson,
     Pairs,
     Results,
+    Round,
+    RoundCell,
     Sampled,
     SeedScore,
     Stage,
@@ -55,7 +61,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
     notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
     if before is not None and before.built_from == built_from:
         return sealed(replace(before, stages=stages, notices=notices))
-    cells = _cells(plan, outcome)
+    cells, others = _cells(plan, outcome, plan.cells), task_scores(plan, outcome)
     return sealed(
         Results(
             built_from=built_from,
@@ -64,15 +70,19 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             arms=_arms(plan),
             cells=cells,
             changes=changes_of(cells, stored),
+            forgetting=others,
+            forgetting_changes=task_changes(others, stored),
             pairs=_pairs(plan, outcome),
             training=_training(plan, outcome),
             demonstrations=_demonstrations(plan, outcome),
             teacher_scores=_teacher_scores(plan, outcome),
             usage=_usage(plan, outcome),
             duplicates=tuple(Duplicates(**counts) for counts in duplicates(plan.question_sets)),
+            contamination=_contamination(plan, cells, stored),
             tasks=_tasks(plan),
             notices=notices,
             stages=stages,
+            rounds=_rounds(plan, outcome),
         )
     )
 
@@ -114,13 +124,15 @@ def _stages(plan: Plan, outcome: Outcome) -> tuple[Stage, ...]:
 def _arms(plan: Plan) -> tuple[Arm, ...]:
     found: dict[tuple[object, ...], list[ArmPlan]] = {}
     for arm in plan.arms:
-        place = (arm.student.spec, arm.teacher.spec, arm.train_on, arm.refine_on, arm.fraction, arm.method)
+        place = (
+            arm.student.spec, arm.teacher.spec, arm.train_on, arm.refine_on, arm.fraction, arm.method, arm.strategy.spec
+        )  # fmt: skip
         found.setdefault(place, []).append(arm)
     return tuple(
         Arm(
             student=arms[0].student.spec,
             teacher=arms[0].teacher.spec,
-            strategy=plan.strategy.spec,
+            strategy=arms[0].strategy.spec,
             train_on=arms[0].train_on,
             refine_on=arms[0].refine_on,
             fraction=arms[0].fraction,
@@ -139,13 +151,26 @@ def _lesson(arm: ArmPlan) -> Lesson:
         sample=tuple(node.key for node in arm.sampled),
         pair=None if arm.paired is None else arm.paired.key,
         refine=None if arm.refined is None else arm.refined.key,
+        earlier=tuple(
+            Round(sample=tuple(node.key for node in one.sampled), pair=one.paired.key, refine=one.refined.key)
+            for one in arm.earlier
+        ),
     )
 
 
-def _cells(plan: Plan, outcome: Outcome) -> tuple[Cell, ...]:
+def _rounds(plan: Plan, outcome: Outcome) -> tuple[RoundCell, ...]:
+    numbers = sorted({planned.round for planned in plan.rounds})
+    return tuple(
+        RoundCell(round=number, cell=cell)
+        for number in numbers
+        for cell in _cells(plan, outcome, [planned for planned in plan.rounds if planned.round == number])
+    )
+
+
+def _cells(plan: Plan, outcome: Outcome, planned_cells: Sequence[CellPlan]) -> tuple[Cell, ...]:
     domains = {part.benchmark.spec: part.benchmark.made.domain for part in plan.question_sets}
     found: dict[Cell, dict[int, SeedScore]] = {}
-    for planned in plan.cells:
+    for planned in planned_cells:
         info = outcome.artifacts[planned.node.key].info
         for prompting in dict.fromkeys(score["prompting"] for score in info["scores"]):
             cell = _blank(plan, planned, prompting, domains)
@@ -183,7 +208,7 @@ def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, 
     return Cell(
         student=planned.student,
         teacher=planned.teacher if taught else "",
-        strategy=plan.strategy.spec if refined else "",
+        strategy=planned.strategy if refined else "",
         method=planned.method if refined else "",
         fraction=planned.fraction if taught else 1.0,
         phase=phase,
@@ -364,6 +389,51 @@ def usage_told(infos: Sequence[Json]) -> Usage:
         completion_tokens=sum(usage["completion_tokens"] for usage in used),
         cost=None if None in costs or not costs else sum(costs),
     )
+
+
+def _contamination(plan: Plan, cells: Sequence[Cell], stored: StoredRows) -> tuple[Contamination, ...]:
+    """What of the scored questions overlaps with what was trained on, by benchmark, and the accuracies without it."""
+    found: dict[str, dict[str, Overlap]] = {}
+    asked: dict[str, set[str]] = {}
+    done = set[tuple[tuple[tuple[str, str], ...], ...]]()
+    for seed in dict.fromkeys(one.seed for one in plan.question_sets):
+        # Splits that are drawn by seed may hold each other's questions: what leaks is what one seed both learns and is
+        # asked.
+        sets = [one for one in plan.question_sets if one.seed == seed]
+        trained, scored = (
+            {(one.benchmark, one.id): one for part in sets if part.split == split for one in part.questions}
+            for split in ("train", "test")
+        )
+        if (state := (tuple(trained), tuple(scored))) in done:
+            continue
+        done.add(state)
+        for benchmark, name in scored:
+            asked.setdefault(benchmark, set()).add(name)
+        for overlap in overlaps(trained.values(), scored.values(), plan.recipe.ngram):
+            found.setdefault(overlap.scored.benchmark, {})[overlap.scored.id] = overlap
+    return tuple(
+        Contamination(
+            benchmark=name,
+            n=len(asked[name]),
+            ngram=plan.recipe.ngram,
+            trained=tuple(dict.fromkeys(one.benchmark for overlap in shared.values() for one in overlap.trained)),
+            questions=tuple(shared),
+            scores=tuple(_without(cells, name, shared, stored)),
+        )
+        for name, shared in found.items()
+    )
+
+
+def _without(
+    cells: Sequence[Cell], benchmark: str, unwanted: Collection[str], stored: StoredRows
+) -> Iterator[CleanScore]:
+    for place, cell in enumerate(cells):
+        if cell.benchmark == benchmark:
+            rows = [stored.correct(score.key, cell.prompting) for score in cell.seeds]
+            kept = [[right for name, right in row.items() if name not in unwanted] for row in rows]
+            if all(kept):
+                value = statistics.fmean(sum(right) / len(right) for right in kept)
+                yield CleanScore(cell=place, value=value, n=len(kept[0]))
 
 
 def _tasks(plan: Plan) -> dict[str, dict[Any, str]]:

@@ -73,12 +73,16 @@ def _named(results: Results) -> Iterator[str]:
         for lesson in arm.lessons:
             optional = (lesson.instruct, lesson.pair, lesson.refine)
             yield from (*lesson.annotate, *lesson.sample, *(key for key in optional if key is not None))
+            for one in lesson.earlier:
+                yield from (*one.sample, one.pair, one.refine)
+    for scored in results.rounds:
+        yield from scored.cell.keys
     for rows in (results.pairs, results.training, results.demonstrations, results.teacher_scores):
         yield from (row.key for row in rows)
 
 
 def _accuracies(results: Results, infos: Mapping[str, Json]) -> Iterator[_Claim]:
-    for cell in results.cells:
+    for cell in (*results.cells, *(one.cell for one in results.rounds)):
         stored = [
             seed_score(score.seed, score.key, cell.prompting, infos[score.key]) if score.key in infos else score
             for score in cell.seeds

@@ -39,8 +39,20 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Round:
+    """The keys of the stages of one round of refining."""
+
+    sample: tuple[str, ...]
+    pair: str
+    refine: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """One seed of an arm: the keys of its stages. None or empty: the arm has no such stage."""
+    """One seed of an arm: the keys of its stages. None or empty: the arm has no such stage.
+
+    ``earlier`` are the rounds of refining before the one that ``sample``, ``pair`` and ``refine`` name.
+    """
 
     seed: int
     annotate: tuple[str, ...] = ()
@@ -48,6 +60,14 @@ class Lesson:
     sample: tuple[str, ...] = ()
     pair: str | None = None
     refine: str | None = None
+    earlier: tuple[Round, ...] = ()
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """Every round of refining, in order."""
+        if self.pair is None or self.refine is None:
+            return ()
+        return (*self.earlier, Round(sample=self.sample, pair=self.pair, refine=self.refine))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +215,14 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundCell:
+    """A cell of a student after so many rounds of refining, which go on."""
+
+    round: int
+    cell: Cell
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairedTest:
     """Two cells on the same questions, question by question.
 
@@ -246,6 +274,74 @@ class Change:
     detectable: float
     needed: int | None
     holm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSeed:
+    """One seed's value of a metric. ``key`` names the evaluate stage; ``stderr`` is lm-eval's (None: it has none)."""
+
+    seed: int
+    key: str
+    value: float
+    stderr: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskScore:
+    """One metric of an lm-eval task that is scored beside the benchmarks, after one phase: as lm-eval reports it.
+
+    What the phase does not depend on is blank, as in a `Cell`. ``title`` is the task as the user named it, ``task`` it
+    or a member of the group; ``tasks`` are those whose ``n`` documents the metric is of; ``filter`` is lm-eval's name
+    for how answers were cleaned. ``value`` is the mean over seeds, ``stderr`` of one seed.
+    """
+
+    student: str
+    teacher: str
+    strategy: str
+    method: str
+    fraction: float
+    phase: Phase
+    train_on: Tasks
+    refine_on: Tasks
+    title: str
+    task: str
+    tasks: Tasks
+    metric: str
+    filter: str
+    higher_is_better: bool | None
+    num_fewshot: int | None
+    n: int
+    value: float
+    stderr: float | None
+    seeds: tuple[TaskSeed, ...]
+
+    @property
+    def measure(self) -> str:
+        """The metric's name, with the filter where it tells something."""
+        return self.metric if self.filter == "none" else f"{self.metric} ({self.filter})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskChange:
+    """What training did to a metric: from the untaught student, ``before``, to a taught one, ``after`` (places in
+    `Results.forgetting`).
+
+    ``low`` and ``high`` bound the 95% interval of ``value``: by paired bootstrap over documents (``paired``) where each
+    counts 0 or 1 and the metric is their mean, else from lm-eval's two standard errors as if they were independent
+    (None without them).
+    """
+
+    before: int
+    after: int
+    value: float
+    low: float | None
+    high: float | None
+    paired: PairedTest | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,11 +431,36 @@ class Duplicates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CleanScore:
+    """The accuracy of ``cell`` (its place in `Results.cells`) over those ``n`` questions that overlap with none."""
+
+    cell: int
+    value: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """The ``questions`` (ids) of a benchmark's ``n`` test questions that share ``ngram`` words in a row, or all of
+    their words, with questions trained on, of the benchmarks ``trained``; ``scores`` are those without them.
+    """
+
+    benchmark: str
+    n: int
+    ngram: int
+    trained: Tasks
+    questions: tuple[str, ...]
+    scores: tuple[CleanScore, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """All a run found. ``recipe`` is the full one, every setting resolved, as plain data.
 
     ``built_from`` is the digest of what determined it (`sitkit.results.build`), ``digest`` that of everything else
-    here; ``tasks``: benchmark -> prompting -> lm-eval task; ``notices``: what the user was told while it ran.
+    here; ``forgetting`` are the lm-eval tasks scored beside the benchmarks; ``tasks``: benchmark -> prompting ->
+    lm-eval task; ``notices``: what the user was told while it ran; ``rounds``: what was scored between rounds of
+    refining.
     """
 
     schema: int = SCHEMA
@@ -350,15 +471,19 @@ class Results:
     arms: tuple[Arm, ...]
     cells: tuple[Cell, ...]
     changes: tuple[Change, ...]
+    forgetting: tuple[TaskScore, ...] = ()
+    forgetting_changes: tuple[TaskChange, ...] = ()
     pairs: tuple[Pairs, ...]
     training: tuple[Training, ...]
     demonstrations: tuple[Demonstrations, ...]
     teacher_scores: tuple[TeacherScore, ...]
     usage: Usage
     duplicates: tuple[Duplicates, ...]
+    contamination: tuple[Contamination, ...] = ()
     tasks: Mapping[str, Mapping[Prompting, str]]
     notices: tuple[str, ...]
     stages: tuple[Stage, ...]
+    rounds: tuple[RoundCell, ...] = ()
 
     def cells_of(self, arm: Arm) -> list[Cell]:
         """Return the cells of an arm's own phases and of those before them, which it may share with other arms."""
@@ -386,6 +511,11 @@ class Results:
             before, after = self.ends(change)
             if after.phase == phase and prompting in (None, after.prompting):
                 yield before, after, change
+
+    def task_changes(self) -> Iterator[tuple[TaskScore, TaskScore, TaskChange]]:
+        """Yield (untaught, taught, change) for every change of an lm-eval task scored beside the benchmarks."""
+        for change in self.forgetting_changes:
+            yield self.forgetting[change.before], self.forgetting[change.after], change
 
     def pairs_of(self, lesson: Lesson) -> Pairs | None:
         """Return the pairs an arm was refined on with one seed."""
@@ -419,7 +549,8 @@ class Results:
         """
         lesson = next(lesson for lesson in arm.lessons if lesson.seed == seed)
         alone = replace(arm, lessons=(lesson,))
-        keys = {lesson.pair, lesson.instruct, lesson.refine, *lesson.annotate}
+        rounds = [key for one in lesson.earlier for key in (one.pair, one.refine)]
+        keys = {lesson.pair, lesson.instruct, lesson.refine, *lesson.annotate, *rounds}
         own = self.cells_of(arm)
         kept = [cell for cell in own if len(cell.seeds) == 1]
         changes = [
@@ -437,20 +568,30 @@ class Results:
             "methods": [arm.method],
             "seeds": [seed],
         }
+        others = [score for score in self.forgetting if belongs(score, arm)]
+        one_seed = [score for score in others if len(score.seeds) == 1]
         return replace(
             self,
             recipe=recipe,
             arms=(alone,),
+            contamination=tuple(replace(one, scores=()) for one in self.contamination),
+            forgetting=tuple(_task_of_seed(score, seed) for score in others),
+            forgetting_changes=tuple(
+                replace(change, before=others.index(before), after=others.index(after))
+                for before, after, change in self.task_changes()
+                if before in one_seed and after in one_seed
+            ),
             cells=tuple(of_seed(cell, seed) for cell in own),
             changes=tuple(changes),
             pairs=tuple(pairs for pairs in self.pairs if pairs.key in keys),
             training=tuple(training for training in self.training if training.key in keys),
             demonstrations=tuple(one for one in self.demonstrations if one.key in keys),
             notices=(),
+            rounds=tuple(replace(one, cell=of_seed(one.cell, seed)) for one in self.rounds if belongs(one.cell, arm)),
         )
 
 
-def belongs(cell: Cell, arm: Arm) -> bool:
+def belongs(cell: Cell | TaskScore, arm: Arm) -> bool:
     """Whether a cell is one of an arm's: its own phases, or a phase before them that arms may share."""
     if cell.student != arm.student:
         return False
@@ -465,11 +606,22 @@ def belongs(cell: Cell, arm: Arm) -> bool:
     )  # fmt: skip
 
 
+def belongs_before(earlier: Cell, later: Cell) -> bool:
+    """Whether a cell is of the instructed student that a refined one's cell started from, under its prompting."""
+    names = ("student", "teacher", "fraction", "train_on", "prompting")
+    return all(getattr(earlier, name) == getattr(later, name) for name in names)
+
+
 def of_seed(cell: Cell, seed: int) -> Cell:
     """Return the cell of one seed alone."""
     from sitkit.results.accuracy import summarised
 
     return summarised(cell, [score for score in cell.seeds if score.seed == seed])
+
+
+def _task_of_seed(score: TaskScore, seed: int) -> TaskScore:
+    alone = next(one for one in score.seeds if one.seed == seed)
+    return replace(score, value=alone.value, stderr=alone.stderr, seeds=(alone,))
 
 
 def sealed(results: Results) -> Results:
@@ -502,6 +654,11 @@ def decoded(content: bytes) -> Results:
     for change in results.changes:
         if not (0 <= change.before < len(results.cells) and 0 <= change.after < len(results.cells)):
             raise ValueError("a change names a cell that is not there")
+    if not all(0 <= one.cell < len(results.cells) for found in results.contamination for one in found.scores):
+        raise ValueError("a score without overlaps names a cell that is not there")
+    for moved in results.forgetting_changes:
+        if not all(0 <= place < len(results.forgetting) for place in (moved.before, moved.after)):
+            raise ValueError("a change names a score that is not there")
     if digest_of(results) != results.digest:
         raise ValueError("it is damaged: its digest does not match")
     return results

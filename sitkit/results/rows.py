@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sitkit.errors import ArtifactError
 from sitkit.stages.annotate import DEMONSTRATIONS
 from sitkit.stages.evaluate import PREDICTIONS
+from sitkit.stages.evaluate_task import DOCUMENTS
 from sitkit.stages.pair import PAIRS
 from sitkit.stages.sample import ANSWERS
 from sitkit.stages.training import LOG
@@ -64,6 +65,14 @@ class StoredRows:
                 found.setdefault(str(row["prompting"]), {})[str(row["question_id"])] = bool(row["correct"])
             self._correct[key] = found
         return self._correct[key].get(prompting, {})
+
+    def documents(self, key: str, tasks: Sequence[str], metric: str, chosen: str) -> Mapping[str, float]:
+        """Return a metric of each document of these tasks that has it, after the filter ``chosen``; empty if gone."""
+        return {
+            f"{row['task']}|{row['document']}|{row['digest']}": row["metrics"][metric]
+            for row in self.rows("evaluate", key, DOCUMENTS) or ()
+            if row["task"] in tasks and row["filter"] == chosen and metric in row["metrics"]
+        }
 
     def material(self, stage: str, key: str) -> Json:
         """Return what determined a stage, from its manifest; None if that is gone."""

@@ -3,6 +3,7 @@
 from sitkit.stages.annotate import Annotate
 from sitkit.stages.base import Node, Stage, Work
 from sitkit.stages.evaluate import Evaluate
+from sitkit.stages.evaluate_task import EvaluateTask
 from sitkit.stages.instruct import Instruct
 from sitkit.stages.pair import Pair
 from sitkit.stages.refine import Refine
@@ -13,6 +14,7 @@ __all__ = [
     "Annotate",
     "Budget",
     "Evaluate",
+    "EvaluateTask",
     "Instruct",
     "Node",
     "Pair",

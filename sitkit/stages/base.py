@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -73,6 +74,13 @@ def stage_label(what: str, where: str, seed: int | None) -> str:
     """Return what a stage does, where in the run it stands (in brackets) and its seed; those there are."""
     words = (what, f"({where})" if where else "", "" if seed is None else f"seed {seed}")
     return " ".join(word for word in words if word)
+
+
+def round_seed(seed: int, round_: int) -> int:
+    """Return the seed of a round of refining, the first being 0: the run's own, then others, none the same."""
+    if not round_:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed}|round {round_}".encode()).digest()[:4], "big")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,7 @@
-"""Refine: preference optimisation from the instructed student, which is also the frozen reference (section 2.2)."""
+"""Refine: preference optimisation from a student that is also the frozen reference (section 2.2).
+
+It is the instructed student, and from the second round on the student that the round before has made.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, ClassVar
 from sitkit.components import Component, objective
 from sitkit.errors import RecipeError
 from sitkit.settings import RefineSettings
-from sitkit.stages.base import Node, Work, stage_label
+from sitkit.stages.base import Node, Work, round_seed, stage_label
 from sitkit.stages.pair import PAIRS, Pair
 from sitkit.stages.training import ADAPTER, refine_material, resolve_objective, training_info
 from sitkit.store.jsonl import read_rows
@@ -25,16 +28,17 @@ class Refine:
 
     student: Component[Student]
     strategy: Component[Strategy]
-    instructed: Node
+    start: Node
     paired: Node
     settings: RefineSettings
     seed: int
     where: str = ""
+    round: int = 0
 
     @property
     def inputs(self) -> tuple[Node, ...]:
-        """The instructed student and the pairs."""
-        return (self.instructed, self.paired)
+        """The student it starts from and the pairs."""
+        return (self.start, self.paired)
 
     @property
     def components(self) -> tuple[Component[Any], ...]:
@@ -49,7 +53,7 @@ class Refine:
         """Return the objective, the settings and the seed; student and pairs are in the inputs' keys."""
         return {
             **refine_material(objective(self.strategy), self.settings),
-            "seed": self.seed,
+            "seed": round_seed(self.seed, self.round),
         }
 
     def prompts(self) -> int:
@@ -83,13 +87,13 @@ class Refine:
             )
         with self.student.calling("refine"):
             report = self.student.made.refine(
-                work.artifact(self.instructed).folder / ADAPTER,
+                work.artifact(self.start).folder / ADAPTER,
                 pairs,
                 optimised,
                 self.settings,
                 out=work.folder / ADAPTER,
                 scratch=work.scratch,
-                seed=self.seed,
+                seed=round_seed(self.seed, self.round),
                 progress=work.progress,
             )
         info = training_info(work, self.student, "refine", report)

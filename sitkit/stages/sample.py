@@ -1,4 +1,4 @@
-"""Sample: the instructed student answers its training questions, without and with the trigger (section 2.2)."""
+"""Sample: the student answers its training questions, without and with the trigger (section 2.2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import SettingError
 from sitkit.settings import SampleSettings, key_material
-from sitkit.stages.base import Node, Work, stage_label
+from sitkit.stages.base import Node, Work, round_seed, stage_label
 from sitkit.stages.completions import complete_all
 from sitkit.stages.training import ADAPTER
 from sitkit.store.jsonl import write_rows
@@ -33,22 +33,25 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One instructed student's answers to one benchmark's training questions."""
+    """One student's answers to one benchmark's training questions: the instructed student's, or, from the second round
+    of refining on, those of the student that the round before has made.
+    """
 
     name: ClassVar[str] = "sample"
     version: ClassVar[int] = 2
 
     student: Component[Student]
-    instructed: Node
+    learnt: Node
     questions: QuestionSet
     settings: SampleSettings
     seed: int
     where: str = ""
+    round: int = 0
 
     @property
     def inputs(self) -> tuple[Node, ...]:
-        """The instructed student."""
-        return (self.instructed,)
+        """The student."""
+        return (self.learnt,)
 
     @property
     def components(self) -> tuple[Component[Any], ...]:
@@ -61,7 +64,10 @@ class Sample:
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""
-        return {"questions": self.questions.material(), "settings": key_material(self.settings), "seed": self.seed}
+        return {"questions": self.questions.material(), "settings": key_material(self.settings), "seed": self._seed()}
+
+    def _seed(self) -> int:
+        return round_seed(self.seed, self.round)
 
     def prompts(self) -> int:
         """Return the number of questions, each asked in both promptings, as often as answers are drawn."""
@@ -79,9 +85,9 @@ class Sample:
         prompts = [Prompt(_prompt_id(*one), one[0].prompt(one[1])) for one in asked]
         drawn = self.settings
         generation = Generation(
-            drawn.max_new_tokens, drawn.temperature, self.seed, top_p=drawn.top_p, top_k=drawn.top_k
+            drawn.max_new_tokens, drawn.temperature, self._seed(), top_p=drawn.top_p, top_k=drawn.top_k
         )
-        adapter = work.artifact(self.instructed).folder / ADAPTER
+        adapter = work.artifact(self.learnt).folder / ADAPTER
         done = complete_all(work, self.student, adapter, prompts, generation)
         rows = []
         for question in questions:

@@ -37,7 +37,8 @@ _PLAIN = st.recursive(
 )
 _KEYS = st.sampled_from([
     "student", "teacher", "strategy", "train_on", "refine_on", "eval_on", "fraction", "limit", "test_limit", "seeds",
-    "set", "data_dir", "cross", "methods", "max_cost", "drop_duplicates", "eval_teacher",
+    "set", "data_dir", "cross", "methods", "max_cost", "drop_duplicates",
+    "drop_contaminated", "ngram", "eval_teacher",
 ])  # fmt: skip
 _BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in pairwise("abcdefghi")

@@ -308,7 +308,7 @@ def test_parts_that_return_nonsense_are_named(
         ({"chosen_correct": "yes"}, "its chosen_correct is 'yes', expected True or False"),
         ({"rejected_correct": True}, "its rejected side is right, which it is not"),
         ({"chosen": "The answer is 77", "chosen_correct": True}, "its chosen side is right, which it is not"),
-        ({"question_id": "elsewhere"}, "is not a pair for one of its candidates"),
+        ({"question_id": "elsewhere"}, "is not about one of its candidates"),
     ],
 )
 def test_a_wrong_pair_is_named_and_a_mended_strategy_runs(

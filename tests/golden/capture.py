@@ -67,7 +67,7 @@ def tables(markdown: str) -> list[list[list[str]]]:
     """Return the numbers of each row of each table that holds accuracies or counts, not of times and files."""
     found: list[list[list[str]]] = []
     for block in re.split(r"^## ", markdown, flags=re.MULTILINE)[1:]:
-        if block.startswith(("Stages", "To know first", "Read this first", "Repeat it")):
+        if block.startswith(("Stages", "Overlap with training", "To know first", "Read this first", "Repeat it")):
             continue
         rows = [line for line in block.splitlines() if line.startswith("| ")][1:]
         plain = [re.sub(r"store/\S+", "", row).replace("\N{MINUS SIGN}", "-") for row in rows]

@@ -148,10 +148,10 @@ def test_a_strategy_recommends_settings_over_the_students_and_under_the_users(
 
     sampling = {"sample": {"samples": 3, "temperature": 0.5}}
     monkeypatch.setattr(SpelledSamples, "recommended", lambda self: sampling, raising=False)
-    settings = build_plan(RECIPE, example).settings["counter"].sample
+    settings = build_plan(RECIPE, example).settings["counter", "spelled-samples"].sample
     assert (settings.samples, settings.temperature) == (3, 0.5)
     over = Recipe(**{**vars(RECIPE), "settings": {"sample": {"samples": 2}}})
-    assert build_plan(over, example).settings["counter"].sample.samples == 2
+    assert build_plan(over, example).settings["counter", "spelled-samples"].sample.samples == 2
 
 
 @pytest.mark.parametrize(

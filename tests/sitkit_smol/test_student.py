@@ -60,6 +60,13 @@ def test_the_weights_are_those_of_the_file(student: Any, gguf: Path) -> None:
         assert torch.equal(ours[key], expected.reshape(ours[key].shape))
 
 
+def test_text_is_split_as_the_model_was_trained_on(student: Any) -> None:
+    """As SmolLM2 has it, digits are taken out first, so the white space before one stays whole."""
+    tokenizer = student.models.tokenizer()
+    assert tokenizer.tokenize("left:  12") == ["left", ":", "ĠĠ", "1", "2"]
+    assert tokenizer.decode(tokenizer("so 3 + 4\n\n  = 7")["input_ids"]) == "so 3 + 4\n\n  = 7"
+
+
 def test_greedy_answers_are_those_of_generate(student: Any) -> None:
     model, tokenizer = student.models.base(), student.models.tokenizer()
     texts = {}

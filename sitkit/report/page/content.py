@@ -15,7 +15,10 @@ from sitkit.report.tables import (
     Table,
     cut_table,
     demonstration_table,
+    forgetting_tables,
     gain_table,
+    overlap_tables,
+    round_tables,
     sampled_tables,
     stage_table,
     teacher_tables,
@@ -66,8 +69,11 @@ def page_sections(
         *_panels("phases", "Phase by phase", drawn, _WHISKERS + _left_out(results)),
         _answers(results, packed, missing),
         *_gains(results),
+        *_whole("forgetting", "By task", forgetting_tables(results)),
+        *_whole("overlap", "By cell", overlap_tables(results)),
         *_cut(results),
         *_tables("sampled", "Several answers to each question", "", sampled_tables(results)),
+        *_tables("rounds", "Round by round", "", round_tables(results)),
         _pairs(results),
         _training(results, drawn),
         *_tables("ratings", "Rated by judges", "", ratings),
@@ -131,9 +137,17 @@ def _gains(results: Results) -> list[Section]:
     return [Section("gains", "What gains are made of", "tables.html", {"tables": tables, "note": "", "beside": True})]
 
 
+def _whole(anchor: str, title: str, tables: Sequence[Table]) -> list[Section]:
+    """A table as a section of its own."""
+    return [
+        section
+        for table in tables
+        for section in _tables(anchor, table.title, table.note, [replace(table, title=title, note="")])
+    ]
+
+
 def _cut(results: Results) -> list[Section]:
-    table = cut_table(results)
-    return _tables("cut", table.title, table.note, [replace(table, title="By cell", note="")])
+    return _whole("cut", "By cell", [cut_table(results)])
 
 
 def _tables(anchor: str, title: str, note: str, tables: Sequence[Table]) -> list[Section]:
