@@ -41,6 +41,14 @@ _fraction = click.option(
     "--fraction", type=Real(), multiple=True, metavar="F", help="Nested random share of the training questions, 0-1."
 )
 
+_strategy = click.option(
+    "--strategy",
+    metavar="NAME",
+    cls=PluginDefault,
+    shell_complete=names_of("strategy"),
+    help="How preference pairs are chosen.",
+)
+
 recipe_options = together(
     click.option(
         "--teacher",
@@ -56,13 +64,6 @@ recipe_options = together(
         cls=PluginDefault,
         shell_complete=names_of("student"),
         help="The model that learns; repeat for several.",
-    ),
-    click.option(
-        "--strategy",
-        metavar="NAME",
-        cls=PluginDefault,
-        shell_complete=names_of("strategy"),
-        help="How preference pairs are chosen.",
     ),
     click.option(
         "--fraction-of",
@@ -126,6 +127,7 @@ running_options = together(
     metavar=f"{BENCHMARKS}|all",
 )
 @_fraction
+@_strategy
 @recipe_options
 @running_options
 @click.pass_obj
@@ -153,6 +155,7 @@ def run(registry: Registry, /, **flags: Any) -> None:
     "--eval-on", "Benchmarks scored, and any lm-eval:TASK beside them.  [default: --tasks]", metavar=f"{BENCHMARKS}|all"
 )
 @_fraction
+@_strategy
 @recipe_options
 @running_options
 @click.pass_obj
@@ -181,6 +184,7 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
     metavar="F",
     help="A share; repeat for several.  [default: 0.25 0.5 0.75 1]",
 )
+@_strategy
 @recipe_options
 @running_options
 @click.pass_obj
@@ -220,8 +224,6 @@ def contest(registry: Registry, /, **flags: Any) -> None:
     Holm's correction, another what each strategy took, and one sentence says which is ahead and whether that can be
     told from the control. The same recipe in YAML: `strategies: [dpo-cot, sft-chosen]`, `control: sft-chosen`.
     """
-    if flags["strategy"] is not None:
-        raise UsageError("--strategy names one; a contest takes --strategies A,B")
     if flags["strategies"] is None and flags["config"] is None:
         raise UsageError("give the strategies to compare: --strategies dpo-cot,sft-chosen")
     run_recipe(registry, flags)
