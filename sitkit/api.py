@@ -104,6 +104,8 @@ def run_plan(
     plan: Plan, workspace: Path, name: str | None, executor: str, listener: Listener, registry: Registry
 ) -> RunResults:
     """Run a plan and write its report: what `run` does once the recipe is planned. Raises as `run` does."""
+    from sitkit import __version__
+    from sitkit.execution.event_lines import run_log
     from sitkit.report.write import begin_run, write_run
     from sitkit.store.usage import in_use
 
@@ -113,7 +115,8 @@ def run_plan(
     with in_use(store):
         _around("sitkit_before_run", registry, recipe=plan.full_recipe(), folder=folder)
         begin_run(folder, plan)
-        outcome = made.run()
+        with run_log(folder, f"sitkit {__version__}: {folder.name}", listener) as made.listener:
+            outcome = made.run()
         results = write_run(folder, plan, outcome, registry)
     _around("sitkit_after_run", registry, results=results, folder=folder)
     return RunResults(folder, results, registry)

@@ -41,6 +41,12 @@ TEMPLATE_SECONDS = 10.0
 
 _LOG = logging.getLogger(NOTICES)
 
+
+def tell_loss(loss: float) -> None:
+    """Tell the loss of a training under way, shown beside its progress and kept nowhere."""
+    _LOG.info("loss %.4g", loss, extra={"loss": loss})
+
+
 _LOGGERS = (
     "accelerate",
     "bitsandbytes",

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sitkit.errors import ModelError, SettingError, SitkitError
-from sitkit.plugin_support import NOTICES
+from sitkit.plugin_support import NOTICES, tell_loss
 from sitkit.settings import InstructSettings, RefineSettings
 from sitkit.types import Demonstration, Json, Objective, PreferencePair, Progress, TrainingReport
 from sitkit_hf import checkpoints
@@ -112,6 +112,10 @@ class WorkerMessages:
             self._last = time.monotonic()
             self._write(progress=[done, total])
 
+    def loss(self, loss: float) -> None:
+        """Write the loss of the last steps."""
+        self._write(loss=loss)
+
     def notice(self, text: str) -> None:
         """Write something the user should know."""
         self._write(notice=text)
@@ -198,6 +202,8 @@ def _attempt(job: TrainingJob, progress: Progress) -> TrainingReport:
                 raise_error(message)
                 if "progress" in message:
                     progress(*message["progress"])
+                elif "loss" in message:
+                    tell_loss(message["loss"])
                 elif "notice" in message:
                     _LOG.warning("%s", message["notice"])
                 elif "report" in message:

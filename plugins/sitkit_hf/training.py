@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sitkit.errors import ModelError, SettingError, suggestion
+from sitkit.plugin_support import tell_loss
 from sitkit.settings import TrainSettings
 from sitkit.types import Progress, TrainingReport
 from sitkit_hf import checkpoints
@@ -364,6 +365,7 @@ def training_callback(
                 raise ModelError(
                     f"the loss of {stage} is {loss} at step {state.global_step}; lower {stage}.learning_rate"
                 )
+            tell_loss(float(loss))
             if state.global_step == 1 and first_loss is not None:
                 first_loss(float(loss))
 

@@ -45,6 +45,7 @@ def _train(job: TrainingJob, local_rank: int, messages: WorkerMessages, *, first
     _check_devices(models, job)
     if first:
         logging.getLogger(NOTICES).addHandler(_Notices(messages))
+        logging.getLogger(NOTICES).setLevel(logging.INFO)
     logging.getLogger(NOTICES).propagate = False
     shared = {
         "out": job.out,
@@ -74,11 +75,14 @@ def _check_devices(models: Models, job: TrainingJob) -> None:
 
 class _Notices(logging.Handler):
     def __init__(self, messages: WorkerMessages) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._messages = messages
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._messages.notice(record.getMessage())
+        if hasattr(record, "loss"):
+            self._messages.loss(float(record.loss))
+        elif record.levelno >= logging.WARNING:
+            self._messages.notice(record.getMessage())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ def sitkit_commands(register: RegisterCommand) -> None:
         "sitkit.cli.run:lowresource",
         "Teach with 25% to 100% of the demonstrations: the paper's Figure 4.",
     )
+    register("contest", "sitkit.cli.run:contest", "Hold strategies against a control, on what they share.")
     register("plugins", "sitkit.cli.catalog:plugins", "List everything that is plugged in, and what is broken.")
+    register("doctor", "sitkit.cli.doctor:doctor", "Say what this installation is, for a bug report.")
+    register("new-plugin", "sitkit.cli.plugin_author:new_plugin", "Begin a plugin of your own.")
     register("check-plugin", "sitkit.cli.plugin_author:check_plugin", "Check a plugin of your own, part by part.")
     register("tasks", "sitkit.cli.catalog:tasks", "Find the lm-eval tasks, for use with plain lm_eval.")
     register("settings", "sitkit.cli.catalog:settings", "List the settings of --set with their defaults.")

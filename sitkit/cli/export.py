@@ -15,6 +15,7 @@ from sitkit.types import Json
 _choosing = together(
     click.option("--student", metavar="SPEC", help="Which student, where the run has several."),
     click.option("--teacher", metavar="SPEC", help="Which teacher's, where the run has several."),
+    click.option("--strategy", metavar="SPEC", help="By which strategy it was refined, where the run has several."),
     click.option("--train-on", metavar="B[,B]", help="Which benchmarks it was trained on, where the run has several."),
     click.option("--refine-on", metavar="B[,B]", help="Which benchmarks it was refined on, where the run has several."),
     click.option(

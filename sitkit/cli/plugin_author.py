@@ -1,13 +1,16 @@
-"""What who writes a plugin needs: ``sitkit check-plugin``."""
+"""For whoever writes a plugin: ``sitkit new-plugin`` and ``sitkit check-plugin``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sitkit.cli.options import debug_option
 from sitkit.cli.terminal import echo, echo_json
+from sitkit.errors import UsageError
+from sitkit.registry import Registry
 
 if TYPE_CHECKING:
     from sitkit.testing.plugin import Check
@@ -51,3 +54,39 @@ def _show(check: Check) -> None:
 def _plain(check: Check) -> Json:
     findings = [{"text": one.text, "where": one.where, "fault": one.fault} for one in check.findings]
     return {"check": check.title, "passed": check.passed, "seconds": round(check.seconds, 3), "findings": findings}
+
+
+@click.command(name="new-plugin", short_help="Begin a plugin.")
+@click.argument("name")
+@click.option("--teacher", is_flag=True, help="With a teacher.")
+@click.option("--strategy", is_flag=True, help="With a strategy.")
+@click.option("--benchmark", is_flag=True, help="With a benchmark and its lm-eval tasks.")
+@click.option("--student", is_flag=True, help="With a student.")
+@click.option("--command", is_flag=True, help="With a command.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    help="Where its folder is made.  [default: the current folder]",
+)
+@debug_option
+@click.pass_obj
+def new_plugin(registry: Registry, /, name: str, directory: Path, **wanted: bool) -> None:
+    """Begin the plugin NAME: the folder sitkit-NAME, a distribution with the parts asked for (default: a strategy).
+
+    It installs, and passes its own tests and `sitkit check-plugin`, before anything is changed. Each part is a small
+    working one, with the fields explained where they are used; its README says how to go on.
+    """
+    from sitkit.new_plugin import PARTS, run_command, write_plugin
+
+    parts = [part for part in PARTS if wanted[part]] or ["strategy"]
+    short = name.removeprefix("sitkit-")
+    for part in parts:
+        taken = registry.commands.get(short) if part == "command" else registry.components.get((part, short))
+        if taken is not None:
+            raise UsageError(f"the {part} name {short!r} is taken by {taken.provider.distribution}; choose another")
+    folder = write_plugin(name, parts, directory.absolute())
+    echo(f"{folder}: {', '.join(f'a {part}' for part in parts)}. To go on:")
+    echo(f'  pip install -e "{folder}[dev]"')
+    echo(f"  sitkit check-plugin {folder.name}")
+    echo(f"  {run_command(short, parts)}")

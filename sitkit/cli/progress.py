@@ -1,4 +1,4 @@
-"""Progress: a live line per stage on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Progress: a live line for each stage on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from sitkit.cli.rich_console import CleanConsole
 from sitkit.cli.terminal import echo, echo_message
+from sitkit.execution.event_lines import EventLines
 from sitkit.execution.events import (
     Event,
     Listener,
@@ -43,7 +43,8 @@ def listening(*, quiet: bool) -> Iterator[Listener]:
         with Live(console) as live:
             yield live
     else:
-        yield Plain()
+        with Plain() as plain:
+            yield plain
 
 
 class _Quiet:
@@ -52,29 +53,11 @@ class _Quiet:
             echo_message(f"note: {event.text}")
 
 
-class Plain:
-    """One line when a stage starts and one when it is done, none for what is reused."""
+class Plain(EventLines):
+    """Lines on standard error: see `EventLines`."""
 
     def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, event: Event) -> None:
-        """Print what happened to standard error."""
-        match event:
-            case StageStarted(stage, index, total):
-                self._last = stage.key
-                echo(f"[{index}/{total}] {stage.stage} {stage.label}", err=True)
-            case StageFinished(stage, seconds, reused):
-                if not reused:
-                    # Where several stages run at once, another one may have started since.
-                    which = "" if stage.key == self._last else f"{stage.stage} {stage.label} "
-                    echo(f"    {which}done in {seconds:.1f} s", err=True)
-            case StageWaiting(stage):
-                echo(f"waiting: another run is at {stage.stage} {stage.label}", err=True)
-            case StatusMessage(_, text):
-                echo(f"    {message_line(text)}", err=True)
-            case Notice(text):
-                echo_message(f"note: {text}")
+        super().__init__(lambda line: echo(line, err=True))
 
 
 class Live:
@@ -85,7 +68,7 @@ class Live:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _DoneColumn(),
             _RateColumn(),
             TimeRemainingColumn(),
             console=console,
@@ -107,9 +90,9 @@ class Live:
                 self._drop(stage)
                 title = visible(f"[{index}/{total}] {stage.stage} {stage.label}")
                 self._tasks[stage.key] = self._progress.add_task(title, total=None)
-            case StageProgress(stage, done, total):
+            case StageProgress(stage, done, total, loss):
                 if stage.key in self._tasks:
-                    self._progress.update(self._tasks[stage.key], completed=done, total=total or None)
+                    self._progress.update(self._tasks[stage.key], completed=done, total=total or None, loss=loss)
             case StageFinished(stage, seconds, reused):
                 self._drop(stage)
                 if not reused:
@@ -126,6 +109,13 @@ class Live:
             self._progress.remove_task(self._tasks.pop(stage.key))
 
 
+class _DoneColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("loading" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
+
+
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="cyan")
+        loss = task.fields.get("loss")
+        rate = f"{task.speed:.1f}/s" if task.speed else ""
+        return Text(rate if loss is None else f"{rate} loss {loss:.3g}".strip(), style="cyan")

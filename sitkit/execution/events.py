@@ -25,11 +25,12 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """A stage has done this much of its work."""
+    """A stage has done this much of its work; ``loss`` is the last that a training has told."""
 
     stage: StageInfo
     done: int
     total: int
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,22 @@ class _Receiver(logging.Handler):
 
     before: tuple[int, bool]
 
-    def __init__(self, notice: Callable[[str], None], status: Callable[[str], None]) -> None:
+    def __init__(
+        self, notice: Callable[[str], None], status: Callable[[str], None], loss: Callable[[float], None] | None
+    ) -> None:
         super().__init__(logging.INFO)
         self._notice = notice
         self._status = status
+        self._loss = loss
 
     def emit(self, record: logging.LogRecord) -> None:
         # A thread that a stage has started itself belongs to no run that can be told from here: every run hears it.
-        if _RECEIVING.get() in (self, None):
+        if _RECEIVING.get() not in (self, None):
+            return
+        if hasattr(record, "loss"):
+            if self._loss is not None:
+                self._loss(float(record.loss))
+        else:
             (self._status if record.levelno < logging.WARNING else self._notice)(record.getMessage())
 
 
@@ -89,12 +98,15 @@ _INSTALLING = threading.Lock()
 
 
 @contextmanager
-def receive_notices(notice: Callable[[str], None], status: Callable[[str], None]) -> Iterator[None]:
-    """Hand on what is logged under `NOTICES` in this thread: warnings to ``notice``, the rest to ``status``.
+def receive_notices(
+    notice: Callable[[str], None], status: Callable[[str], None], loss: Callable[[float], None] | None = None
+) -> Iterator[None]:
+    """Hand on what is logged under `NOTICES` in this thread: warnings to ``notice``, what `tell_loss` tells to
+    ``loss``, the rest to ``status``.
 
     Runs in other threads keep theirs, and the logger is left as it was found once no run is using it.
     """
-    logger, receiver = logging.getLogger(NOTICES), _Receiver(notice, status)
+    logger, receiver = logging.getLogger(NOTICES), _Receiver(notice, status, loss)
     with _INSTALLING:
         others = [handler for handler in logger.handlers if isinstance(handler, _Receiver)]
         receiver.before = others[0].before if others else (logger.level, logger.propagate)

@@ -141,9 +141,9 @@ class Executor(ABC):
         """Tell that a stage starts."""
         self.listener(StageStarted(self.info(node), self._places[node.key], len(self.plan.nodes)))
 
-    def progressed(self, node: Node, done: int, total: int) -> None:
+    def progressed(self, node: Node, done: int, total: int, loss: float | None = None) -> None:
         """Tell how much of a stage's work is done."""
-        self.listener(StageProgress(self.info(node), done, total))
+        self.listener(StageProgress(self.info(node), done, total, loss))
 
     def tell(self, text: str) -> None:
         """Give the user a notice, now and in the report."""
@@ -222,7 +222,7 @@ class Executor(ABC):
         scratch.mkdir(parents=True, exist_ok=True)
         self.store.clear_unfinished(info.stage, info.key)
         clock = _Clock(scratch / _SECONDS)
-        notices: list[str] = []
+        notices, losses = list[str](), list[float]()
 
         def notice(text: str) -> None:
             if text not in notices:
@@ -231,7 +231,7 @@ class Executor(ABC):
 
         def progress(done: int, total: int) -> None:
             clock.keep()
-            self.progressed(node, done, total)
+            self.progressed(node, done, total, losses[-1] if losses else None)
 
         recipe = self.plan.recipe
         work = Work(
@@ -245,7 +245,7 @@ class Executor(ABC):
             data_dir=None if recipe.data_dir is None else Path(recipe.data_dir),
             task_folders=self.registry.folders_of_tasks(),
         )
-        with receive_notices(notice, lambda text: self.listener(StatusMessage(info, text))):
+        with receive_notices(notice, lambda text: self.listener(StatusMessage(info, text)), losses.append):
             told = node.stage.run(work)
         seconds = round(clock.seconds(), 3)
         told = {**told, "warnings": notices}

@@ -168,7 +168,7 @@ class _Card:
         return {} if key is None else stage_settings(self.exported.stored, phase, key)
 
     def _questions(self) -> str:
-        fraction = f"{100 * self.arm.fraction:g}% of the training questions" if self.arm.fraction < 1 else ""
+        fraction = f"{100 * self.arm.fraction:g}% of the {self.results.shared}" if self.arm.fraction < 1 else ""
         limit = self.results.recipe["limit"]
         parts = [fraction, f"the first {limit} training questions" if limit else ""]
         return " of ".join(part for part in parts if part) or "all training questions"

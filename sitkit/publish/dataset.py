@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from sitkit.components import Selection
 from sitkit.errors import RecipeError, RunNotFoundError
 from sitkit.publish.card import README, escaped, stage_settings
 from sitkit.publish.export import by_first_names, moved, staging
@@ -80,11 +81,15 @@ def _rows(
         return artifact.folder
 
     if lesson.instruct is not None:
-        given = [
-            row for key in lesson.annotate for row in read_rows(folder("annotate", key) / DEMONSTRATIONS, Demonstration)
-        ]
-        material = (stored.material("instruct", lesson.instruct) or {}).get("settings", {})
-        kept = [row for row in kept_of(given, material.get("keep", "right"))[0] if row.benchmark in chosen.arm.train_on]
+        made = stored.material("instruct", lesson.instruct) or {}
+        kept = list[Demonstration]()
+        for key in lesson.annotate:
+            rows = read_rows(folder("annotate", key) / DEMONSTRATIONS, Demonstration)
+            own, _ = kept_of(rows, made.get("settings", {}).get("keep", "right"))
+            if made.get("share"):
+                drawn = Selection(**made["share"]).drawn([row.question_id for row in own])
+                own = [row for row in own if row.question_id in drawn]
+            kept += [row for row in own if row.benchmark in chosen.arm.train_on]
         yield (
             "demonstrations",
             [

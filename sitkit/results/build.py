@@ -13,6 +13,7 @@ from sitkit.execution.executor import Outcome
 from sitkit.overlap import Overlap, overlaps
 from sitkit.plan import ArmPlan, CellPlan, Plan
 from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised
+from sitkit.results.contest import contest_of
 from sitkit.results.forgetting import task_changes, task_scores
 from sitkit.results.model import (
     SCHEMA,
@@ -62,13 +63,14 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
     notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
     if before is not None and before.built_from == built_from:
         return sealed(replace(before, stages=stages, notices=notices))
-    cells, others = _cells(plan, outcome, plan.cells), task_scores(plan, outcome)
+    cells, arms = _cells(plan, outcome, plan.cells), _arms(plan)
+    others = task_scores(plan, outcome)
     return sealed(
         Results(
             built_from=built_from,
             recipe=recipe,
             versions=versions,
-            arms=_arms(plan),
+            arms=arms,
             cells=cells,
             changes=changes_of(cells, stored),
             forgetting=others,
@@ -84,6 +86,16 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             notices=notices,
             stages=stages,
             rounds=_rounds(plan, outcome),
+            contest=None
+            if plan.control is None
+            else contest_of(
+                plan.control.spec,
+                arms,
+                cells,
+                {key: artifact.info for key, artifact in outcome.artifacts.items()},
+                {stage.key: stage.seconds for stage in stages},
+                stored,
+            ),
         )
     )
 

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +107,19 @@ def plugin_checks(plugin: str | Path, specs: Sequence[str] = ()) -> Iterator[Che
     if target is None:
         return
     made: list[Component[Any]] = []
-    end = lambda: _end_to_end(target, made)  # noqa: E731
-    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-        ("fingerprints", lambda: _fingerprints(target, made)),
-        *_part_checks(target, made),
-        ("ten questions end to end", end),
-    ]
-    sound = True
-    for title, check in checks:
+    start = time.monotonic()
+    done = Check("fingerprints", tuple(_fingerprints(target, made)), time.monotonic() - start)
+    yield done
+    sound = done.passed and not any(finding.fault for finding in findings)
+    for title, check in _part_checks(target, made):
         start = time.monotonic()
-        # What is wrong with a part would only be told again, less plainly.
-        found = tuple(dict.fromkeys(check())) if sound or check is not end else (Finding("not tried", fault=False),)
-        done = Check(title, found, time.monotonic() - start)
+        done = Check(title, tuple(dict.fromkeys(check())), time.monotonic() - start)
         sound = sound and done.passed
         yield done
+    start = time.monotonic()
+    # What is wrong with a part would only be told again, less plainly.
+    ended = _end_to_end(target, made) if sound else [Finding("not tried, for what is wrong above", fault=False)]
+    yield Check("ten questions end to end", tuple(ended), time.monotonic() - start)
 
 
 def _target(plugin: str | Path, specs: Sequence[str]) -> tuple[_Target | None, list[Finding]]:
@@ -168,29 +168,31 @@ def _points(found: Registry, name: str) -> Iterator[Any]:
             yield from (point for point in provider.installed.entry_points if point.group == "sitkit")
 
 
-def _part_checks(target: _Target, made: list[Component[Any]]) -> Iterator[tuple[str, Callable[[], Iterator[Finding]]]]:
-    """Yield the check of each part, which `_fingerprints` has to have made before."""
+def _part_checks(
+    target: _Target, made: Sequence[Component[Any]]
+) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
+    """Yield the check of each part that could be made."""
     folders = [folder for folder, name in target.registry.task_folders.items() if name == target.name]
+    for one in made:
+        yield f"{one.kind} {_name(one)}", partial(_part, one, folders, _asked(made))
 
-    def of(part: Registered) -> Iterator[Finding]:
-        for one in made:
-            if (one.kind, parse_spec(one.source or one.spec).name) != (part.kind, part.name):
-                continue
-            if one.kind == "benchmark":
-                yield from benchmark_findings(one)
-                if not one.source:
-                    yield from task_findings(one, folders)
-            elif one.kind == "teacher":
-                yield from teacher_findings(one, _asked(made)[:COUNT])
-            elif one.kind == "student":
-                yield from student_findings(one, _asked(made)[:4])
-            elif one.kind == "strategy":
-                for kind in ANSWERS:
-                    yield from strategy_findings(one, candidates(kind))
 
-    for part in target.parts:
-        if part.kind != "executor":
-            yield f"{part.kind} {part.name}", lambda part=part: of(part)  # type: ignore[misc]
+def _part(one: Component[Any], folders: Sequence[Path], asked: Sequence[Question]) -> Iterator[Finding]:
+    if one.kind == "benchmark":
+        yield from benchmark_findings(one)
+        if not one.source:
+            yield from task_findings(one, folders)
+    elif one.kind == "teacher":
+        yield from teacher_findings(one, asked[:COUNT])
+    elif one.kind == "student":
+        yield from student_findings(one, asked[:4])
+    elif one.kind == "strategy":
+        for kind in ANSWERS:
+            yield from strategy_findings(one, candidates(kind))
+
+
+def _name(one: Component[Any]) -> str:
+    return parse_spec(one.source or one.spec).name
 
 
 def _asked(made: Sequence[Component[Any]]) -> list[Question]:
@@ -230,7 +232,7 @@ def _fingerprints(target: _Target, made: list[Component[Any]]) -> Iterator[Findi
         )
     for (kind, name), fingerprint in said.items():
         if there is not None and there.get(f"{kind} {name}") != fingerprint:
-            one = next(one for one in made if (one.kind, parse_spec(one.source or one.spec).name) == (kind, name))
+            one = next(one for one in made if (one.kind, _name(one)) == (kind, name))
             text = f"{kind} {name}: fingerprint: it is another one in another process, so nothing stored is ever reused"
             yield Finding(text, line(one, "fingerprint"))
 

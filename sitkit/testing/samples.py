@@ -11,6 +11,7 @@ from sitkit.types import (
     Demonstration,
     Kind,
     Question,
+    SampledAnswer,
 )
 
 STUB = "sitkit-stub"
@@ -58,8 +59,8 @@ def wrong_answer(question: Question, opening: str = "") -> str:
 
 def candidates(kind: Kind = "number") -> list[Candidate]:
     """Return a grid of candidates, one a question: the answer with the trigger and the one without, each right, wrong,
-    empty or cut at the length limit, and a demonstration that is not there, right or wrong; and two candidates whose
-    answers are the same text.
+    empty or cut at the length limit, and a demonstration that is not there, right or wrong; two candidates whose
+    answers are the same text; and one with several answers with the trigger, right, wrong and cut.
     """
     states, shown = ("right", "wrong", "empty", "cut"), (None, True, False)
     grid = [*product(states, states, shown, (False,)), ("right", "right", True, True), ("wrong", "wrong", None, True)]
@@ -77,7 +78,17 @@ def candidates(kind: Kind = "number") -> list[Candidate]:
                 cot_correct=cot == "right",
             )
         )
-    return found
+    return [*found, _several(kind, len(found))]
+
+
+def _several(kind: Kind, place: int) -> Candidate:
+    question = sample(kind, "grid", place)
+    right = [SampledAnswer("cot", right_answer(question, opening), True) for opening in ("", "Another way. ")]
+    wrong = [SampledAnswer("cot", wrong_answer(question, opening), False) for opening in ("Once more. ", "Or. ")]
+    cut = SampledAnswer("cot", _state(question, "cut", ""), correct=False, truncated=True)
+    plain = SampledAnswer("direct", wrong_answer(question), correct=False)
+    own = Answers(question.id, BENCHMARK, plain.text, right[0].text)
+    return Candidate(question, own, None, False, True, (plain, *right, *wrong, cut))
 
 
 def _state(question: Question, state: str, opening: str) -> str:

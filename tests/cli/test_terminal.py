@@ -20,7 +20,7 @@ from sitkit.cli.rich_console import CleanConsole
 from sitkit.cli.show import show_table
 from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.errors import DataError
-from sitkit.execution.events import Notice, StageStarted, StatusMessage
+from sitkit.execution.events import Notice, StageProgress, StageStarted, StatusMessage
 from sitkit.execution.interrupts import Terminated, interruptible, terminable
 from sitkit.plain_text import json_visible, message_line, visible
 from sitkit.registry import load_plugins
@@ -98,6 +98,20 @@ def test_a_live_line_is_clean_and_shows_markup_as_text() -> None:
     for part in ("\x1b]0;", "\x1b[2J", "\x07", "\x9b", "\u202e", "\u2066"):
         assert part not in out.getvalue()
     assert out.getvalue().count("[red]x[/red] [1/3]") >= 3
+
+
+def test_a_live_line_says_loading_and_then_count_and_loss() -> None:
+    out = io.StringIO()
+    stage = StageInfo("instruct", "seed 0", "k", None)  # type: ignore[arg-type]
+    with Live(CleanConsole(file=out, force_terminal=True, width=120)) as live:
+        live(StageStarted(stage, 1, 2))
+        live._progress.refresh()
+        assert "loading" in out.getvalue()
+        assert "0/?" not in out.getvalue()
+        live(StageProgress(stage, 3, 12, loss=0.51234))
+        live._progress.refresh()
+        assert "3/12" in out.getvalue()
+        assert "loss 0.512" in out.getvalue()
 
 
 def program(error: BaseException) -> Program:

@@ -13,6 +13,7 @@ from sitkit.report.page.answers import Packed, fullest, index
 from sitkit.report.tables import (
     ReportSection,
     Table,
+    contest_tables,
     cut_table,
     demonstration_table,
     forgetting_tables,
@@ -64,8 +65,9 @@ def page_sections(
     sections = [
         *([Section("warnings", "Read this first", "warnings.html", {"warnings": warnings})] if warnings else []),
         *([Section("matrix", "From task to task", "matrix.html", maps)] if maps["blocks"] else []),
-        *_panels("low", "With fewer demonstrations", drawn, "Accuracy with CoT against the share of the teacher’s"
-                 f" demonstrations (nested random subsets). {_WHISKERS}"),
+        *_panels("low", "With fewer demonstrations", drawn, "Accuracy with CoT against the share of the"
+                 f" {results.shared} (nested random subsets). {_WHISKERS}"),
+        *_tables("contest", "Strategy against strategy", "", contest_tables(results)),
         Section("results", "Accuracy", "results.html", headline(results)),
         *_panels("phases", "Phase by phase", drawn, _WHISKERS + _left_out(results)),
         _answers(results, packed, missing),
