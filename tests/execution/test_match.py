@@ -100,10 +100,22 @@ def _own_answers(self: object, candidates: Sequence[Candidate]) -> Iterator[Pref
             yield LeftOut(name, benchmark, "wrong")
 
 
+def test_pairs_are_judged_by_it_where_that_is_chosen(
+    rambling: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.strategy import SpelledFirst  # type: ignore[import-not-found]
+
+    monkeypatch.setattr(SpelledFirst, "pairs", _own_answers)
+    _, contains = _run(rambling, tmp_path, annotate={"keep": "all"}, pair=CONTAINS)
+    assert len(list(_rows(contains, "pair", "pairs.jsonl"))) == 14
+    with pytest.raises(RecipeError, match="left no preference pair"):
+        _run(rambling, tmp_path, annotate={"keep": "all"}, pair={"match": "final"})
+
+
 def test_pairs_over_the_questions_that_have_a_demonstration(
     example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sitkit_example.strategy import SpelledFirst  # type: ignore[import-not-found]
+    from sitkit_example.strategy import SpelledFirst
 
     monkeypatch.setattr(SpelledFirst, "pairs", _own_answers)
     counts = []
