@@ -214,6 +214,7 @@ def test_an_installed_plugin_is_checked_from_its_discovery_to_ten_questions(tmp_
         "teacher speller",
         "student counter",
         "strategy spelled-first",
+        "strategy spelled-samples",
         "benchmark letters",
         "ten questions end to end",
     ]

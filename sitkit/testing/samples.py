@@ -11,6 +11,7 @@ from sitkit.types import (
     Demonstration,
     Kind,
     Question,
+    SampledAnswer,
 )
 
 STUB = "sitkit-stub"
@@ -58,8 +59,8 @@ def wrong_answer(question: Question, opening: str = "") -> str:
 
 def candidates(kind: Kind = "number") -> list[Candidate]:
     """Return a grid of candidates, one a question: the answer with the trigger and the one without, each right, wrong,
-    empty or cut at the length limit, and a demonstration that is not there, right or wrong; and two candidates whose
-    answers are the same text.
+    empty or cut at the length limit, and a demonstration that is not there, right or wrong; two candidates whose
+    answers are the same text; and one of several samples, right, wrong and cut.
     """
     states, shown = ("right", "wrong", "empty", "cut"), (None, True, False)
     grid = [*product(states, states, shown, (False,)), ("right", "right", True, True), ("wrong", "wrong", None, True)]
@@ -77,7 +78,19 @@ def candidates(kind: Kind = "number") -> list[Candidate]:
                 cot_correct=cot == "right",
             )
         )
-    return found
+    return [*found, _of_several_samples(sample(kind, "grid", len(grid)))]
+
+
+def _of_several_samples(question: Question) -> Candidate:
+    states = ("wrong", "right", "cut", "right", "wrong")
+    texts = [_state(question, state, f"Try {place}. ") for place, state in enumerate(states)]
+    samples = [SampledAnswer("direct", texts[0], correct=False)]
+    samples += [
+        SampledAnswer("cot", text, correct=state == "right", truncated=state == "cut")
+        for text, state in zip(texts, states, strict=True)
+    ]
+    answers = Answers(question.id, BENCHMARK, texts[0], texts[0])
+    return Candidate(question, answers, None, direct_correct=False, cot_correct=False, samples=tuple(samples))
 
 
 def _state(question: Question, state: str, opening: str) -> str:
