@@ -47,21 +47,28 @@ from sitkit.types import (
 @dataclass(frozen=True)
 class Selection:
     """``limit`` takes the first questions; ``fraction`` a random subset of those by ``seed``, nested: a smaller
-    fraction's questions are among a larger one's (the low-resource experiments of Appendix C.1)."""
+    fraction's questions are among a larger one's (the low-resource experiments of Appendix C.1). ``skip`` leaves out
+    the first questions before that."""
 
     limit: int | None
     fraction: float
     seed: int
+    skip: int = 0
 
     def material(self) -> Json:
         """Return what determines the selection; the seed counts only where it changes anything."""
         material: dict[str, Json] = {"limit": self.limit}
         if self.fraction < 1:
             material |= {"fraction": self.fraction, "seed": self.seed}
+        if self.skip:
+            material["skip"] = self.skip
         return material
 
     def apply(self, questions: Sequence[Question]) -> list[Question]:
         """Return the selected questions in their own order. Raises `RecipeError` if none is left."""
+        if self.skip >= len(questions):
+            raise RecipeError(f"none of {len(questions)} training questions is left after the first {self.skip}")
+        questions = questions[self.skip :]
         first = list(questions[: self.limit])
         if self.fraction < 1:
             chosen = self.drawn([question.id for question in first])

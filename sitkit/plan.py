@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -225,6 +225,7 @@ def _written_out(recipe: Recipe, registry: Registry, components: Components) -> 
 
     train_on = known(recipe.taught_on)
     refine_on = None if recipe.refine_on is None else known(recipe.refine_on)
+    practice_on = None if recipe.practice_on is None else _practised(recipe.practice_on, known)
     trained = tuple(dict.fromkeys((*train_on, *(refine_on or ()))))
     benchmarks = [components.benchmark(name) for name in trained]
     if recipe.eval_on == ("all",):
@@ -241,8 +242,23 @@ def _written_out(recipe: Recipe, registry: Registry, components: Components) -> 
         teacher=recipe.teacher or (_default_teacher(benchmarks),),
         train_on=train_on,
         refine_on=refine_on,
+        practice_on=practice_on,
         eval_on=scored,
     )
+
+
+def _practised(given: Iterable[str], known: Callable[[Iterable[str]], Tasks]) -> Tasks:
+    """Return ``NAME`` and ``NAME:N`` with first names. Raises `RecipeError` for a number that is none."""
+    found = []
+    for text in given:
+        name, colon, count = text.partition(":")
+        if colon and not (count.isdecimal() and int(count)):
+            raise RecipeError(f"practice_on: {text}: expected a benchmark's name, or NAME:N with a number above 0")
+        found.append(known([name])[0] + (f":{int(count)}" if colon else ""))
+    names = [text.partition(":")[0] for text in found]
+    if len(set(names)) < len(names):
+        raise RecipeError(f"practice_on: {', '.join(found)}: give each benchmark once")
+    return tuple(found)
 
 
 def _default(registry: Registry, key: str) -> Tasks:
@@ -409,12 +425,12 @@ class _Builder:
         )
         refining = () if method == "instruct" else self.strategies
         sampled: dict[tuple[str, str], Node] = {}
+        practice = self._practice(seed) if refining else {}
+        sources = {name: self._source(lesson, name) for names in refine_ons for name in names} | practice
         for strategy in refining:
             drawn = self.settings[student.spec, strategy.spec].sample
-            for name in dict.fromkeys(name for names in refine_ons for name in names):
-                sampled[strategy.spec, name] = self.add(
-                    Sample(student, instructed, self._source(lesson, name), drawn, seed, where)
-                )
+            for name, source in sources.items():
+                sampled[strategy.spec, name] = self.add(Sample(student, instructed, source, drawn, seed, where))
         # An arm of both phases has the scores of the instructed student already.
         if train_on and not (method == "instruct" and "both" in self.recipe.methods):
             self._evaluate(PHASES[1], student, instructed, seed, where, shared)
@@ -424,7 +440,8 @@ class _Builder:
                 strategy,
             )  # fmt: skip
             if refining:
-                arm = self._refined(lesson, arm, tuple(sampled[strategy.spec, name] for name in refine_on), shared)
+                first = tuple(sampled[strategy.spec, name] for name in (*refine_on, *practice))
+                arm = self._refined(lesson, arm, first, shared)
             self.arms.append(arm)
 
     def _refined(self, lesson: _Lesson, arm: ArmPlan, sampled: tuple[Node, ...], shared: _Shared) -> ArmPlan:
@@ -433,7 +450,8 @@ class _Builder:
         settings = self.settings[student.spec, strategy.spec]
         crossed = f" then {self._named(refine_on)}" if self.recipe.cross else ""
         where = lesson.on((self._named(arm.train_on) if arm.train_on else "untaught") + crossed)
-        sources = tuple(self._source(lesson, name) for name in refine_on)
+        practice = self._practice(seed).values()
+        sources = (*(self._source(lesson, name) for name in refine_on), *practice)
         demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
         keep, rounds, start = settings.annotate.keep, settings.refine.rounds, arm.instructed
         pairing, share = settings.pair, self._share(lesson)
@@ -448,7 +466,20 @@ class _Builder:
                 sampled = tuple(
                     self.add(Sample(student, start, source, settings.sample, seed, here, number)) for source in sources
                 )
-            paired = self.add(Pair(strategy, sampled, sources, demonstrations, keep, pairing, seed, here, share))
+            paired = self.add(
+                Pair(
+                    strategy,
+                    sampled,
+                    sources,
+                    demonstrations,
+                    keep,
+                    pairing,
+                    seed,
+                    here,
+                    share=share,
+                    practised=len(practice),
+                )
+            )
             refined = self.add(Refine(student, strategy, start, paired, settings.refine, seed, here, number))
             last = number == rounds - 1
             if last or settings.refine.score_rounds:
@@ -471,6 +502,24 @@ class _Builder:
     def _share(self, lesson: _Lesson) -> Selection | None:
         drawn = self._of_demonstrations and lesson.fraction < 1
         return Selection(None, lesson.fraction, lesson.seed) if drawn else None
+
+    def _practice(self, seed: int) -> dict[str, QuestionSet]:
+        """The questions practised on, by the text that names them: none that a teacher is asked for."""
+        recipe, found = self.recipe, dict[str, QuestionSet]()
+        demonstrated = {*recipe.taught_on, *recipe.refined_on}
+        for text in recipe.practice_on or ():
+            name, _, count = text.partition(":")
+            if name in demonstrated and recipe.limit is None:
+                raise RecipeError(
+                    f"practice_on: {name}: every one of its training questions is demonstrated already;"
+                    " --limit N leaves those after the first N to practise on"
+                )
+            skip = recipe.limit or 0 if name in demonstrated else 0
+            # Two dictionaries are joined by name, and a benchmark may be refined on and practised on.
+            found[f"practice {text}"] = self.components.train(
+                name, seed, Selection(int(count) if count else None, 1.0, 0, skip)
+            )
+        return found
 
     def _source(self, lesson: _Lesson, name: str) -> QuestionSet:
         return self.components.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))

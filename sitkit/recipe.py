@@ -75,6 +75,10 @@ class Recipe:
     ] = None
     train_on: Annotated[_Names | None, Meta(description="benchmarks of the demonstrations")] = None
     refine_on: Annotated[_Names | None, Meta(description="benchmarks refined on; default: those trained on")] = None
+    practice_on: Annotated[
+        _Names | None,
+        Meta(description="benchmarks to practise on without demonstrations: NAME, or NAME:N for N questions"),
+    ] = None
     eval_on: Annotated[
         _Names | None,
         Meta(description="benchmarks scored, or all, and lm-eval:TASK; default: those trained and refined on"),
@@ -184,8 +188,8 @@ class Recipe:
 
 
 _YAML_NAMES = {"settings": "set"}
-_ONLY_WHERE_GIVEN = ("questions", "plugins", "strategies", "control")
-_COMMAS = ("train_on", "refine_on", "eval_on", "methods", "strategies")
+_ONLY_WHERE_GIVEN = ("questions", "plugins", "strategies", "control", "practice_on")
+_COMMAS = ("train_on", "refine_on", "practice_on", "eval_on", "methods", "strategies")
 _ONE_OR_MORE = ("teacher", "student", "fraction", "plugins")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
 

@@ -70,6 +70,12 @@ recipe_options = together(
         metavar="WHAT",
         help="What --fraction is a share of: questions, or demonstrations.  [default: questions]",
     ),
+    click.option(
+        "--practice-on",
+        metavar="B[:N][,B[:N]]",
+        shell_complete=names_of("benchmark"),
+        help="Questions (N of each) to sample and pair too, which no teacher is asked for.",
+    ),
     click.option("--limit", type=Whole(), metavar="N", help="Take the first N training questions."),
     click.option("--test-limit", type=Whole(), metavar="N", help="Take the first N test questions."),
     click.option("--seed", type=Whole(0), metavar="N", help="Seed of training and sampling.  [default: 0]"),

@@ -217,6 +217,7 @@ def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, 
     """What a score is of, without any number; what its phase does not depend on is blank."""
     phase = planned.phase
     taught, refined = phase != "baseline", phase == "refine"
+    practised = {text.partition(":")[0] for text in plan.recipe.practice_on or ()}
     every = {*plan.recipe.taught_on, *plan.recipe.refined_on}
     return Cell(
         student=planned.student,
@@ -229,7 +230,7 @@ def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, 
         refine_on=planned.refine_on if refined else (),
         benchmark=planned.benchmark,
         domain=domains[planned.benchmark],
-        transfer=_transfer(planned.benchmark, {*planned.train_on, *planned.refine_on} or every, domains),
+        transfer=_transfer(planned.benchmark, ({*planned.train_on, *planned.refine_on} or every) | practised, domains),
         prompting=prompting,
         value=0.0,
         over_questions=0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from sitkit import answers as reader
@@ -35,7 +36,11 @@ LEFT_OUT = "left_out.jsonl"
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """The preference pairs of one student on the tasks refined on."""
+    """The preference pairs of one student on the tasks refined on.
+
+    The last ``practised`` of ``sampled`` and ``questions`` are for practice: nobody demonstrates them, and
+    ``pair.without_demonstration`` does not speak of them.
+    """
 
     name: ClassVar[str] = "pair"
     version: ClassVar[int] = 3
@@ -49,6 +54,7 @@ class Pair:
     seed: int
     where: str = ""
     share: Selection | None = None
+    practised: int = 0
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -72,6 +78,7 @@ class Pair:
             "settings": key_material(self.settings),
             "reader": reader.READER_VERSION,
             **({} if self.share is None else {"share": self.share.material()}),
+            **({"practised": self.practised} if self.practised else {}),
         }
 
     def prompts(self) -> int:
@@ -143,7 +150,13 @@ class Pair:
     def _considers(self, candidate: Candidate) -> bool:
         """Whether a question is in the set that pairs are made over (the paper's D, where that is asked for)."""
         everything = self.settings.without_demonstration == "use" or not self.demonstrations
-        return everything or candidate.demonstration is not None
+        place = (candidate.question.benchmark, candidate.question.id)
+        return everything or candidate.demonstration is not None or place in self._practice
+
+    @cached_property
+    def _practice(self) -> frozenset[tuple[str, str]]:
+        sources = self.questions[len(self.questions) - self.practised :]
+        return frozenset((one.benchmark, one.id) for source in sources for one in source.questions)
 
     def _place(
         self,

@@ -60,9 +60,10 @@ class Sample:
 
     def label(self) -> str:
         """Return benchmark, how many answers at which temperature if it is several, where it stands, and seed."""
-        drawn = self.settings
+        drawn, chosen = self.settings, self.questions.selection
+        after = f" after {chosen.skip}" if chosen is not None and chosen.skip else ""
         several = f" {drawn.samples} samples at {drawn.temperature:g}" if drawn.samples > 1 else ""
-        return stage_label(f"{self.questions.benchmark.spec}{several}", self.where, self.seed)
+        return stage_label(f"{self.questions.benchmark.spec}{after}{several}", self.where, self.seed)
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""

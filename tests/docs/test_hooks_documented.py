@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,10 +106,24 @@ def test_no_example_is_broken(site: Path) -> None:
         ("student", "mymodel"),
         ("student", "gentle"),
         ("strategy", "mistakes"),
+        ("strategy", "rivals"),
         ("benchmark", "evens"),
         ("command", "greet"),
         ("executor", "night"),
     }
+
+
+def test_the_strategy_by_several_samples_pairs_them(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sitkit.testing import candidates, check_strategy
+
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(sys.modules, "sitkit_rivals", raising=False)
+    rivals = importlib.import_module("sitkit_rivals").Rivals()
+    check_strategy(rivals)
+    pairs = [item for item in rivals.pairs(candidates()) if isinstance(item, types.PreferencePair)]
+    # One candidate of the grid has several samples: two different wrong ones, and one that was cut.
+    assert len(pairs) == 3
+    assert len({pair.chosen for pair in pairs}) == 1
 
 
 @pytest.mark.slow
