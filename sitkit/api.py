@@ -47,6 +47,7 @@ def run(
     *,
     workspace: str | Path = WORKSPACE,
     name: str | None = None,
+    replace: bool = False,
     executor: str = "here",
     progress: bool | Listener = False,
     registry: Registry | None = None,
@@ -56,7 +57,8 @@ def run(
 
     ``keywords`` are those of recipe.yaml (``student="tiny"``, ``train_on=["gsm8k"]``, ``limit=100``,
     ``set={"refine": {"beta": 0.2}}``) and win over ``recipe``. Every stage is stored in ``workspace``: the same call
-    again reuses what is there. ``name`` is that of the run's folder; ``executor`` is where stages run ("here", "ray",
+    again reuses what is there. ``name`` is that of the run's folder: one that a finished run of another recipe has is
+    refused, unless ``replace`` says otherwise. ``executor`` is where stages run ("here", "ray",
     or a plugin's). ``progress=True`` shows what happens on standard error, a function gets the events.
     Raises `sitkit.errors.SitkitError`: what is wrong, where, and what to do.
     """
@@ -65,7 +67,7 @@ def run(
     plan = build_plan(said, registry)
     try:
         with _listening(progress) as listener:
-            return run_plan(plan, Path(workspace), name, executor, listener, registry)
+            return run_plan(plan, Path(workspace), name, executor, listener, registry, replace=replace)
     finally:
         plan.close()
 
@@ -101,7 +103,14 @@ def load_run(path: str | Path, *, registry: Registry | None = None) -> RunResult
 
 
 def run_plan(
-    plan: Plan, workspace: Path, name: str | None, executor: str, listener: Listener, registry: Registry
+    plan: Plan,
+    workspace: Path,
+    name: str | None,
+    executor: str,
+    listener: Listener,
+    registry: Registry,
+    *,
+    replace: bool = False,
 ) -> RunResults:
     """Run a plan and write its report: what `run` does once the recipe is planned. Raises as `run` does."""
     from sitkit import __version__
@@ -110,6 +119,8 @@ def run_plan(
     from sitkit.store.usage import in_use
 
     folder = run_folder(plan, workspace, name)
+    if name and not replace:
+        _refuse_another(folder, plan)
     store = Store.of_run(folder)
     made = registry.executor(executor, plan, store, listener)
     with in_use(store):
@@ -120,6 +131,34 @@ def run_plan(
         results = write_run(folder, plan, outcome, registry)
     _around("sitkit_after_run", registry, results=results, folder=folder)
     return RunResults(folder, results, registry)
+
+
+def _refuse_another(folder: Path, plan: Plan) -> None:
+    """Raise `RecipeError` where the folder holds a finished run of another recipe."""
+    from sitkit.results.files import read_results
+
+    try:
+        finished = read_results(folder)
+    except RunNotFoundError:
+        return
+    if {stage.key for stage in finished.stages} == {node.key for node in plan.nodes}:
+        return
+    # A newer sitkit has keys and settings of its own; what both say tells whether this is that run made again.
+    new = _flat(plan.full_recipe().as_mapping())
+    old = _flat(finished.recipe)
+    changed = [f"{name}: {old[name]}, now {new[name]}" for name in old if name in new and new[name] != old[name]]
+    if changed:
+        some = "; ".join(changed[:3]) + ("; and more" if len(changed) > 3 else "")
+        raise RecipeError(
+            f"the finished run {folder.name} has another recipe ({some}); choose another --name, or say --replace"
+        )
+
+
+def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in recipe.items() if name != "set"}
+    return plain | {
+        f"{stage}.{key}": value for stage, keys in (recipe.get("set") or {}).items() for key, value in keys.items()
+    }
 
 
 def _around(hook: str, registry: Registry, **arguments: object) -> None:

@@ -111,6 +111,7 @@ recipe_options = together(
 running_options = together(
     workspace_option,
     click.option("--name", metavar="NAME", help="Name of the run's folder.  [default: made from the recipe]"),
+    click.option("--replace", is_flag=True, help="Take the --name of a finished run that has another recipe."),
     click.option("--report-to", metavar="TRACKER[,TRACKER]", help="Trackers that get training curves and scores."),
     click.option(
         "--executor", type=ComponentName("executor"), default="here", show_default=True, help="Where stages run."
@@ -241,8 +242,8 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
 
     given = dict(flags)
     workspace, name = given.pop("workspace"), given.pop("name")
-    dry_run, quiet, verbose, as_json, executor = (
-        given.pop(key) for key in ("dry_run", "quiet", "verbose", "as_json", "executor")
+    dry_run, quiet, verbose, as_json, executor, replace = (
+        given.pop(key) for key in ("dry_run", "quiet", "verbose", "as_json", "executor", "replace")
     )
     recipe = _recipe(given)
     registry = registry.with_files(recipe.plugins)
@@ -255,7 +256,7 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
 
     try:
         with listening(quiet=quiet or as_json) as listener:
-            found = run_plan(plan, workspace, name, executor, listener, registry)
+            found = run_plan(plan, workspace, name, executor, listener, registry, replace=replace)
     finally:
         plan.close()
     if as_json:

@@ -65,6 +65,7 @@ def _plain(number: int, run: RunEntry, holding: Holding) -> Json:
         "name": run.name,
         "finished": None if run.finished is None else datetime.fromtimestamp(run.finished, UTC).isoformat(),
         "problem": run.problem or None,
+        "reached": None if run.reached is None else list(run.reached),
         "size": holding.size,
         "shared": holding.shared,
         "stages": holding.stages,
@@ -85,7 +86,7 @@ def _show(found: Sequence[RunEntry], taken: Mapping[str, Holding], workspace: Pa
     rows = []
     for number, run in enumerate(found, 1):
         holding = taken[run.name]
-        ended = "not finished" if run.finished is None else "broken" if run.problem else time_text(run.finished)
+        ended = _unfinished(run) if run.finished is None else "broken" if run.problem else time_text(run.finished)
         accuracy = run.results.mean_accuracy.values() if run.results else ()
         missing = f" ({holding.missing} missing)" if holding.missing and run.results else ""
         rows.append(
@@ -103,6 +104,10 @@ def _show(found: Sequence[RunEntry], taken: Mapping[str, Holding], workspace: Pa
     headings = ("", "run", "finished", "student", "teacher", "strategy", "trained on", "accuracy", "stages", "size",
                 "shared")  # fmt: skip
     show_table(console(), Table(f"Runs in {workspace}", headings, tuple(rows)))
+
+
+def _unfinished(run: RunEntry) -> str:
+    return "not finished" if run.reached is None else f"not finished: stage {run.reached[0]} of {run.reached[1]}"
 
 
 def _sizes(found: Sequence[RunEntry], stored: Sequence[Entry], unused: Sequence[Entry], journals: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sitkit.errors import RecipeError, RunNotFoundError, suggestion
+from sitkit.execution.event_lines import RUN_LOG
 from sitkit.recipe import load_recipe
 from sitkit.results.files import RECIPE, RESULTS, again, read_results
 from sitkit.results.model import Results, decoded
@@ -22,6 +23,7 @@ LAST = "last"
 SHOWN = ("student", "teacher", "strategy", "train_on")
 """What of its recipe a list of runs shows."""
 
+_BEGUN = re.compile(r"^[0-9-]+ [0-9:]+ \[(\d+)/(\d+)\] ", re.MULTILINE)
 _KEY = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
@@ -31,7 +33,8 @@ class RunEntry:
 
     ``finished`` is when its results were written (seconds since the epoch, None while it has none), ``size`` that of
     its own folder in bytes. ``problem`` says why it cannot be used, or that it was not finished; ``unclear``: it may
-    refer to more than ``keys`` says. ``recipe`` is empty where there is none to read.
+    refer to more than ``keys`` says. ``recipe`` is empty where there is none to read. ``reached``: of one that was not
+    finished, the last stage it has begun and how many its plan has; None where its log does not say.
     """
 
     name: str
@@ -43,6 +46,7 @@ class RunEntry:
     problem: str = ""
     unclear: bool = False
     recipe: Mapping[str, Json] = field(default_factory=dict)
+    reached: tuple[int, int] | None = None
 
     @property
     def shown(self) -> dict[str, list[str]]:
@@ -144,13 +148,22 @@ def _entry(folder: Path) -> RunEntry:
     path, finished = folder / RESULTS, _finished(folder)
     if finished is None:
         problem = f"not finished{_how_to_go_on(folder)}"
-        return RunEntry(folder.name, folder, frozenset(), size, None, None, problem, recipe=_recipe(folder))
+        recipe, reached = _recipe(folder), _reached(folder)
+        return RunEntry(folder.name, folder, frozenset(), size, None, None, problem, recipe=recipe, reached=reached)
     try:
         results = read_results(folder)
     except RunNotFoundError as error:
         keys, unclear = _named(path)
         return RunEntry(folder.name, folder, keys, size, finished, None, str(error), unclear, _recipe(folder))
     return RunEntry(folder.name, folder, _keys(results), size, finished, results, recipe=results.recipe)
+
+
+def _reached(folder: Path) -> tuple[int, int] | None:
+    try:
+        begun = _BEGUN.findall((folder / RUN_LOG).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return (int(begun[-1][0]), int(begun[-1][1])) if begun else None
 
 
 def _keys(results: Results) -> frozenset[str]:

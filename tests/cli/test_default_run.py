@@ -112,7 +112,19 @@ def test_the_written_recipe_repeats_the_run(workspace: Path, results: dict[str, 
 
 def test_no_file_of_the_workspace_is_pickled(workspace: Path) -> None:
     kinds = {path.suffix for path in workspace.rglob("*") if path.is_file()}
-    assert kinds <= {".json", ".jsonl", ".safetensors", ".yaml", ".md", ".html", ".svg", ".lock", ".jinja", ".txt"}
+    assert kinds <= {
+        ".json",
+        ".jsonl",
+        ".safetensors",
+        ".yaml",
+        ".md",
+        ".html",
+        ".svg",
+        ".lock",
+        ".jinja",
+        ".txt",
+        ".log",
+    }
 
 
 def test_report_prints_the_tables_again(workspace: Path) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from sitkit.api import run
+from sitkit.errors import RecipeError
 from sitkit.execution import executors
 from sitkit.execution.event_lines import RUN_LOG, EventLines, duration_text, run_log
 from sitkit.execution.events import Event, Notice, StageFinished, StageProgress, StageStarted
 from sitkit.providers import Provider
 from sitkit.registry import Registry, build_registry
 from sitkit.types import StageInfo
+from sitkit.workspace.runs import list_runs
+from tests.installed import sitkit_here
 
 INSTRUCT, SAMPLE = (StageInfo(name, "seed 0", name, Path()) for name in ("instruct", "sample"))
 EVERY = 0.12
@@ -96,8 +99,34 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 def test_a_run_leaves_its_log_beside_its_results(example: Registry, tmp_path: Path) -> None:
     example.manager.register(executors, name="ours")
     registry = build_registry(example.manager, {**example.providers, "ours": Provider("sitkit", "0")})
-    found = run(PARTS, workspace=tmp_path, registry=registry, limit=4, test_limit=2)
+    keep = {"workspace": tmp_path, "registry": registry, "limit": 4, "test_limit": 2}
+    found = run(PARTS, name="try", **keep)
     lines = (found.folder / RUN_LOG).read_text(encoding="utf-8").splitlines()
     assert lines[0][20:].startswith("sitkit ")
     assert lines[-1][20:] == "done"
     assert sum("] instruct " in line for line in lines) == 1
+    # The same recipe may take its name again, another one has to say so.
+    run(PARTS, name="try", **keep)
+    with pytest.raises(RecipeError, match=r"the finished run try has another recipe \(limit: 4, now 5\); choose"):
+        run(PARTS, name="try", **{**keep, "limit": 5})
+    assert run(PARTS, name="try", replace=True, **{**keep, "limit": 5}).recipe["limit"] == 5
+
+
+def test_a_run_that_was_interrupted_is_listed_with_how_far_it_came(example: Registry, tmp_path: Path) -> None:
+    example.manager.register(executors, name="ours")
+    registry = build_registry(example.manager, {**example.providers, "ours": Provider("sitkit", "0")})
+
+    def stopping(event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage.stage == "instruct":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(PARTS, workspace=tmp_path, name="cut", registry=registry, limit=4, test_limit=2, progress=stopping)
+    (entry,) = list_runs(tmp_path)
+    assert entry.reached is not None
+    index, total = entry.reached
+    assert 1 < index < total
+    assert (
+        f"not finished: stage {index} of {total}"
+        in sitkit_here("runs", "--workspace", str(tmp_path), path=tmp_path).stdout
+    )
