@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -332,6 +332,30 @@ class RunResults:
                     "p": max(paired.p) if paired and paired.p else None,
                     "holm": change.holm,
                     "certain": bool(paired and paired.certain),
+                }
+            )
+        return pandas.DataFrame(rows)
+
+    def forgetting(self) -> pandas.DataFrame:
+        """Return a row for each metric of an lm-eval task that was scored beside the benchmarks, after each phase:
+        student, teacher, strategy, method, fraction, phase, train_on, refine_on, title (the task as it was asked for),
+        task, metric, filter, higher_is_better, num_fewshot, n, value, stderr, and from the untaught student on change,
+        low, high (its 95% interval) and paired (by document).
+        """
+        import pandas
+
+        changes = {change.after: change for change in self.data.forgetting_changes}
+        rows = []
+        for place, score in enumerate(self.data.forgetting):
+            row = {field.name: getattr(score, field.name) for field in fields(score)}
+            change = changes.get(place)
+            rows.append(
+                {
+                    **{name: value for name, value in row.items() if name not in ("tasks", "seeds")},
+                    "change": change and change.value,
+                    "low": change and change.low,
+                    "high": change and change.high,
+                    "paired": bool(change and change.paired),
                 }
             )
         return pandas.DataFrame(rows)

@@ -64,13 +64,16 @@ class Selection:
         """Return the selected questions in their own order. Raises `RecipeError` if none is left."""
         first = list(questions[: self.limit])
         if self.fraction < 1:
-            keep = math.floor(len(first) * self.fraction + 0.5)
-            ranked = sorted(first, key=lambda question: _rank(self.seed, question.id))
-            chosen = {question.id for question in ranked[:keep]}
+            chosen = self.drawn([question.id for question in first])
             first = [question for question in first if question.id in chosen]
         if not first:
             raise RecipeError(f"fraction {self.fraction:g} of {len(questions[: self.limit])} questions leaves none")
         return first
+
+    def drawn(self, ids: Sequence[str]) -> set[str]:
+        """Return the share of these question ids that the seed draws."""
+        keep = math.floor(len(ids) * self.fraction + 0.5)
+        return set(sorted(ids, key=lambda one: _rank(self.seed, one))[:keep])
 
 
 def _rank(seed: int, question_id: str) -> bytes:

@@ -10,6 +10,7 @@ SitkitError
 ├── DataError             a data file is missing, unreadable or wrong: file, line and field are named
 ├── ModelError            a model cannot be found, read or trained as asked
 ├── TeacherError          a teacher cannot answer, or too many of its answers failed
+├── HubError              the Hugging Face hub cannot be reached, or does not take what is sent
 ├── PluginError           a plugin fails, takes a name already taken, or returns nonsense
 └── StoreError            the workspace cannot be used
     ├── ArtifactError     a stored artifact does not match its manifest
@@ -65,6 +66,10 @@ class ModelError(SitkitError):
 
 class TeacherError(SitkitError):
     """A teacher cannot answer, or too many of its answers failed."""
+
+
+class HubError(SitkitError):
+    """The Hugging Face hub cannot be reached, or does not take what is sent."""
 
 
 class PluginError(SitkitError):

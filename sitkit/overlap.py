@@ -48,7 +48,7 @@ def overlaps(trained: Iterable[Question], scored: Iterable[Question], n: int = N
         shared = [gram for gram in _grams(words, n, times) if gram in index]
         if shared:
             known = {place: other for gram in shared for place, other in index[gram].items()}
-            found.append(Overlap(one, tuple(known.values()), shared[0].removeprefix("=")))
+            found.append(Overlap(one, tuple(known.values()), shared[0]))
     return found
 
 
@@ -64,4 +64,4 @@ def _ngrams(words: Sequence[str], n: int) -> Iterator[str]:
 def _grams(words: Sequence[str], n: int, times: Counter[str]) -> Iterator[str]:
     """What makes this text overlap with another: words in a row that are no set's form, and all of its words."""
     yield from (gram for gram in _ngrams(words, n) if times[gram] <= _FORM)
-    yield "=" + " ".join(words)
+    yield " ".join(words)

@@ -108,6 +108,17 @@ class Plan:
     rounds: tuple[CellPlan, ...] = ()
 
     @cached_property
+    def control(self) -> Component[Strategy] | None:
+        """The strategy that the others are held against: the one asked for, else the first that is plain fine-tuning,
+        else the first; None where there is one alone.
+        """
+        if len(self.strategies) == 1:
+            return None
+        asked = [one for one in self.strategies if one.spec == self.recipe.control]
+        plain = [one for one in self.strategies if objective(one).loss == ("sft",)]
+        return (*asked, *plain, *self.strategies)[0]
+
+    @cached_property
     def by_key(self) -> Mapping[str, Node]:
         """The stages by key."""
         return {one.key: one for one in self.nodes}
@@ -319,7 +330,13 @@ class _Builder:
         return " ".join(word for word, varies in words if varies)
 
     def _selection(self, seed: int, fraction: float) -> Selection:
-        return Selection(self.recipe.limit, fraction, seed if fraction < 1 else 0)
+        if fraction == 1 or self._of_demonstrations:
+            return Selection(self.recipe.limit, 1.0, 0)
+        return Selection(self.recipe.limit, fraction, seed)
+
+    @property
+    def _of_demonstrations(self) -> bool:
+        return self.recipe.fraction_of == "demonstrations"
 
     def _annotate(
         self, teacher: Component[Teacher], student: Component[Student], names: Iterable[str], seed: int, fraction: float
@@ -380,7 +397,8 @@ class _Builder:
         settings = self._settings(student)
         where = lesson.on(self._named(train_on) if train_on else "untaught")
         taught = self._annotate(lesson.teacher, student, train_on, seed, lesson.fraction)
-        instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where))
+        share = self._share(lesson)
+        instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where, share))
         shared = _Shared(
             student=student.spec,
             teacher=lesson.teacher.spec,
@@ -418,6 +436,10 @@ class _Builder:
         sources = tuple(self._source(lesson, name) for name in refine_on)
         demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
         keep, rounds, start = settings.annotate.keep, settings.refine.rounds, arm.instructed
+        pairing, share = settings.pair, self._share(lesson)
+        if self._of_demonstrations:
+            # A share of the demonstrations, the whole included, is the set that pairs are made over.
+            pairing = replace(pairing, without_demonstration="leave_out")
         shared = replace(shared, refine_on=refine_on, strategy=strategy.spec)
         made = list[RoundPlan]()
         for number in range(rounds):
@@ -426,7 +448,7 @@ class _Builder:
                 sampled = tuple(
                     self.add(Sample(student, start, source, settings.sample, seed, here, number)) for source in sources
                 )
-            paired = self.add(Pair(strategy, sampled, sources, demonstrations, keep, settings.pair, seed, here))
+            paired = self.add(Pair(strategy, sampled, sources, demonstrations, keep, pairing, seed, here, share))
             refined = self.add(Refine(student, strategy, start, paired, settings.refine, seed, here, number))
             last = number == rounds - 1
             if last or settings.refine.score_rounds:
@@ -445,6 +467,10 @@ class _Builder:
             refined=made[-1].refined,
             earlier=tuple(made[:-1]),
         )
+
+    def _share(self, lesson: _Lesson) -> Selection | None:
+        drawn = self._of_demonstrations and lesson.fraction < 1
+        return Selection(None, lesson.fraction, lesson.seed) if drawn else None
 
     def _source(self, lesson: _Lesson, name: str) -> QuestionSet:
         return self.components.train(name, lesson.seed, self._selection(lesson.seed, lesson.fraction))

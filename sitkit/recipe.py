@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -52,7 +52,9 @@ class Recipe:
     A benchmark may be a SPEC with an argument (``file:questions.jsonl``); the written recipe has such ones by their
     names, and under ``questions`` what makes them.
     ``plugins`` are files that plug in parts of one's own beside what is installed; their content is part of the keys.
-    ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed.
+    ``limit`` and ``test_limit`` take the first questions of a split, a ``fraction`` a nested random subset by seed:
+    of the training questions, or with ``fraction_of`` "demonstrations" of those kept of all of them; the student then
+    answers every question, and pairs are over the share alone.
     ``eval_teacher``: the teachers' own accuracy is taken without the trigger and on the test questions too; None asks
     for the former alone, and not where it costs money. ``max_cost``: what may be spent on teachers, in US dollars.
     ``drop_duplicates`` leaves out training questions that stand in the test split too; ``drop_contaminated`` those that
@@ -92,6 +94,12 @@ class Recipe:
     fraction: Annotated[
         tuple[_Fraction, ...], Meta(min_length=1, description="nested random share of the training questions")
     ] = (1.0,)
+    fraction_of: Annotated[
+        Literal["questions", "demonstrations"],
+        Meta(
+            description="what a fraction is a share of: the training questions, or their demonstrations that are kept"
+        ),
+    ] = "questions"
     limit: Annotated[_Limit | None, Meta(description="take the first so many training questions")] = None
     test_limit: Annotated[_Limit | None, Meta(description="take the first so many test questions")] = None
     seeds: Annotated[
@@ -136,6 +144,13 @@ class Recipe:
         _require(
             self.control is None or self.control in (self.strategies or ()),
             f"control: {self.control} is not one of the strategies",
+        )
+        several = [name for name in ("teacher", "student", "fraction", "methods") if len(getattr(self, name) or ()) > 1]
+        several += ["cross"] if self.cross else []
+        _require(
+            len(self.strategies or ()) < 2 or not several,
+            f"strategies: they are compared for one teacher, student, fraction and method, and not across"
+            f" {', '.join(several)}",
         )
 
     @property

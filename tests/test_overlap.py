@@ -142,7 +142,7 @@ def test_a_run_tells_them_and_the_scores_without(example: Registry, tmp_path: Pa
     (table,) = overlap_tables(results)
     assert [row[3] for row in table.rows] == ["2"] * 6
     assert "letters 2 of 14, with letters: test-hat, test-oak" in table.note
-    assert any("letters 2 of 14 (with letters); --drop-contaminated" in text for text in warnings_of(results))
+    assert any("letters 2 of 14 (with letters); --drop-contaminated leaves" in text for text in warnings_of(results))
     assert decoded(encoded(results)) == results
 
 

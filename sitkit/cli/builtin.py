@@ -20,6 +20,7 @@ def sitkit_commands(register: RegisterCommand) -> None:
         "sitkit.cli.run:lowresource",
         "Teach with 25% to 100% of the demonstrations: the paper's Figure 4.",
     )
+    register("contest", "sitkit.cli.run:contest", "Hold strategies against a control, on what they share.")
     register("plugins", "sitkit.cli.catalog:plugins", "List everything that is plugged in, and what is broken.")
     register("doctor", "sitkit.cli.doctor:doctor", "Say what this installation is, for a bug report.")
     register("new-plugin", "sitkit.cli.plugin_author:new_plugin", "Begin a plugin of your own.")
@@ -32,6 +33,11 @@ def sitkit_commands(register: RegisterCommand) -> None:
     register("judge", "sitkit.cli.judge:judge", "Have a judge rate a run's answers, as in the paper's Appendix H.")
     register(
         "export", "sitkit.cli.export:export", "Write a run's student as a folder transformers loads, with its card."
+    )
+    register(
+        "export-data",
+        "sitkit.cli.export:export_data",
+        "Write what a student was trained on as a data set, with its card.",
     )
     register("runs", "sitkit.cli.runs:runs", "List the runs of a workspace and the disk space they take.")
     register("clean", "sitkit.cli.clean:clean", "Remove what no run refers to, or a run.")

@@ -21,7 +21,7 @@ from sitkit.cli.options import (
     workspace_option,
 )
 from sitkit.cli.terminal import echo, echo_json, echo_json_text
-from sitkit.errors import SettingError
+from sitkit.errors import SettingError, UsageError
 from sitkit.registry import Registry
 from sitkit.types import Json
 
@@ -41,6 +41,14 @@ _fraction = click.option(
     "--fraction", type=Real(), multiple=True, metavar="F", help="Nested random share of the training questions, 0-1."
 )
 
+_strategy = click.option(
+    "--strategy",
+    metavar="NAME",
+    cls=PluginDefault,
+    shell_complete=names_of("strategy"),
+    help="How preference pairs are chosen.",
+)
+
 recipe_options = together(
     click.option(
         "--teacher",
@@ -58,11 +66,9 @@ recipe_options = together(
         help="The model that learns; repeat for several.",
     ),
     click.option(
-        "--strategy",
-        metavar="NAME",
-        cls=PluginDefault,
-        shell_complete=names_of("strategy"),
-        help="How preference pairs are chosen.",
+        "--fraction-of",
+        metavar="WHAT",
+        help="What --fraction is a share of: questions, or demonstrations.  [default: questions]",
     ),
     click.option("--limit", type=Whole(), metavar="N", help="Take the first N training questions."),
     click.option("--test-limit", type=Whole(), metavar="N", help="Take the first N test questions."),
@@ -122,6 +128,7 @@ running_options = together(
     metavar=f"{BENCHMARKS}|all",
 )
 @_fraction
+@_strategy
 @recipe_options
 @running_options
 @click.pass_obj
@@ -149,6 +156,7 @@ def run(registry: Registry, /, **flags: Any) -> None:
     "--eval-on", "Benchmarks scored, and any lm-eval:TASK beside them.  [default: --tasks]", metavar=f"{BENCHMARKS}|all"
 )
 @_fraction
+@_strategy
 @recipe_options
 @running_options
 @click.pass_obj
@@ -177,16 +185,49 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
     metavar="F",
     help="A share; repeat for several.  [default: 0.25 0.5 0.75 1]",
 )
+@_strategy
 @recipe_options
 @running_options
 @click.pass_obj
 def lowresource(registry: Registry, /, fraction: tuple[float, ...], **flags: Any) -> None:
     """Teach with nested shares of the demonstrations: instructed only, refined only, and both (Figure 4).
 
-    A smaller share's questions are among a larger one's, drawn by seed. "Refined only" starts from the untaught
-    student. The same recipe in YAML: `fraction: [0.25, 0.5, 0.75, 1.0]` and `methods: [both, refine]`.
+    A smaller share's questions are among a larger one's, drawn by seed. Shares are of the training questions, so that
+    a teacher is asked for no more than is used; with --fraction-of demonstrations they are of those that were kept, as
+    in the paper. "Refined only" starts from the untaught student. The same recipe in YAML: `fraction: [0.25, 0.5, 0.75,
+    1.0]` and `methods: [both, refine]`.
     """
     run_recipe(registry, {**flags, "fraction": fraction or FRACTIONS, "methods": ("both", "refine")})
+
+
+@click.command(short_help="Hold strategies against a control, on what they share.")
+@click.option(
+    "--strategies",
+    metavar="SPEC,SPEC[,...]",
+    shell_complete=names_of("strategy"),
+    help="The strategies; what they agree on is made once.",
+)
+@click.option(
+    "--control", metavar="SPEC", help="The one the others are held against.  [default: the first plain fine-tuning]"
+)
+@_benchmarks("--train-on", "Benchmarks of the demonstrations.", default=True)
+@_benchmarks("--refine-on", "Benchmarks refined on.  [default: those trained on]")
+@_benchmarks("--eval-on", "Benchmarks scored.", metavar=f"{BENCHMARKS}|all")
+@_fraction
+@recipe_options
+@running_options
+@click.pass_obj
+def contest(registry: Registry, /, **flags: Any) -> None:
+    """Refine one instructed student by several strategies, and hold each against a control.
+
+    Every strategy gets the same demonstrations, instructed student and questions, and the same samples where it wants
+    as many at the same temperature. One table has the paired differences with CoT from the control, with intervals and
+    Holm's correction, another what each strategy took, and one sentence says which is ahead and whether that can be
+    told from the control. The same recipe in YAML: `strategies: [dpo-cot, sft-chosen]`, `control: sft-chosen`.
+    """
+    if flags["strategies"] is None and flags["config"] is None:
+        raise UsageError("give the strategies to compare: --strategies dpo-cot,sft-chosen")
+    run_recipe(registry, flags)
 
 
 def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:

@@ -14,7 +14,14 @@ from rich.text import Text
 from sitkit.cli.rich_console import CleanConsole
 from sitkit.execution.dry_run import DryRun
 from sitkit.plain_text import visible
-from sitkit.report.tables import Table, forgetting_tables, pair_table, score_tables, stage_table
+from sitkit.report.tables import (
+    Table,
+    contest_tables,
+    forgetting_tables,
+    pair_table,
+    score_tables,
+    stage_table,
+)
 from sitkit.report.warnings import warnings_of
 from sitkit.results.model import Results
 from sitkit.types import Estimate
@@ -34,11 +41,8 @@ def console() -> CleanConsole:
 def show_results(results: Results, folder: Path, *, verbose: bool = False) -> None:
     """Print what a run found: scores, warnings, where the report lies; ``verbose`` adds pairs and stages."""
     out = console()
-    for table in (
-        *score_tables(results),
-        *forgetting_tables(results),
-        *((pair_table(results), stage_table(results)) if verbose else ()),
-    ):
+    more = (pair_table(results), stage_table(results)) if verbose else ()
+    for table in (*contest_tables(results), *score_tables(results), *forgetting_tables(results), *more):
         show_table(out, table)
     for text in warnings_of(results):
         out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from sitkit.capabilities import ModelFacts
 from sitkit.publish.redact import Redactor
 from sitkit.publish.snippets import Snippets
+from sitkit.report.tables import forgetting_tables
 from sitkit.report.warnings import warnings_of
 from sitkit.results.arms import Chosen
 from sitkit.results.model import Cell, Results
@@ -110,7 +111,7 @@ class _Card:
         """What the template needs, every text of others made plain."""
         pairs = self.results.pairs_of(self.lesson)
         return {
-            "title": _escape(self.exported.title),
+            "title": escaped(self.exported.title),
             "adapter": self.adapter,
             "facts": self.facts,
             "revision": self._text(self.facts.revision),
@@ -134,6 +135,7 @@ class _Card:
             "questions": self._questions(),
             "trigger": COT_TRIGGER,
             "scores": self._scores(),
+            "forgetting": self._forgetting(),
             "warnings": [self._text(text) for text in warnings_of(self.results)],
             "own": self._own(),
             "load": self._snippets(),
@@ -163,10 +165,10 @@ class _Card:
 
     def _material(self, phase: Phase) -> Mapping[str, Json]:
         key = self.lesson.instruct if phase == "instruct" else self.lesson.refine
-        return {} if key is None else _settings(self.exported.stored, phase, key)
+        return {} if key is None else stage_settings(self.exported.stored, phase, key)
 
     def _questions(self) -> str:
-        fraction = f"{100 * self.arm.fraction:g}% of the training questions" if self.arm.fraction < 1 else ""
+        fraction = f"{100 * self.arm.fraction:g}% of the {self.results.shared}" if self.arm.fraction < 1 else ""
         limit = self.results.recipe["limit"]
         parts = [fraction, f"the first {limit} training questions" if limit else ""]
         return " of ".join(part for part in parts if part) or "all training questions"
@@ -184,6 +186,18 @@ class _Card:
                     lines.append(_row([phase, prompting, *(self._accuracy(cell) for cell in row)]))
         return lines
 
+    def _forgetting(self) -> list[str]:
+        """The metrics of other lm-eval tasks before and after, as the report has them."""
+        return [
+            line
+            for table in forgetting_tables(self.results)
+            for line in (
+                _row(table.headings),
+                "|" + "---|" * len(table.headings),
+                *(_row([self.redactor.text(text) for text in row]) for row in table.rows),
+            )
+        ]
+
     def _accuracy(self, cell: Cell | None) -> str:
         if cell is None:
             return ""
@@ -197,7 +211,9 @@ class _Card:
         # Of own benchmarks only what lies in the folder can be asked again.
         benchmark = next((name for name in self.results.tasks if own.get(name, True)), None)
         scored = next((cell for cell in self.results.cells if cell.benchmark == benchmark), None)
-        settings = _settings(self.exported.stored, "evaluate", scored.keys[0]).get("settings", {}) if scored else {}
+        settings = (
+            stage_settings(self.exported.stored, "evaluate", scored.keys[0]).get("settings", {}) if scored else {}
+        )
         metadata = {"seed": self.lesson.seed} | ({"data_dir": "DATA_DIR"} if recipe["data_dir"] else {})
         limit = f"--limit {recipe['test_limit']}" if recipe["test_limit"] else ""
         flags = [] if benchmark in own else [f"--metadata '{json.dumps(metadata)}'"]
@@ -238,17 +254,19 @@ class _Card:
         return self.redactor.spec(text).replace("`", "'")
 
     def _text(self, text: object) -> str:
-        return _escape(self.redactor.text(str(text)))
+        return escaped(self.redactor.text(str(text)))
 
 
-def _settings(stored: StoredRows, stage: str, key: str) -> Mapping[str, Json]:
+def stage_settings(stored: StoredRows, stage: str, key: str) -> Mapping[str, Json]:
+    """Return the settings that made a stage, from its manifest; {} if that is gone."""
     found: Mapping[str, Json] = (stored.material(stage, key) or {}).get("settings", {})
     return found
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
+    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text as one line of Markdown that means nothing but itself."""
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").split())

@@ -53,7 +53,7 @@ def export(
     directory = directory.absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise RecipeError(f"{directory} is not an empty folder; choose another")
-    with _staging(store) as staged:
+    with staging(store) as staged:
         with stored_student(results_folder, results, phase, registry, wanted or {}) as (component, adapter, chosen):
             with component.calling("export"), disk_errors(staged):
                 component.made.export(adapter, staged, merge=merge)
@@ -61,7 +61,7 @@ def export(
                     _copy_tasks(staged, phase, chosen, results, store)
             _write_card(component, staged, directory.name, phase, chosen, results, store)
         with disk_errors(directory.parent):
-            _move(staged, directory)
+            moved(staged, directory)
     return directory
 
 
@@ -70,8 +70,8 @@ def stored_student(
     results_folder: Path, results: Results, phase: Phase, registry: Registry, wanted: Mapping[str, Any]
 ) -> Iterator[tuple[Component[Student], Path, Chosen]]:
     """Yield a student of a run, its adapter's folder in the store, and which one it is; raises as `export` does."""
-    known = _known(wanted, registry, results.recipe.get("questions", ()))
-    chosen = choose(results, phase, known, results_folder.name)
+    asked = by_first_names(wanted, registry, results.recipe.get("questions", ()))
+    chosen = choose(results, phase, asked, results_folder.name)
     artifact = Store(workspace_of(results_folder)).find(phase, chosen.key)
     if artifact is None:
         raise RunNotFoundError(
@@ -99,8 +99,8 @@ def _copy_tasks(folder: Path, phase: Phase, chosen: Chosen, results: Results, st
             shutil.copytree(scored.folder / TASKS, folder / TASKS, dirs_exist_ok=True)
 
 
-def _known(wanted: Mapping[str, Any], registry: Registry, own: Collection[str]) -> dict[str, Any]:
-    """The same with benchmarks by the names that results know them by."""
+def by_first_names(wanted: Mapping[str, Any], registry: Registry, own: Collection[str]) -> dict[str, Any]:
+    """Return the same with benchmarks by the names that results know them by."""
     found = dict(wanted)
     for name in ("train_on", "refine_on"):
         if found.get(name) is not None:
@@ -111,9 +111,9 @@ def _known(wanted: Mapping[str, Any], registry: Registry, own: Collection[str]) 
 
 
 @contextlib.contextmanager
-def _staging(store: Store) -> Iterator[Path]:
-    """A folder to write to, which is gone afterwards: in the workspace, where `sitkit clean` finds what a kill leaves,
-    or among the system's temporary ones where the workspace can only be read.
+def staging(store: Store) -> Iterator[Path]:
+    """Yield a folder to write to, which is gone afterwards: in the workspace, where `sitkit clean` finds what a kill
+    leaves, or among the system's temporary ones where the workspace can only be read.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -147,7 +147,8 @@ def _write_card(
     path.write_text(model_card(exported), encoding="utf-8")
 
 
-def _move(staged: Path, directory: Path) -> None:
+def moved(staged: Path, directory: Path) -> None:
+    """Put what was made ready in its place, at once."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     if directory.exists():
         directory.rmdir()

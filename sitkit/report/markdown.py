@@ -75,9 +75,10 @@ def _plain_lm_eval(results: Results, name: str) -> list[str]:
 def _sentence(recipe: Json) -> str:
     refined = recipe["refine_on"] or recipe["train_on"]
     each = "each of " if recipe["cross"] else ""
+    strategies = _listed(recipe.get("strategies") or recipe["strategy"])
     return (
         f"Student {_listed(recipe['student'])}, taught by {_listed(recipe['teacher'])} on {each}"
-        f"{', '.join(recipe['train_on'])}, refined by `{recipe['strategy']}` on {each}{', '.join(refined)};"
+        f"{', '.join(recipe['train_on'])}, refined by `{strategies}` on {each}{', '.join(refined)};"
         f" seed{'s' if len(recipe['seeds']) > 1 else ''} {', '.join(map(str, recipe['seeds']))},"
         f" fraction {_plain(recipe['fraction'])}, training limit {recipe['limit'] or 'none'},"
         f" test limit {recipe['test_limit'] or 'none'}."

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sitkit.results.arms import describe
-from sitkit.results.model import Cell, Results, TaskChange, TaskScore, belongs, belongs_before
+from sitkit.results.contest import told, verdict
+from sitkit.results.model import Cell, PairedTest, Results, TaskChange, TaskScore, belongs, belongs_before
 from sitkit.results.rows import place
 from sitkit.types import PHASES, PROMPTINGS
 
@@ -47,6 +48,7 @@ def score_tables(results: Results) -> Sequence[Table]:
 def all_tables(results: Results) -> Sequence[Table]:
     """Return every table of the report, in order."""
     return (
+        *contest_tables(results),
         *score_tables(results),
         *(() if len(results.arms) > 1 else (worked_table(results),)),
         *forgetting_tables(results),
@@ -90,6 +92,20 @@ def overlap_tables(results: Results) -> Sequence[Table]:
                     f"{100 * cell.value:.1f}",
                     f"{100 * score.value:.1f}",
                     str(score.n),
+                )
+            )
+        if not found.scores:
+            unknown = ("-",) * len(varying)
+            rows.append(
+                (
+                    *unknown,
+                    found.benchmark,
+                    "-",
+                    "-",
+                    str(len(found.questions)),
+                    "-",
+                    "-",
+                    str(found.n - len(found.questions)),
                 )
             )
     if not results.contamination:
@@ -309,6 +325,74 @@ def sampled_tables(results: Results) -> Sequence[Table]:
     )
     headings = (*varying, "phase", "benchmark", "prompting", *names)
     return (Table("Several answers to each question", headings, tuple(rows), note),) if rows else ()
+
+
+def contest_tables(results: Results) -> Sequence[Table]:
+    """Return the verdict with each strategy's difference from the control, and what each took."""
+    contest = results.contest
+    if contest is None:
+        return ()
+    cells = {
+        (cell.strategy, cell.benchmark): cell
+        for cell in results.cells
+        if (cell.phase, cell.prompting) == ("refine", "cot")
+    }
+    means = {one.strategy: f"{100 * one.accuracy:.1f}" for one in contest.contenders}
+
+    def reached(strategy: str, benchmark: str) -> str:
+        return accuracy(cells[strategy, benchmark]) if benchmark else means[strategy]
+
+    duels = tuple(
+        (
+            duel.strategy,
+            duel.benchmark or "all",
+            reached(duel.strategy, duel.benchmark),
+            reached(contest.control, duel.benchmark),
+            f"{100 * duel.difference:+.1f}" + ("" if duel.interval is None else f" ± {100 * duel.interval:.1f}"),
+            _bounds(duel.paired),
+            "-" if duel.paired is None else f"+{duel.paired.gained} -{duel.paired.lost}",
+            "-" if duel.p is None else f"{duel.p:.2g}",
+            "-" if duel.holm is None else f"{duel.holm:.2g}",
+            "yes" if told(duel) else "no",
+        )
+        for duel in contest.duels
+    )
+    took = tuple(
+        (
+            one.strategy,
+            means[one.strategy],
+            f"{one.prompts:,}",
+            f"{one.pairs:,}",
+            f"{one.steps:,}",
+            f"{one.seconds:.1f}",
+        )
+        for one in contest.contenders
+    )
+    note = (
+        f"{verdict(contest)} Accuracy with CoT in percent, the difference in points (± 95% t-interval over seeds, where"
+        " there are several); 95%: paired bootstrap over questions; p: randomisation test over questions, each by its"
+        " mean over seeds; Holm: with Holm's correction over the strategies, and over strategies and benchmarks in the"
+        " rows of one; told: Holm below 0.05, and the seeds' interval without 0."
+    )
+    headings = (
+        "strategy", "benchmark", "accuracy", contest.control, "difference", "95%", "gained, lost", "p", "Holm", "told",
+    )  # fmt: skip
+    return (
+        Table(f"Against the control {contest.control}", headings, duels, note),
+        Table(
+            "What each strategy took",
+            ("strategy", "mean accuracy with CoT", "prompts answered", "pairs or rows", "steps", "seconds"),
+            took,
+            "From the instructed student on, all seeds and rounds, as if it were alone; what strategies share is made"
+            " once. Seconds are those of the stages when they were made.",
+        ),
+    )
+
+
+def _bounds(paired: PairedTest | None) -> str:
+    if paired is None or paired.low is None or paired.high is None:
+        return "-"
+    return f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
 
 
 def round_tables(results: Results) -> Sequence[Table]:

@@ -122,7 +122,7 @@ def _contamination(found: Sequence[Contamination]) -> list[str]:
     where = (f"{one.benchmark} {len(one.questions)} of {one.n} (with {', '.join(one.trained)})" for one in found)
     return [
         f"test questions that share {found[0].ngram} words in a row, or all their words, with a question trained on:"
-        f" {', '.join(where)}; --drop-contaminated leaves those out of training"
+        f" {', '.join(where)}; --drop-contaminated leaves those of benchmarks out of training"
     ]
 
 

@@ -12,7 +12,7 @@ from sitkit.results.model import Arm, Lesson, Results
 
 _METHODS = {"both": "instruct and refine", "instruct": "instruct only", "refine": "refine only"}
 
-PICKERS = ("student", "teacher", "train_on", "refine_on", "fraction", "method", "seed")
+PICKERS = ("student", "teacher", "strategy", "train_on", "refine_on", "fraction", "method", "seed")
 """What a user may say to name one student of a run."""
 
 
@@ -28,7 +28,7 @@ def describe(arm: Arm, among: Sequence[Arm]) -> str:
     if len({other.method for other in among}) > 1:
         words.append(_METHODS[arm.method])
     if len({other.fraction for other in among}) > 1:
-        words.append(f"{100 * arm.fraction:g}% of the demonstrations")
+        words.append(f"{100 * arm.fraction:g}% of the training data")
     return ", ".join(words) or _tasks(arm)
 
 
@@ -46,7 +46,7 @@ def is_matrix(group: Sequence[Arm]) -> bool:
 
 
 def is_low_resource(group: Sequence[Arm]) -> bool:
-    """Whether the arms differ in the share of demonstrations used, or in which phases were done."""
+    """Whether the arms differ in the share of the training data, or in which phases were done."""
     return len({arm.fraction for arm in group}) > 1 or len({arm.method for arm in group}) > 1
 
 

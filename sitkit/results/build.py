@@ -13,6 +13,7 @@ from sitkit.execution.executor import Outcome
 from sitkit.overlap import Overlap, overlaps
 from sitkit.plan import ArmPlan, CellPlan, Plan
 from sitkit.results.accuracy import half_interval, standard_error, style_and_skill, summarised
+from sitkit.results.contest import contest_of
 from sitkit.results.forgetting import task_changes, task_scores
 from sitkit.results.model import (
     SCHEMA,
@@ -39,10 +40,11 @@ from sitkit.results.model import (
 )
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare, detectable, holm, independent_discordance, needed
-from sitkit.stages import Annotate, Evaluate, Instruct, Node, Pair, Refine
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine
+from sitkit.stages.evaluate_task import DOCUMENTS
 from sitkit.store import make_key
 from sitkit.survey import duplicates
-from sitkit.types import Json, Origin, Phase, Prompting, Split
+from sitkit.types import Json, Origin, Phase, Prompting, Question, Split
 
 _PACKAGES = ("sitkit", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "lm_eval", "math-verify")
 _SMALLEST_CHANGE = 1e-9
@@ -61,13 +63,14 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
     notices = tuple(dict.fromkeys([*outcome.notices, *_warnings(outcome)]))
     if before is not None and before.built_from == built_from:
         return sealed(replace(before, stages=stages, notices=notices))
-    cells, others = _cells(plan, outcome, plan.cells), task_scores(plan, outcome)
+    cells, arms = _cells(plan, outcome, plan.cells), _arms(plan)
+    others = task_scores(plan, outcome)
     return sealed(
         Results(
             built_from=built_from,
             recipe=recipe,
             versions=versions,
-            arms=_arms(plan),
+            arms=arms,
             cells=cells,
             changes=changes_of(cells, stored),
             forgetting=others,
@@ -83,6 +86,16 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             notices=notices,
             stages=stages,
             rounds=_rounds(plan, outcome),
+            contest=None
+            if plan.control is None
+            else contest_of(
+                plan.control.spec,
+                arms,
+                cells,
+                {key: artifact.info for key, artifact in outcome.artifacts.items()},
+                {stage.key: stage.seconds for stage in stages},
+                stored,
+            ),
         )
     )
 
@@ -393,6 +406,7 @@ def usage_told(infos: Sequence[Json]) -> Usage:
 
 def _contamination(plan: Plan, cells: Sequence[Cell], stored: StoredRows) -> tuple[Contamination, ...]:
     """What of the scored questions overlaps with what was trained on, by benchmark, and the accuracies without it."""
+    others = {(one.benchmark, one.id): one for one in _documents(plan, stored)}
     found: dict[str, dict[str, Overlap]] = {}
     asked: dict[str, set[str]] = {}
     done = set[tuple[tuple[tuple[str, str], ...], ...]]()
@@ -404,6 +418,7 @@ def _contamination(plan: Plan, cells: Sequence[Cell], stored: StoredRows) -> tup
             {(one.benchmark, one.id): one for part in sets if part.split == split for one in part.questions}
             for split in ("train", "test")
         )
+        scored |= others
         if (state := (tuple(trained), tuple(scored))) in done:
             continue
         done.add(state)
@@ -422,6 +437,17 @@ def _contamination(plan: Plan, cells: Sequence[Cell], stored: StoredRows) -> tup
         )
         for name, shared in found.items()
     )
+
+
+def _documents(plan: Plan, stored: StoredRows) -> Iterator[Question]:
+    """The documents of lm-eval's own tasks, as far as their texts tell: all that stands in them."""
+    for cell in plan.task_cells:
+        stage = cell.node.stage
+        # What a benchmark's own task asks is among its questions.
+        if cell.phase == "baseline" and isinstance(stage, EvaluateTask) and not stage.questions:
+            for row in stored.rows("evaluate", cell.node.key, DOCUMENTS) or ():
+                name = f"{row['task']}/{row['document']}"
+                yield Question(name, cell.benchmark, "number", "", row["text"], None, "")
 
 
 def _without(

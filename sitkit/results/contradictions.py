@@ -26,6 +26,7 @@ from sitkit.results.build import (
     training_told,
     usage_told,
 )
+from sitkit.results.contest import contenders
 from sitkit.results.model import Change, Results
 from sitkit.stages import Annotate
 from sitkit.store import Artifact, Store
@@ -64,6 +65,7 @@ def _claims(results: Results, told: Mapping[str, Artifact]) -> Iterator[_Claim]:
     yield "a stage it names", [key for key in _named(results) if key not in named], []
     yield from _accuracies(results, infos)
     yield from _counts(results, infos)
+    yield from _taken(results, infos)
 
 
 def _named(results: Results) -> Iterator[str]:
@@ -136,6 +138,16 @@ def _counts(results: Results, infos: Mapping[str, Json]) -> Iterator[_Claim]:
     asked = [stage.key for stage in results.stages if stage.stage == Annotate.name]
     if all(key in infos for key in asked):
         yield "what teachers used", results.usage, usage_told([infos[key] for key in asked])
+
+
+def _taken(results: Results, infos: Mapping[str, Json]) -> Iterator[_Claim]:
+    if results.contest is None:
+        return
+    rounds = [one for arm in results.arms for lesson in arm.lessons for one in lesson.rounds]
+    if all(key in infos for one in rounds for key in (*one.sample, one.pair, one.refine)):
+        seconds = {stage.key: stage.seconds for stage in results.stages}
+        found = contenders(results.arms, results.cells, infos, seconds)
+        yield "what the strategies took", results.contest.contenders, found
 
 
 def _alike(said: Any, found: Any) -> bool:

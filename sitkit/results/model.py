@@ -277,6 +277,47 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A strategy of a contest: its mean ``accuracy`` with CoT over benchmarks, and what it took from the instructed
+    student on, as if it were alone, over all seeds and rounds. ``pairs`` are plain rows where it gave those.
+    """
+
+    strategy: str
+    accuracy: float
+    prompts: int
+    pairs: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duel:
+    """A strategy less the control, with CoT, on a benchmark, or on all together ("").
+
+    ``difference`` is of the accuracies, the mean over benchmarks and seeds; ``interval`` half its 95% t-interval over
+    seeds; ``paired`` compares question by question; ``p`` is that of `sitkit.results.significance.sign_flips`, ``holm``
+    it with Holm's correction: over the strategies, or over strategies and benchmarks.
+    """
+
+    strategy: str
+    benchmark: str
+    difference: float
+    interval: float | None
+    paired: PairedTest | None
+    p: float | None
+    holm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """Strategies held against the ``control``."""
+
+    control: str
+    contenders: tuple[Contender, ...]
+    duels: tuple[Duel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSeed:
     """One seed's value of a metric. ``key`` names the evaluate stage; ``stderr`` is lm-eval's (None: it has none)."""
 
@@ -442,7 +483,8 @@ class CleanScore:
 @dataclass(frozen=True, kw_only=True)
 class Contamination:
     """The ``questions`` (ids) of a benchmark's ``n`` test questions that share ``ngram`` words in a row, or all of
-    their words, with questions trained on, of the benchmarks ``trained``; ``scores`` are those without them.
+    their words, with questions trained on, of the benchmarks ``trained``; ``scores`` are those without them. Of an
+    lm-eval task scored beside the benchmarks it is the documents, by task and number, and there are no such scores.
     """
 
     benchmark: str
@@ -460,7 +502,7 @@ class Results:
     ``built_from`` is the digest of what determined it (`sitkit.results.build`), ``digest`` that of everything else
     here; ``forgetting`` are the lm-eval tasks scored beside the benchmarks; ``tasks``: benchmark -> prompting ->
     lm-eval task; ``notices``: what the user was told while it ran; ``rounds``: what was scored between rounds of
-    refining.
+    refining; ``contest``: strategies held against a control.
     """
 
     schema: int = SCHEMA
@@ -484,6 +526,13 @@ class Results:
     notices: tuple[str, ...]
     stages: tuple[Stage, ...]
     rounds: tuple[RoundCell, ...] = ()
+    contest: Contest | None = None
+
+    @property
+    def shared(self) -> str:
+        """What fractions are shares of, in words."""
+        of_demonstrations = self.recipe.get("fraction_of") == "demonstrations"
+        return "demonstrations kept" if of_demonstrations else "training questions"
 
     def cells_of(self, arm: Arm) -> list[Cell]:
         """Return the cells of an arm's own phases and of those before them, which it may share with other arms."""
@@ -588,6 +637,7 @@ class Results:
             demonstrations=tuple(one for one in self.demonstrations if one.key in keys),
             notices=(),
             rounds=tuple(replace(one, cell=of_seed(one.cell, seed)) for one in self.rounds if belongs(one.cell, arm)),
+            contest=None,
         )
 
 

@@ -29,11 +29,10 @@ FILES: Mapping[str, str] = {
 """The file of a stage that a reader wants to see."""
 
 
-def place(stage: str, key: str) -> str:
-    """Return where a stage's rows lie, from the workspace's folder on."""
-    store = Store(Path())
-    folder = store.folder(stage, key)
-    return (folder / FILES[stage] if stage in FILES else folder).as_posix()
+def place(stage: str, key: str, name: str | None = None) -> str:
+    """Return where a stage's rows lie, in the file ``name`` or that of `FILES`, from the workspace's folder on."""
+    folder, file = Store(Path()).folder(stage, key), name or FILES.get(stage)
+    return (folder if file is None else folder / file).as_posix()
 
 
 @dataclass

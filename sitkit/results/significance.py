@@ -18,6 +18,8 @@ _STEPS = 1000
 _MOST_QUESTIONS = 2**20
 _RESAMPLES = 2000
 _DRAWS_AT_ONCE = 1_000_000
+_FLIPS = 9999
+_ROUNDING = 1e-9
 
 Correct = Mapping[str, bool]
 """Whether each question, by id, was answered right."""
@@ -63,6 +65,33 @@ def compare(seeds: Sequence[tuple[Correct, Correct]]) -> PairedTest | None:
         p=tuple(p for _, _, p in tests),
         changes=tuple(gained - lost for gained, lost, _ in tests),
     )
+
+
+def sign_flips(seeds: Sequence[tuple[Correct, Correct]]) -> float:
+    """Return the two-sided p-value of no difference over questions, given (earlier, later) for each seed.
+
+    A question counts by the mean of its differences over seeds. Were there nothing between the two, each would as soon
+    have the other sign (Fisher's randomisation test): of `_FLIPS` draws of the signs, and the differences as they are,
+    the share that lie as far from 0. Where all that differ do so by as much, as with one seed, it is exact, and
+    McNemar's test.
+    """
+    import numpy as np
+    from scipy.stats import binomtest
+
+    sums: dict[str, list[int]] = {}
+    for before, after in seeds:
+        for one in before.keys() & after.keys():
+            sums.setdefault(one, []).append(after[one] - before[one])
+    moved = np.array([value for one in sorted(sums) if (value := sum(sums[one]) / len(sums[one]))], dtype=float)
+    if not len(moved):
+        return 1.0
+    if len(set(np.abs(moved))) == 1:
+        return float(binomtest(int((moved > 0).sum()), len(moved)).pvalue)
+    generator, as_far, rows = np.random.default_rng(0), 1, max(1, _DRAWS_AT_ONCE // len(moved))
+    for first in range(0, _FLIPS, rows):
+        signs = generator.integers(0, 2, size=(min(rows, _FLIPS - first), len(moved))) * 2 - 1
+        as_far += int((np.abs(signs @ moved) >= abs(moved.sum()) - _ROUNDING).sum())
+    return as_far / (_FLIPS + 1)
 
 
 def _interval(earlier: object, later: object) -> tuple[float | None, float | None]:

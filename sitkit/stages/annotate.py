@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from sitkit import answers
 from sitkit.capabilities import BatchSubmitter
-from sitkit.components import Component, QuestionSet
+from sitkit.components import Component, QuestionSet, Selection
+from sitkit.errors import RecipeError
 from sitkit.settings import AnnotateSettings, key_material
 from sitkit.stages.base import Node, Work
 from sitkit.stages.teacher_calls import Budget, TeacherSession
@@ -207,10 +208,27 @@ class Annotate:
 
 
 def kept_demonstrations(
-    work: Work, annotated: Iterable[Node], keep: Literal["right", "all"]
+    work: Work, annotated: Iterable[Node], keep: Literal["right", "all"], share: Selection | None = None
 ) -> tuple[list[Demonstration], Counter[str]]:
-    """Return the demonstrations kept, in order, and why the others were dropped, counted: cut off, empty or wrong."""
-    rows = [row for one in annotated for row in read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration)]
+    """Return the demonstrations kept, in order, and why the others were dropped, counted: cut off, empty or wrong.
+
+    Of those of each benchmark ``share`` takes its fraction. Raises `RecipeError` if that leaves none.
+    """
+    kept, dropped = list[Demonstration](), Counter[str]()
+    for one in annotated:
+        own, why = kept_of(read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration), keep)
+        dropped += why
+        if share is not None:
+            drawn, count = share.drawn([row.question_id for row in own]), len(own)
+            own = [row for row in own if row.question_id in drawn]
+            if count and not own:
+                raise RecipeError(f"{one.title}: fraction {share.fraction:g} of {count} demonstrations leaves none")
+        kept += own
+    return kept, dropped
+
+
+def kept_of(rows: Iterable[Demonstration], keep: Literal["right", "all"]) -> tuple[list[Demonstration], Counter[str]]:
+    """Do as `kept_demonstrations` does with rows that were read already, all of them."""
     kept, dropped = list[Demonstration](), Counter[str]()
     for row in rows:
         if row.truncated:

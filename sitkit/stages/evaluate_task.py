@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sitkit.harness.run import Aloud
 
 DOCUMENTS = "documents.jsonl"
-"""A row for each document and filter: what came back, and each metric that is a number."""
+"""A row for each document and filter: all of its texts, what came back, and each metric that is a number."""
 
 _REQUESTS = "requests.jsonl"
 
@@ -173,8 +173,20 @@ def _documents(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[d
                 "task": task,
                 "document": row["doc_id"],
                 "digest": row["doc_hash"],
+                "text": " ".join(_texts(row["doc"])),
                 "filter": row["filter"],
                 "target": str(row["target"]),
                 "responses": [str(one) for one in row["filtered_resps"]],
                 "metrics": {name: float(value) for name, value in values.items()},
             }
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from sitkit.components import Component
+from sitkit.components import Component, Selection
 from sitkit.errors import RecipeError
 from sitkit.settings import InstructSettings, key_material
 from sitkit.stages.annotate import CUT_OFF, WRONG, kept_demonstrations
@@ -28,6 +28,7 @@ class Instruct:
     settings: InstructSettings
     seed: int
     where: str = ""
+    share: Selection | None = None
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -44,12 +45,13 @@ class Instruct:
         return stage_label("", self.where, self.seed)
 
     def material(self) -> Json:
-        """Return student, settings and seed."""
+        """Return student, settings, seed, and the share of the demonstrations where it is one."""
         return {
             "student": self.student.fingerprint,
             "keep": self.keep,
             "settings": key_material(self.settings),
             "seed": self.seed,
+            **({} if self.share is None else {"share": self.share.material()}),
         }
 
     def prompts(self) -> int:
@@ -61,7 +63,7 @@ class Instruct:
 
         Raises `RecipeError` if no demonstration is left to train on.
         """
-        kept, dropped = kept_demonstrations(work, self.demonstrations, self.keep)
+        kept, dropped = kept_demonstrations(work, self.demonstrations, self.keep, self.share)
         if self.demonstrations and not kept and not dropped:
             raise RecipeError("the teacher answered no question, so there is nothing to train on")
         if self.demonstrations and not kept:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from sitkit import answers as reader
-from sitkit.components import Component, QuestionSet
+from sitkit.components import Component, QuestionSet, Selection
 from sitkit.conformance import claim_fault, pair_fault
 from sitkit.errors import PluginError
 from sitkit.settings import PairSettings, key_material
@@ -48,6 +48,7 @@ class Pair:
     settings: PairSettings
     seed: int
     where: str = ""
+    share: Selection | None = None
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -70,6 +71,7 @@ class Pair:
             "keep": self.keep,
             "settings": key_material(self.settings),
             "reader": reader.READER_VERSION,
+            **({} if self.share is None else {"share": self.share.material()}),
         }
 
     def prompts(self) -> int:
@@ -165,7 +167,7 @@ class Pair:
         raise PluginError(f"{self.strategy.at('pairs')}: pairs gave {fault}")
 
     def _candidates(self, work: Work) -> list[Candidate]:
-        kept, _ = kept_demonstrations(work, self.demonstrations, self.keep)
+        kept, _ = kept_demonstrations(work, self.demonstrations, self.keep, self.share)
         taught = {(row.benchmark, row.question_id): row for row in kept}
         found = []
         for sampled, source in zip(self.sampled, self.questions, strict=True):

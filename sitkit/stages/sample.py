@@ -59,8 +59,10 @@ class Sample:
         return (self.student,)
 
     def label(self) -> str:
-        """Return benchmark, where in the run it stands, and seed."""
-        return stage_label(self.questions.benchmark.spec, self.where, self.seed)
+        """Return benchmark, how many answers at which temperature if it is several, where it stands, and seed."""
+        drawn = self.settings
+        several = f" {drawn.samples} samples at {drawn.temperature:g}" if drawn.samples > 1 else ""
+        return stage_label(f"{self.questions.benchmark.spec}{several}", self.where, self.seed)
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""

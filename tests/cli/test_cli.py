@@ -74,6 +74,7 @@ def test_a_dry_run_of_the_default_loads_nothing_heavy(tmp_path: Path) -> None:
         (["--train-on", "gsm8k", "--data-dir", "nowhere"], "nowhere"),
         (["--name", "../up"], "letters, digits"),
         (["--workspace", "a-file/w"], "cannot be written"),
+        (["--workspace", ""], "is empty; name a folder"),
     ],
 )
 def test_bad_input_is_one_line(

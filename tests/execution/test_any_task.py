@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sitkit.api import RunResults
 from sitkit.errors import DataError, PluginError, RecipeError, SitkitError
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
+from sitkit.harness.any_task import parse_task
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Registry
 from sitkit.report.markdown import markdown
-from sitkit.report.tables import forgetting_tables
+from sitkit.report.tables import forgetting_tables, overlap_tables
 from sitkit.report.warnings import warnings_of
+from sitkit.report.write import write_report
 from sitkit.results.build import build_results
 from sitkit.results.model import Results, decoded, encoded
 from sitkit.results.rows import StoredRows
@@ -62,6 +67,30 @@ def test_a_task_is_scored_in_each_phase_and_its_change_has_an_interval(example: 
     alone = results.narrowed(results.arms[0], 1)
     assert [len(score.seeds) for score in alone.forgetting] == [1, 1, 1]
     assert str(tmp_path) not in str(table)
+    folder = tmp_path / "w" / "runs" / "name"
+    folder.mkdir(parents=True)
+    page = write_report(folder, results, example).read_text()
+    linked = set(re.findall(r"store/evaluate/\w+/\w+\.jsonl", page))
+    assert {path.rpartition("/")[2] for path in linked} == {"predictions.jsonl", "documents.jsonl"}
+    assert all((tmp_path / "w" / path).is_file() for path in linked)
+    frame = RunResults(tmp_path / "w" / "runs" / "name", results, example).forgetting()
+    assert list(frame["phase"]) == ["baseline", "instruct", "refine"]
+    assert frame["change"].iloc[2] == pytest.approx(7 / 9)
+    assert list(frame["paired"]) == [False, True, True]
+
+
+def test_documents_that_overlap_with_training_are_told(example: Registry, tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks")
+    rows = (tmp_path / "tasks" / "rows.jsonl").read_text().splitlines()
+    row = json.loads(rows[4]) | {"passage": "How many LETTERS are in the word: stone?", "notes": {"more": ["x"]}}
+    (tmp_path / "tasks" / "rows.jsonl").write_text("\n".join([*rows[:4], json.dumps(row), *rows[5:]]) + "\n")
+    results = _results(example, tmp_path / "w", eval_on=(f"lm-eval:{tasks['count']},num_fewshot=0",), ngram=8)
+    (found,) = results.contamination
+    assert (found.benchmark, found.n, found.questions) == ("count,num_fewshot=0", 9, ("count/4",))
+    assert (found.trained, found.scores) == (("letters",), ())
+    assert any("num_fewshot=0 1 of 9 (with letters)" in text for text in warnings_of(results))
+    (table,) = overlap_tables(results)
+    assert table.rows == (("count,num_fewshot=0", "-", "-", "1", "-", "-", "8"),)
 
 
 def test_what_was_forgotten_is_a_warning(example: Registry, tmp_path: Path) -> None:
@@ -94,6 +123,14 @@ def test_stages_are_stored_and_known_by_the_tasks_content(example: Registry, tmp
     assert {node.key for node in moved.nodes} & {node.key for node in plan.nodes}
     task.write_text(task.read_text().replace("max_gen_toks: 8", "max_gen_toks: 9"))
     assert missing() == 3
+
+
+def test_what_is_asked_of_a_task_is_in_its_key(tmp_path: Path) -> None:
+    task = write_tasks(tmp_path / "tasks")["count"]
+    words = [f"lm-eval:{task}{more}" for more in ("", ",num_fewshot=0", ",num_fewshot=1", ",chat=true")]
+    made = [parse_task(word, ()).material() for word in [*words, "lm-eval:count"]]
+    assert len({str(one) for one in made}) == 5
+    assert parse_task(f"{words[0]},chat=false", ()).material() == made[0]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sitkit.errors import RecipeError
 from sitkit.execution.executor import Outcome
 from sitkit.execution.here_executor import run_plan
 from sitkit.plan import build_plan
@@ -99,10 +100,22 @@ def _own_answers(self: object, candidates: Sequence[Candidate]) -> Iterator[Pref
             yield LeftOut(name, benchmark, "wrong")
 
 
+def test_pairs_are_judged_by_it_where_that_is_chosen(
+    rambling: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.strategy import SpelledFirst  # type: ignore[import-not-found]
+
+    monkeypatch.setattr(SpelledFirst, "pairs", _own_answers)
+    _, contains = _run(rambling, tmp_path, annotate={"keep": "all"}, pair=CONTAINS)
+    assert len(list(_rows(contains, "pair", "pairs.jsonl"))) == 14
+    with pytest.raises(RecipeError, match="left no preference pair"):
+        _run(rambling, tmp_path, annotate={"keep": "all"}, pair={"match": "final"})
+
+
 def test_pairs_over_the_questions_that_have_a_demonstration(
     example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sitkit_example.strategy import SpelledFirst  # type: ignore[import-not-found]
+    from sitkit_example.strategy import SpelledFirst
 
     monkeypatch.setattr(SpelledFirst, "pairs", _own_answers)
     counts = []
@@ -127,3 +140,49 @@ def test_pairs_over_the_questions_that_have_a_demonstration(
             assert told.left_out_reasons["no kept demonstration"] == len(questions - taught)
             assert "no kept demonstration" in said["questions left out"]
     assert counts[1].total < counts[0].total
+
+
+def test_a_share_of_the_demonstrations_is_of_those_kept_and_pairs_are_over_it_alone(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.strategy import SpelledFirst
+
+    monkeypatch.setattr(SpelledFirst, "pairs", _anything)
+    shares = (0.25, 0.5, 1.0)
+    recipe = replace(RECIPE, fraction=shares, fraction_of="demonstrations", methods=("both", "refine"))
+    plan = build_plan(recipe, example)
+    outcome = run_plan(plan, Store(tmp_path), example, lambda event: None)
+    (annotated,) = {key for arm in plan.arms for key in (node.key for node in arm.annotated)}
+    kept = [row for row in _rows(outcome, "annotate", "demonstrations.jsonl") if row["correct"] and row["completion"]]
+    kept = [row for row in kept if row["prompt"].endswith("step by step")]
+    info = {record.key: record.info for record in outcome.stages}
+    drawn: dict[str, list[set[str]]] = {"both": [], "refine": []}
+    for arm in plan.arms:
+        assert arm.paired is not None
+        rows = read_dicts(outcome.artifacts[arm.paired.key].folder / "pairs.jsonl")
+        drawn[arm.method].append({row["question_id"] for row in rows})
+        if arm.method == "both":
+            assert info[arm.instructed.key]["demonstrations"] == len(drawn["both"][-1])
+    assert [len(ids) for ids in drawn["both"]] == [int(share * len(kept) + 0.5) for share in shares]
+    assert drawn["both"] == drawn["refine"]
+    assert drawn["both"][0] < drawn["both"][1] < drawn["both"][2] == {row["question_id"] for row in kept}
+    # The whole is what is trained on without shares, and the shares of questions stay what they were.
+    whole = build_plan(RECIPE, example)
+    assert plan.arms[-2].instructed.key == whole.arms[0].instructed.key
+    assert annotated == whole.arms[0].annotated[0].key
+    results = build_results(plan, outcome, StoredRows(tmp_path))
+    assert results.shared == "demonstrations kept"
+
+
+def _anything(self: object, candidates: Sequence[Candidate]) -> Iterator[PreferencePair | LeftOut]:
+    for one in candidates:
+        question = one.question
+        yield PreferencePair(
+            question.id, question.benchmark, question.prompt("cot"), question.target_text, "no", "target", True, False
+        )
+
+
+def test_a_share_that_leaves_no_demonstration_says_of_how_many(example: Registry, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, fraction=(0.01,), fraction_of="demonstrations")
+    with pytest.raises(RecipeError, match=r"fraction 0.01 of \d+ demonstrations leaves none"):
+        run_plan(build_plan(recipe, example), Store(tmp_path), example, lambda event: None)

@@ -470,6 +470,34 @@ def test_the_student_gets_the_objective_with_the_settings_laid_over_it(
     assert (seen[0].loss, seen[0].weights, seen[0].beta) == (("hinge",), (1.0,), 0.7)
 
 
+def test_how_to_draw_reaches_teacher_and_student(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter
+    from sitkit_example.teacher import Speller
+
+    answer, complete = Speller.answer, Counter.complete
+    drawn: dict[str, set[tuple[float, float, int]]] = {"teacher": set(), "student": set()}
+
+    def heard(who: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, *given: Any) -> Any:
+            how = given[-1]
+            drawn[who].add((how.temperature, how.top_p, how.top_k))
+            return method(self, *given)
+
+        return call
+
+    monkeypatch.setattr(Speller, "answer", heard("teacher", answer))
+    monkeypatch.setattr(Counter, "complete", heard("student", complete))
+    settings = {
+        "annotate": {"temperature": 0.5, "top_p": 0.9},
+        "sample": {"temperature": 0.2, "top_p": 0.8, "top_k": 7},
+        "evaluate": {"temperature": 0.1},
+    }
+    _run(example, tmp_path, replace(RECIPE, settings=settings))
+    assert drawn == {"teacher": {(0.5, 0.9, 0)}, "student": {(0.2, 0.8, 7), (0.1, 1.0, 0)}}
+
+
 def test_another_plugins_task_of_the_same_name_does_not_score_a_benchmark(
     example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,7 +210,7 @@ def test_the_page_of_a_real_run_with_several_arms_holds_each_of_them(tmp_path: P
         results = load_results(folder)
         page = write_page(folder, results, StoredRows(tmp_path), registry=registry).read_text(encoding="utf-8")
     assert "With fewer demonstrations" in page
-    assert "50% of the demonstrations" in page
+    assert "50% of the training data" in page
     assert (folder / "figures" / "demonstrations-0.svg").is_file()
     chunks = _chunks(page)
     for cell in results.cells:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sitkit.capabilities import HarnessStudent
 from sitkit.registry import load_plugins
 from sitkit.spec import parse_spec
 from sitkit.types import Generation, Prompt, Question
@@ -42,6 +43,19 @@ def test_the_student_answers_as_hf_under_hfs_key_with_one_notice(
         "vLLM is not installed here (pip install 'sitkit[vllm]'): tiny answers through transformers, as hf: does"
     ]
     student.close()
+
+
+def test_lm_eval_asks_what_transformers_loads(registry: Any, model: Path, adapters: dict[int, Path]) -> None:
+    from lm_eval.api.instance import Instance
+
+    student = registry.student(parse_spec(f"vllm:{model},device=cpu"))
+    hf = registry.student(parse_spec(f"hf:{model},device=cpu"))
+    assert isinstance(student, HarnessStudent)
+    asked = [Instance("loglikelihood", {}, (one.text, f" {n + 1}"), 0) for n, one in enumerate(PROMPTS)]
+    ours, expected = (made.harness_model(adapters[4]).loglikelihood(asked) for made in (student, hf))
+    assert ours == expected
+    student.close()
+    hf.close()
 
 
 def test_the_teacher_answers_as_hf(registry: Any, model: Path, caplog: pytest.LogCaptureFixture) -> None:

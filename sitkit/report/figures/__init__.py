@@ -145,7 +145,9 @@ def _curves(results: Results, arms: Sequence[Arm], heading: str, first: int) -> 
             points.setdefault(cell.benchmark, {}).setdefault(method, {})[arm.fraction] = _measured(cell)
     for number, (benchmark, methods) in enumerate(points.items(), first):
         caption = f"{heading}{benchmark}"
-        paint = partial(low_resource, methods, baseline.get(benchmark), heading=caption, highest=highest)
+        paint = partial(
+            low_resource, methods, baseline.get(benchmark), heading=caption, shared=results.shared, highest=highest
+        )
         yield Drawing(f"demonstrations-{number}", "low", caption, paint, titled=True)
 
 

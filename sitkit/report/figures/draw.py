@@ -78,9 +78,10 @@ def low_resource(
     colours: Palette,
     *,
     heading: str,
+    shared: str,
     highest: float,
 ) -> Figure:
-    """Draw accuracy against the share of demonstrations (the paper's Figure 4).
+    """Draw accuracy against the share of what was learnt from, ``shared`` (the paper's Figure 4).
 
     ``points``: method -> share -> accuracy; the axis ends at ``highest`` percent.
     """
@@ -100,7 +101,7 @@ def low_resource(
     axes.set_xticks(shares, [f"{share:g}%" for share in shares])
     axes.set_ylim(0, highest)
     axes.grid(axis="y", color=colours["line"], linewidth=0.7)
-    axes.set_xlabel("share of the demonstrations")
+    axes.set_xlabel(f"share of the {shared}")
     axes.set_ylabel("accuracy in percent")
     title(axes, heading, colours, pad=38)
     legend(axes, colours)

@@ -13,6 +13,7 @@ from sitkit.report.page.answers import Packed, fullest, index
 from sitkit.report.tables import (
     ReportSection,
     Table,
+    contest_tables,
     cut_table,
     demonstration_table,
     forgetting_tables,
@@ -27,6 +28,7 @@ from sitkit.report.tables import (
 from sitkit.results.arms import describe
 from sitkit.results.model import Cell, Pairs, Results
 from sitkit.results.rows import place
+from sitkit.stages.evaluate_task import DOCUMENTS
 
 _ORIGINS = (
     ("student", "the student’s own answer", "instruct"), ("teacher", "the teacher’s", "other"),
@@ -63,8 +65,9 @@ def page_sections(
     sections = [
         *([Section("warnings", "Read this first", "warnings.html", {"warnings": warnings})] if warnings else []),
         *([Section("matrix", "From task to task", "matrix.html", maps)] if maps["blocks"] else []),
-        *_panels("low", "With fewer demonstrations", drawn, "Accuracy with CoT against the share of the teacher’s"
-                 f" demonstrations (nested random subsets). {_WHISKERS}"),
+        *_panels("low", "With fewer demonstrations", drawn, "Accuracy with CoT against the share of the"
+                 f" {results.shared} (nested random subsets). {_WHISKERS}"),
+        *_tables("contest", "Strategy against strategy", "", contest_tables(results)),
         Section("results", "Accuracy", "results.html", headline(results)),
         *_panels("phases", "Phase by phase", drawn, _WHISKERS + _left_out(results)),
         _answers(results, packed, missing),
@@ -241,6 +244,7 @@ def _training(results: Results, drawn: Sequence[tuple[Drawing, str]]) -> Section
 def _made(results: Results) -> Section:
     import yaml
 
+    others = {seed.key for score in results.forgetting for seed in score.seeds}
     content = {
         "summary": stage_table(results).note,
         "stages": [
@@ -248,7 +252,7 @@ def _made(results: Results) -> Section:
                 "name": stage.title,
                 "seconds": f"{stage.seconds:.1f}",
                 "how": "reused" if stage.reused else "run",
-                "file": place(stage.stage, stage.key),
+                "file": place(stage.stage, stage.key, DOCUMENTS if stage.key in others else None),
                 "key": stage.key,
             }
             for stage in results.stages
