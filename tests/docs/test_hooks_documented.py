@@ -169,8 +169,8 @@ def test_the_example_of_before_stage_stops_a_run(site: Path, tmp_path: Path) -> 
     done = run(site, tmp_path, SITKIT_QUIET="yes")
     assert done.returncode == 2
     assert "instruct: no training while SITKIT_QUIET=yes" in done.stderr
-    left = sorted(path.name for path in (tmp_path / "runs" / "try").iterdir())
-    assert left == ["recipe.yaml", "run.log"], "it can go on"
+    kept = sorted(path.name for path in (tmp_path / "runs" / "try").iterdir())
+    assert kept == ["recipe.yaml", "run.log"], "it can go on"
 
 
 @exercises("sitkit_defaults")
