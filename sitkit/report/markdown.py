@@ -78,7 +78,7 @@ def _sentence(recipe: Json) -> str:
     strategies = _listed(recipe.get("strategies") or recipe["strategy"])
     return (
         f"Student {_listed(recipe['student'])}, taught by {_listed(recipe['teacher'])} on {each}"
-        f"{', '.join(recipe['train_on'])}, refined by `{strategies}` on {each}{', '.join(refined)};"
+        f"{', '.join(recipe['train_on'])}, refined by {strategies} on {each}{', '.join(refined)};"
         f" seed{'s' if len(recipe['seeds']) > 1 else ''} {', '.join(map(str, recipe['seeds']))},"
         f" fraction {_plain(recipe['fraction'])}, training limit {recipe['limit'] or 'none'},"
         f" test limit {recipe['test_limit'] or 'none'}."

@@ -15,7 +15,7 @@ import msgspec
 
 from sitkit.types import PHASES, Json, Method, Origin, Phase, Prompting, Split
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the shape of results.json; raised with any change to it, and other versions are refused."""
 
 Tasks = tuple[str, ...]

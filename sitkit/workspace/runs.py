@@ -51,7 +51,9 @@ class RunEntry:
     @property
     def shown(self) -> dict[str, list[str]]:
         """What of its recipe a list of runs shows, as texts."""
-        return {name: _texts(self.recipe.get(name)) for name in SHOWN}
+        # Of a contest every strategy is shown, and not the first alone.
+        said = {**self.recipe, "strategy": self.recipe.get("strategies") or self.recipe.get("strategy")}
+        return {name: _texts(said.get(name)) for name in SHOWN}
 
 
 @dataclass(frozen=True)

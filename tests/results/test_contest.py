@@ -85,6 +85,7 @@ def test_a_contest_from_end_to_end(example: Registry, tmp_path: Path) -> None:
     assert len(second.rows) == 3
     said = markdown(results, "contest")
     assert verdict(contest) in said.replace("\\", "")
+    assert "refined by `spelled-first`, `spelled-samples`, `spelled-samples,alone=yes` on letters" in said
     assert warnings_of(results) is not None
     assert decoded(encoded(results)) == results
     assert contradiction(results, Store(tmp_path)) is None
