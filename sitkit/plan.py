@@ -413,7 +413,7 @@ class _Builder:
         settings = self._settings(student)
         where = lesson.on(self._named(train_on) if train_on else "untaught")
         taught = self._annotate(lesson.teacher, student, train_on, seed, lesson.fraction)
-        share = self._share(lesson)
+        share = self._share(lesson) if taught else None
         instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where, share))
         shared = _Shared(
             student=student.spec,

@@ -14,7 +14,9 @@ import sitkit
 from sitkit.errors import PluginError, RecipeError, RunNotFoundError, SitkitError, StoreError, UnknownNameError
 from sitkit.execution.events import Event, StageFinished, StageStarted
 from sitkit.registry import Registry
+from sitkit.results.accuracy import standard_error, wilson
 from sitkit.results.model import Results
+from sitkit.results.significance import holm
 from sitkit.types import Answers, Demonstration, Prediction, PreferencePair
 from tests.example_runs import PARTS, example_registry
 
@@ -124,6 +126,9 @@ def test_cells_are_a_row_each_with_the_errors_by_name(done: sitkit.RunResults) -
     means = done.scores().groupby(["phase", "prompting"]).accuracy.mean()
     for _, row in frame.iterrows():
         assert row.accuracy == pytest.approx(means[row.phase, row.prompting])
+        assert (row.low, row.high) == wilson(row.accuracy, row.n)
+    for score in done.data.teacher_scores:
+        assert score.stderr == standard_error(score.value, score.n) > 0
 
 
 def test_changes_are_later_minus_earlier(done: sitkit.RunResults) -> None:
@@ -136,6 +141,9 @@ def test_changes_are_later_minus_earlier(done: sitkit.RunResults) -> None:
         assert row.change == pytest.approx(difference)
         assert row.style + row.skill == pytest.approx(difference)
         assert row.low <= row.change <= row.high
+    # Of one run all tests are one family.
+    assert list(frame.holm) == holm(list(frame.p))
+    assert any(frame.holm > frame.p)
     assert list(frame.before.unique()) == ["baseline", "instruct"]
 
 

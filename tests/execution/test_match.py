@@ -166,6 +166,7 @@ def test_a_share_of_the_demonstrations_is_of_those_kept_and_pairs_are_over_it_al
     assert [len(ids) for ids in drawn["both"]] == [int(share * len(kept) + 0.5) for share in shares]
     assert drawn["both"] == drawn["refine"]
     assert drawn["both"][0] < drawn["both"][1] < drawn["both"][2] == {row["question_id"] for row in kept}
+    assert len({arm.instructed.key for arm in plan.arms}) == len({arm.sampled for arm in plan.arms}) == 4
     # The whole is what is trained on without shares, and the shares of questions stay what they were.
     whole = build_plan(RECIPE, example)
     assert plan.arms[-2].instructed.key == whole.arms[0].instructed.key

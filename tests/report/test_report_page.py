@@ -165,6 +165,15 @@ def test_a_figure_for_a_notebook_is_painted_and_holds_the_teachers_line(run: Run
     assert made["phases-0"].get_facecolor() == (1.0, 1.0, 1.0, 1.0)
 
 
+def test_the_page_has_holms_correction_beside_each_p_and_says_over_how_many_tests(run: Run, tmp_path: Path) -> None:
+    _, results, stored = run
+    changes = tuple(replace(change, holm=0.0321 if change.paired else None) for change in results.changes)
+    tests = sum(change.paired is not None for change in changes)
+    page = write_page(tmp_path, replace(results, changes=changes), stored).read_text(encoding="utf-8")
+    assert page.count("<small>(0.032)</small>") == tests > 0
+    assert f"with Holm’s correction over the {tests} tests of this run" in page
+
+
 def test_the_large_numbers_have_an_error_and_the_teacher_beside_them(run: Run) -> None:
     folder, results, stored = run
     teacher = TeacherScore(teacher="tiny", benchmark="tiny_chain", split="test", prompting="cot", value=0.9,

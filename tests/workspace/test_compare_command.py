@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sitkit.cli.main import run
 from sitkit.report.markdown import markdown
 from sitkit.results.files import read_results
+from sitkit.results.significance import holm
 from sitkit.store import Store
 from sitkit.workspace.compare import differences
 from tests.example_runs import example_registry, make_run
@@ -153,6 +154,17 @@ def test_compare_prints_the_figures_of_the_report(
     assert run(["compare", one, other, "--workspace", str(workspace)]) == 0
     found = re.findall(r"[\d.]+ ± [\d.]+(?: \([\d.]+\))?", capsys.readouterr().out)
     assert (found[0::2], found[1::2]) == (shown[one], shown[other])
+
+
+def test_the_tests_of_a_comparison_are_one_family(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tested = [cell for cell in _compared(workspace, capsys, "whole", "less")["cells"] if cell["paired"]]
+    assert len(tested) > 1
+    raw = [max(cell["paired"]["p"]) for cell in tested]
+    assert sorted(cell["holm"] for cell in tested) == sorted(holm(raw))
+    assert any(cell["holm"] > p for cell, p in zip(tested, raw, strict=True))
+    assert run(["compare", "whole", "less", "--workspace", str(workspace)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Holm's correction over these {len(tested)} tests" in shown
 
 
 def test_seeds_are_paired_with_their_own_or_in_their_order(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
