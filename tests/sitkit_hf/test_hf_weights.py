@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,37 @@ def test_what_is_tied_or_computed_is_not_missed(kind: str, *, tied: bool, tiny: 
     folder = write_architecture(kind, tiny, tmp_path / kind, tie_word_embeddings=tied)
     student: Any = sitkit_hf.hf_student(Spec("hf", str(folder)), Context())
     assert student.models.base().config.get_text_config().tie_word_embeddings is tied
+
+
+class Touch:
+    """What a pickle can do to who loads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+def test_pickled_weights_are_not_loaded_so_that_no_code_of_theirs_runs(
+    changed: Callable[..., Path], make_student: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = changed()
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(tmp_path / "ran")))
+    with pytest.raises(ModelError, match="pickled weights are not read"):
+        make_student(folder).models.base()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_in_a_models_folder_is_not_run(
+    changed: Callable[..., Path], make_student: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = changed(model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"})
+    (folder / "own.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\n")
+    with pytest.raises(ModelError, match="cannot load"):
+        make_student(folder).models.base()
+    assert not (tmp_path / "ran").exists()
 
 
 def adapter(start: Path, folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
