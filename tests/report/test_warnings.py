@@ -93,6 +93,21 @@ def test_cells_of_a_matrix_are_told_apart() -> None:
 
 
 # The first example pays for the import of scipy.
+@pytest.mark.parametrize(
+    ("what", "other", "named"),
+    [
+        ({"refine_on": ("obqa",)}, {}, "gsm8k/cot refined on obqa"),
+        ({"fraction": 0.5}, {"fraction": 1.0}, "gsm8k/cot at 50%"),
+        ({"teacher": "gold"}, {"teacher": "hf:a"}, "gsm8k/cot by gold"),
+        ({"student": "hf:b"}, {"student": "hf:c"}, "hf:b gsm8k/cot"),
+    ],
+)
+def test_a_cell_is_named_by_what_there_are_several_of(what: dict[str, Any], other: dict[str, Any], named: str) -> None:
+    cells = [_cell("refine", 50, unread=0.2, **what), _cell("refine", 50, **other)]
+    (said,) = warnings_of(_results(cells))
+    assert said.endswith(f"refine {named} 20%")
+
+
 @settings(deadline=None, max_examples=5)
 @given(st.lists(st.floats(0, 1), min_size=114, max_size=114), st.floats(0, 0.1), st.floats(0, 1))
 def test_a_whole_matrix_gives_a_short_list(values: list[float], stderr: float, unread: float) -> None:

@@ -189,6 +189,7 @@ def test_an_error_inside_a_reply_of_200_is_what_it_says(endpoint: Endpoint) -> N
         (error(400, "filtered", name="content_filter"), "content filter"),
         (error(400, "no idea"), "bad request"),
         (status(400, "what?"), "bad request"),
+        (status(400, {"error": "Input is too long for the model"}), "context too long"),
     ],
 )
 def test_a_prompts_own_fault_is_not_tried_again_and_stops_nobody_else(

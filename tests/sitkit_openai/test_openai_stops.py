@@ -8,10 +8,12 @@ import threading
 import time
 from typing import Any
 
+import openai
 import pytest
 
 from sitkit.errors import TeacherError
 from sitkit.types import ANSWERED
+from sitkit_openai.failures import judge_error
 from tests.sitkit_openai.conftest import GENERATION, ask, prompts, teacher, until_it_ends
 from tests.sitkit_openai.endpoint import (
     HTML,
@@ -25,6 +27,11 @@ from tests.sitkit_openai.endpoint import (
     stall,
     status,
 )
+
+
+def test_what_the_client_refuses_to_send_stops_the_run() -> None:
+    found = judge_error(openai.OpenAIError("Headers must be text"), "m")
+    assert (found.fatal, found.billed) == ("the client cannot ask: Headers must be text", False)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +50,7 @@ from tests.sitkit_openai.endpoint import (
             "annotate.temp",
         ),
         (error(400, "Unsupported parameter", name="unsupported_parameter", param="max_tokens"), "length_field="),
+        (error(400, "Unrecognized", name="unknown_parameter", param="lab"), "does not take the request's field lab"),
         (status(422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra"}]}), "seed=off"),
     ],
 )

@@ -166,6 +166,13 @@ def _journal(path: Path, rows: dict[str, str]) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True)
 
 
+def test_a_row_is_on_disk_as_soon_as_it_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path) as journal:
+        journal.append("a", "1")
+        assert Journal.peek(path).rows == {"a": "1"}
+
+
 ROWS = {"a": "The answer is 41.", "b": "The answer is 2.", "c": "The answer is 3.", "d": "The answer is 4."}
 
 
