@@ -172,6 +172,7 @@ def test_an_answer_cut_off_is_kept_and_not_trained_on(moody: tuple[Registry, Moo
         next(one for one in outcome.stages if one.stage == name) for name in ("annotate", "instruct")
     )
     assert (annotated.info["truncated"], annotated.info["retry"]) == (1, False)
+    assert any("1 of 14 answers ended at annotate.max_new_tokens=" in notice for notice in outcome.notices)
     assert instructed.info["demonstrations"] == annotated.info["right"] - 1
     rows = [json.loads(line) for line in (outcome.artifacts[annotated.key].folder / "demonstrations.jsonl").open()]
     assert {row["reasoning"] for row in rows} == {"hm"}
