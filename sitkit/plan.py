@@ -83,6 +83,20 @@ class CellPlan:
     strategy: str = ""
     round: int = 0
 
+    def learner(self) -> dict[str, Any]:
+        """Return which student was scored, by the fields of a `Cell`; what the phase does not depend on is blank."""
+        taught, refined = self.phase != "baseline", self.phase == "refine"
+        return {
+            "student": self.student,
+            "teacher": self.teacher if taught else "",
+            "strategy": self.strategy if refined else "",
+            "method": self.method if refined else "",
+            "fraction": self.fraction if taught else 1.0,
+            "phase": self.phase,
+            "train_on": self.train_on if taught else (),
+            "refine_on": self.refine_on if refined else (),
+        }
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -565,20 +579,7 @@ class _Shared:
     round: int = 0
 
     def cell(self, phase: Phase, benchmark: str, seed: int, node: Node) -> CellPlan:
-        return CellPlan(
-            phase=phase,
-            benchmark=benchmark,
-            seed=seed,
-            node=node,
-            student=self.student,
-            teacher=self.teacher,
-            train_on=self.train_on,
-            refine_on=self.refine_on,
-            fraction=self.fraction,
-            method=self.method,
-            strategy=self.strategy,
-            round=self.round,
-        )
+        return CellPlan(phase, benchmark, seed, node, **vars(self))
 
 
 def count_stages(plan: Plan) -> dict[str, int]:

@@ -31,6 +31,19 @@ class Parsed:
     solution: str | None = None
     group: str | None = None
 
+    def asked(self, identity: str, benchmark: str, kind: Kind) -> Question:
+        """Return the question as the paper asks it (Tables 2 and 6)."""
+        return Question(
+            id=identity,
+            benchmark=benchmark,
+            kind=kind,
+            instruction=MATH_INSTRUCTION if self.choices is None else choice_instruction(len(self.choices)),
+            question=self.question,
+            choices=self.choices,
+            target=self.target,
+            solution=self.solution,
+        )
+
 
 @dataclass(frozen=True)
 class Table:
@@ -136,17 +149,7 @@ class TableBenchmark:
         return self._items[name]
 
     def _item(self, identity: str, parsed: Parsed) -> Item:
-        question = Question(
-            id=identity,
-            benchmark=self._name,
-            kind=self.table.kind,
-            instruction=MATH_INSTRUCTION if parsed.choices is None else choice_instruction(len(parsed.choices)),
-            question=parsed.question,
-            choices=parsed.choices,
-            target=parsed.target,
-            solution=parsed.solution,
-        )
-        return Item(question, parsed.group or parsed.target)
+        return Item(parsed.asked(identity, self._name, self.table.kind), parsed.group or parsed.target)
 
 
 def choice_instruction(options: int) -> str:

@@ -21,7 +21,7 @@ from typing import Any, Protocol, get_args
 from sitkit.errors import DataError, SpecError
 from sitkit.spec import Spec, is_name, number, one_of
 from sitkit.types import Benchmark, Json, Kind, Prompting, Question, Split
-from sitkit_benchmarks.benchmark import MATH_INSTRUCTION, Parsed, choice_instruction
+from sitkit_benchmarks.benchmark import Parsed
 from sitkit_benchmarks.identity import lines
 from sitkit_benchmarks.rows import Row, read_any_rows
 from sitkit_benchmarks.source import hub_splits
@@ -306,22 +306,9 @@ class OwnBenchmark:
                 split = "test" if _rank(parsed.question) < self._share else "train"
             identity = f"{self.name}/{split}/{_key(parsed, own if given else None)}"
             times[identity] += 1
-            found[split].append(
-                self._question(identity if times[identity] == 1 else f"{identity}-{times[identity]}", parsed)
-            )
+            told_apart = identity if times[identity] == 1 else f"{identity}-{times[identity]}"
+            found[split].append(parsed.asked(told_apart, self.name, self._understood.kind))
         return found
-
-    def _question(self, identity: str, parsed: Parsed) -> Question:
-        return Question(
-            id=identity,
-            benchmark=self.name,
-            kind=self._understood.kind,
-            instruction=MATH_INSTRUCTION if parsed.choices is None else choice_instruction(len(parsed.choices)),
-            question=parsed.question,
-            choices=parsed.choices,
-            target=parsed.target,
-            solution=parsed.solution,
-        )
 
 
 def _key(parsed: Parsed, given: str | None) -> str:

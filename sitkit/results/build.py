@@ -215,19 +215,10 @@ def seed_score(seed: int, key: str, prompting: Prompting, info: Json) -> SeedSco
 
 def _blank(plan: Plan, planned: CellPlan, prompting: Any, domains: Mapping[str, str]) -> Cell:
     """What a score is of, without any number; what its phase does not depend on is blank."""
-    phase = planned.phase
-    taught, refined = phase != "baseline", phase == "refine"
     practised = {text.partition(":")[0] for text in plan.recipe.practice_on or ()}
     every = {*plan.recipe.taught_on, *plan.recipe.refined_on}
     return Cell(
-        student=planned.student,
-        teacher=planned.teacher if taught else "",
-        strategy=planned.strategy if refined else "",
-        method=planned.method if refined else "",
-        fraction=planned.fraction if taught else 1.0,
-        phase=phase,
-        train_on=planned.train_on if taught else (),
-        refine_on=planned.refine_on if refined else (),
+        **planned.learner(),
         benchmark=planned.benchmark,
         domain=domains[planned.benchmark],
         transfer=_transfer(planned.benchmark, ({*planned.train_on, *planned.refine_on} or every) | practised, domains),

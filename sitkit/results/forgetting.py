@@ -24,7 +24,7 @@ def task_scores(plan: Plan, outcome: Outcome) -> tuple[TaskScore, ...]:
     for planned in plan.task_cells:
         for row in outcome.artifacts[planned.node.key].info["metrics"]:
             seed = TaskSeed(seed=planned.seed, key=planned.node.key, value=row["value"], stderr=row["stderr"])
-            found.setdefault(_blank(plan, planned, row), {})[planned.seed] = seed
+            found.setdefault(_blank(planned, row), {})[planned.seed] = seed
     return tuple(_summarised(score, list(seeds.values())) for score, seeds in found.items())
 
 
@@ -38,17 +38,9 @@ def task_changes(scores: Sequence[TaskScore], stored: StoredRows) -> tuple[TaskC
     )
 
 
-def _blank(plan: Plan, planned: CellPlan, row: Json) -> TaskScore:
-    taught, refined = planned.phase != "baseline", planned.phase == "refine"
+def _blank(planned: CellPlan, row: Json) -> TaskScore:
     return TaskScore(
-        student=planned.student,
-        teacher=planned.teacher if taught else "",
-        strategy=planned.strategy if refined else "",
-        method=planned.method if refined else "",
-        fraction=planned.fraction if taught else 1.0,
-        phase=planned.phase,
-        train_on=planned.train_on if taught else (),
-        refine_on=planned.refine_on if refined else (),
+        **planned.learner(),
         title=planned.benchmark,
         tasks=tuple(row["tasks"]),
         value=0.0,
