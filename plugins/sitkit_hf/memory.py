@@ -83,15 +83,13 @@ def training_rows(model: Any, longest: int, most: int, *, dropout: bool) -> int:
 def training_bytes(model: Any, longest: int, *, dropout: bool) -> int:
     """Return the bytes that a token is thought to keep for the backward pass of LoRA on every linear layer.
 
-    Each adapter keeps its input in float32, and with dropout which of it was dropped, and the rest; the model's own
-    layers keep a dozen tensors in its precision; plain attention keeps a row of weights for every head, twice in
-    float32's size.
+    Each adapter keeps its input, and with dropout which of it was dropped, and the rest; the model's own layers keep a
+    dozen tensors more; plain attention keeps a row of weights for every head, twice in float32's size.
     """
     config = model.config.get_text_config()
     size, width = next(model.parameters()).element_size(), int(config.hidden_size)
     layers = [
-        (12 if dropout else 4) * (6 * width + _inner(one))
-        + size * (8 * width + 4 * _inner(one))
+        size * ((3 if dropout else 1) * (6 * width + _inner(one)) + 8 * width + 4 * _inner(one))
         + 8 * int(getattr(one, "num_attention_heads", 1)) * longest
         for one in config.per_layer_config
     ]
