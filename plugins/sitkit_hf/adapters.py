@@ -59,13 +59,16 @@ def _linear_names(model: Any) -> list[str]:
 
 
 @contextlib.contextmanager
-def adapted(models: Models, attach: Callable[[Any], Any]) -> Iterator[Any]:
+def adapted(models: Models, attach: Callable[[Any], Any], *, attention: str | None = None) -> Iterator[Any]:
     """Yield ``attach(base)``, a PeftModel on top of the base; afterwards the base has no trace of it.
 
-    PEFT replaces layers in place, and TRL patches the base's forward, its dropout, its config and its hooks.
+    ``attention`` is the implementation to train with, if not the one that the model was loaded with. PEFT replaces
+    layers in place, and TRL patches the base's forward, its dropout, its config and its hooks.
     """
     base = models.for_training()
     restore = _snapshot(base)
+    if attention:
+        base.set_attn_implementation(attention)
     try:
         model = attach(base)
     except BaseException:

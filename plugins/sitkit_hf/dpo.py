@@ -35,7 +35,7 @@ def prefer(
         # Loaded before `quiet`, which then keeps its bars away.
         import datasets  # noqa: F401
 
-        with quiet(), seeded(job.seed), adapted(job.models, attach) as model:
+        with quiet(), seeded(job.seed), adapted(job.models, attach, attention=job.attention()) as model:
             start = trainable_copy(model)
             switch_attention_dropout_off(model)
             trainer = _trainer(job, model, examples, held_out, objective, micro)
@@ -50,7 +50,8 @@ def prefer(
             more = [collapse] if shift < COLLAPSE else []
             return training_report(job, trainer, examples, held_out, micro, own, *more)
 
-    return with_batches_that_fit(job, attempt)
+    longest = max(sum(map(len, row.values())) for row in [*examples.rows, *held_out.rows])
+    return with_batches_that_fit(job, longest, attempt)
 
 
 def _trainer(job: Job, model: Any, examples: Examples, held_out: Examples, objective: Objective, micro: int) -> Any:

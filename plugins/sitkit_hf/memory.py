@@ -69,6 +69,33 @@ def row_bytes(model: Any, prompt: int, answer: int) -> int:
     return int(max(reading, writing) + 16 * config.vocab_size)
 
 
+TRAINING_BYTES = 4 * 2**30
+"""What one forward and backward pass may keep on a CPU. More rows bring no speed there, and a kernel that runs out of
+memory kills the process, which no smaller batch can follow."""
+
+
+def training_rows(model: Any, longest: int, most: int, *, dropout: bool) -> int:
+    """Return how many examples of up to ``longest`` tokens to train on at once on a CPU, at most ``most``."""
+    room = min(TRAINING_BYTES, _free_bytes(model.device) // 2)
+    return int(max(1, min(most, room // (longest * training_bytes(model, longest, dropout=dropout)))))
+
+
+def training_bytes(model: Any, longest: int, *, dropout: bool) -> int:
+    """Return the bytes that a token is thought to keep for the backward pass of LoRA on every linear layer.
+
+    Each adapter keeps its input, and with dropout which of it was dropped, and the rest; the model's own layers keep a
+    dozen tensors more; plain attention keeps a row of weights for every head, twice in float32's size.
+    """
+    config = model.config.get_text_config()
+    size, width = next(model.parameters()).element_size(), int(config.hidden_size)
+    layers = [
+        size * ((3 if dropout else 1) * (6 * width + _inner(one)) + 8 * width + 4 * _inner(one))
+        + 8 * int(getattr(one, "num_attention_heads", 1)) * longest
+        for one in config.per_layer_config
+    ]
+    return sum(layers)
+
+
 def _kept(layer: Any) -> int:
     """Return the elements of a token's keys and values in a layer of this config."""
     heads: Any = getattr(layer, "num_key_value_heads", None) or getattr(layer, "num_attention_heads", 1)

@@ -76,6 +76,8 @@ def refine(
         scratch=scratch,
         seed=seed,
         progress=progress,
+        # TRL's DPO trainer switches it off.
+        dropout=objective.loss == ("sft",),
         label_smoothing=settings.label_smoothing,
     )
     if not kept:

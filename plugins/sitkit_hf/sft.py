@@ -50,6 +50,7 @@ def instruct(
         scratch=scratch,
         seed=seed,
         progress=progress,
+        dropout=settings.lora_dropout > 0,
     )
     base = models.for_training()
     prompts = Prompts(models.tokenizer(), models.options, end_tokens(base.generation_config))
@@ -95,7 +96,7 @@ def fine_tune(
         # Loaded before `quiet`, which then keeps its bars away.
         from datasets import Dataset
 
-        with quiet(), seeded(job.seed), adapted(job.models, attach) as model:
+        with quiet(), seeded(job.seed), adapted(job.models, attach, attention=job.attention()) as model:
             from trl import SFTConfig, SFTTrainer
 
             start = trainable_copy(model)
@@ -119,7 +120,8 @@ def fine_tune(
             save_adapter(model, job.out, job.models.options.name)
             return training_report(job, trainer, examples, held_out, micro, {"examples": len(examples.rows)})
 
-    return with_batches_that_fit(job, attempt)
+    longest = max(len(row["input_ids"]) for row in [*examples.rows, *held_out.rows])
+    return with_batches_that_fit(job, longest, attempt)
 
 
 def _check_packing(base: Any) -> None:

@@ -17,7 +17,7 @@ from sitkit_hf import checkpoints
 from sitkit_hf.adapters import is_first_process
 from sitkit_hf.checkpoints import disk_errors
 from sitkit_hf.loading import Models
-from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory
+from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory, training_rows
 from sitkit_hf.prompts import Examples
 from sitkit_hf.report_to import reporting, tracking
 
@@ -51,7 +51,8 @@ _MANY_PARAMETERS = 10**9
 class Job:
     """One training: on what, how, from where and to where. ``eval_steps`` 0: nothing is held out.
 
-    ``patience`` is how many validations without a lower loss end the training; 0: none does.
+    ``patience`` is how many validations without a lower loss end the training; 0: none does. ``dropout``: the adapter
+    drops some of its input.
     """
 
     stage: str
@@ -65,11 +66,21 @@ class Job:
     eval_steps: int = 0
     patience: int = 0
     label_smoothing: float = 0.0
+    dropout: bool = False
 
     def max_length(self) -> int:
         """Return the longest sequence, in tokens: the setting, or the model's positions if these are fewer."""
         positions = getattr(self.models.base().config.get_text_config(), "max_position_embeddings", None)
         return min(self.settings.max_length, positions or self.settings.max_length)
+
+    def attention(self) -> str | None:
+        """Return the attention to train with where another one than the model's is faster, else nothing.
+
+        On a CPU in bfloat16 the backward of torch's fused attention is slower than plain products; these keep a
+        square of the length for every head, so long sequences stay with the fused one.
+        """
+        plain = self.models.device() == "cpu" and "bfloat16" in str(self.models.dtype()) and self.max_length() <= 512
+        return "eager" if plain else None
 
     def ends(self, state: Any) -> bool:
         """Tell whether the validation loss has not fallen for as long as `patience` allows, by a `TrainerState`."""
@@ -108,7 +119,8 @@ class Job:
             "seed": self.seed,
             "data_seed": self.seed,
             "use_cpu": device == "cpu",
-            "bf16": device != "cpu" and dtype == "torch.bfloat16",
+            # On a CPU too: PEFT's adapters would else multiply in float32, which takes most of a step's time there.
+            "bf16": dtype == "torch.bfloat16",
             "fp16": device != "cpu" and dtype == "torch.float16",
             **tracking(self.stage, settings, self.out),
             "disable_tqdm": True,
@@ -169,15 +181,16 @@ def check_processes(stage: str, settings: TrainSettings) -> None:
         )
 
 
-def with_batches_that_fit(job: Job, attempt: Callable[[int], T]) -> T:
+def with_batches_that_fit(job: Job, longest: int, attempt: Callable[[int], T]) -> T:
     """Call ``attempt(examples per forward pass)``, with half as many each time memory runs out.
 
+    ``longest`` is the length of the longest example, in tokens.
     The optimiser's batch stays the same through gradient accumulation. Raises `ModelError` if one does not fit, and
     where several processes train `MemoryRanOutError`, because all of them must start again.
     """
     processes = job.settings.processes
     batch = job.settings.batch_size // processes
-    micro = _divisor(batch, job.settings.micro_batch_size or _first_guess(job.models.base()))
+    micro = _divisor(batch, job.settings.micro_batch_size or _first_guess(job, longest))
     while True:
         try:
             with disk_errors():
@@ -199,8 +212,12 @@ def with_batches_that_fit(job: Job, attempt: Callable[[int], T]) -> T:
         free_memory(after_failure=True)
 
 
-def _first_guess(model: Any) -> int:
-    return _MOST_ROWS if model.num_parameters() < _MANY_PARAMETERS else 8
+def _first_guess(job: Job, longest: int) -> int:
+    model = job.models.base()
+    most = _MOST_ROWS if model.num_parameters() < _MANY_PARAMETERS else 8
+    if model.device.type != "cpu":
+        return most
+    return training_rows(model, longest, most, dropout=job.dropout)
 
 
 def _divisor(batch: int, most: int) -> int:

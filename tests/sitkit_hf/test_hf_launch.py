@@ -146,10 +146,10 @@ def test_a_process_that_runs_out_of_memory_says_with_how_many_examples(student: 
         raise torch.OutOfMemoryError
 
     with pytest.raises(MemoryRanOutError) as error:
-        with_batches_that_fit(job, attempt)
+        with_batches_that_fit(job, 40, attempt)
     assert error.value.micro == 12
     with pytest.raises(ModelError, match="one example at a time"):
-        with_batches_that_fit(replace(job, settings=replace(job.settings, micro_batch_size=1)), attempt)
+        with_batches_that_fit(replace(job, settings=replace(job.settings, micro_batch_size=1)), 40, attempt)
 
 
 def test_a_checkpoint_of_several_processes_needs_the_random_state_of_each(tmp_path: Path) -> None:

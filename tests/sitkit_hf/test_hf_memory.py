@@ -181,3 +181,37 @@ def test_a_rows_bytes_are_what_it_takes_at_its_peak() -> None:
     )
     for name, (peak, thought) in json.loads(done.stdout.splitlines()[-1]).items():
         assert 0.85 * peak < thought < 1.3 * peak, (name, peak, thought)
+
+
+@pytest.mark.parametrize(("dropout", "attention"), [(0.0, "sdpa"), (0.1, "eager")])
+def test_a_tokens_training_bytes_are_what_its_passes_keep(dropout: float, attention: str) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from sitkit_hf.memory import training_bytes
+
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=128, intermediate_size=384, num_attention_heads=2, num_hidden_layers=2,
+        num_key_value_heads=1, attn_implementation=attention,
+    )  # fmt: skip
+    base = LlamaForCausalLM(config).bfloat16().requires_grad_(False)
+    lora = LoraConfig(r=8, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(base, lora).train()
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+    alive: list[Any] = []
+
+    def keep(tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(storage)
+        return tensor
+
+    rows, length = 4, 160
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
+        states = base.model(input_ids=torch.zeros(rows, length, dtype=torch.long), use_cache=False).last_hidden_state
+    assert states.requires_grad
+    took = sum(kept.values()) / (rows * length)
+    assert took < training_bytes(base, length, dropout=dropout > 0) < 2 * took
