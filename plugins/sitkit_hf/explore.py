@@ -297,7 +297,8 @@ def _trained(
             save_adapter(model, job.out, job.models.options.name)
             return _report(job, trainer, asked, settings, {**own, "micro_batch_size": micro}, terms)
 
-    return with_batches_that_fit(job, attempt)
+    longest = max(map(len, asked.tokens.values())) + asked.longest
+    return with_batches_that_fit(job, longest, attempt)
 
 
 def _report(
