@@ -460,7 +460,7 @@ def pair_table(results: Results) -> Table:
         "rejected although right", "rejected: cut", "own answer cut, another's chosen",
         *(("without a kept demonstration",) if bare else ()), "questions left out",
     )  # fmt: skip
-    note = "" if rows else "No student was refined, so there are no pairs."
+    note = "" if rows else "No student was refined on pairs."
     return Table("Preference pairs", headings, tuple(rows), note)
 
 
