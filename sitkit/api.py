@@ -62,8 +62,9 @@ def run(
     or a plugin's). ``progress=True`` shows what happens on standard error, a function gets the events.
     Raises `sitkit.errors.SitkitError`: what is wrong, where, and what to do.
     """
-    said = _recipe(recipe, keywords)
-    registry = (registry or load_plugins()).with_files(said.plugins)
+    registry = registry or load_plugins()
+    said = _recipe(recipe, keywords, registry)
+    registry = registry.with_files(said.plugins)
     plan = build_plan(said, registry)
     try:
         with _listening(progress) as listener:
@@ -79,8 +80,9 @@ def dry_run(
 
     Questions are read, nobody is asked and no model is loaded. Raises as `run` does.
     """
-    said = _recipe(recipe, keywords)
-    registry = (registry or load_plugins()).with_files(said.plugins)
+    registry = registry or load_plugins()
+    said = _recipe(recipe, keywords, registry)
+    registry = registry.with_files(said.plugins)
     plan = build_plan(said, registry)
     try:
         return dry_run_of(plan, Store(Path(workspace).absolute()), registry)
@@ -179,8 +181,9 @@ def run_folder(plan: Plan, workspace: Path, name: str | None) -> Path:
     return Store(workspace.absolute()).run_folder(title)
 
 
-def _recipe(recipe: RecipeLike, keywords: Mapping[str, Any]) -> Recipe:
-    return make_recipe(keywords, below=Path(recipe) if isinstance(recipe, str) else recipe)
+def _recipe(recipe: RecipeLike, keywords: Mapping[str, Any], registry: Registry) -> Recipe:
+    below = Path(recipe) if isinstance(recipe, str) else recipe
+    return make_recipe(keywords, below=below, presets=registry.presets())
 
 
 @contextmanager

@@ -87,6 +87,12 @@ def sitkit_task_folders() -> Sequence[Path]:
 
 
 @hookspec
+def sitkit_presets() -> Sequence[Path]:
+    """Return folders of recipes that runs can be based on by name: PAPER/table1.yaml in one of them is PAPER/table1."""
+    return ()
+
+
+@hookspec
 def sitkit_commands(register: RegisterCommand) -> None:
     """Register further subcommands of ``sitkit``."""
 

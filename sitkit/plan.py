@@ -575,7 +575,9 @@ class _Builder:
     ) -> None:
         settings, limit = self._settings(student).evaluate, self.recipe.test_limit
         cells = self.rounds if shared.round else self.cells
-        for name in self.scored:
+        crossed = phase == "refine" and shared.train_on and set(shared.train_on) != set(shared.refine_on)
+        own = crossed and self.recipe.cross_eval == "refined_on"
+        for name in [one for one in self.scored if one in shared.refine_on] if own else self.scored:
             stage = Evaluate(student, phase, learnt, self.components.test(name, seed), limit, settings, seed, where)
             cells.append(shared.cell(phase, name, seed, self.add(stage)))
         for task in () if shared.round else self.tasks:

@@ -92,6 +92,13 @@ class Recipe:
         Meta(description="plugins that are single files: paths, from the recipe's folder"),
     ] = None
     cross: Annotated[bool, Meta(description="an arm for every pair of a task trained on and one refined on")] = False
+    cross_eval: Annotated[
+        Literal["all", "refined_on"] | None,
+        Meta(
+            description="what a student refined on another task than it was instructed on is scored on: all, or"
+            " refined_on alone, as in the paper's Table 1"
+        ),
+    ] = None
     methods: Annotated[
         tuple[Method, ...], Meta(min_length=1, description="how a student learns: in both phases, or in one alone")
     ] = ("both",)
@@ -151,6 +158,7 @@ class Recipe:
         )
         several = [name for name in ("teacher", "student", "fraction", "methods") if len(getattr(self, name) or ()) > 1]
         several += ["cross"] if self.cross else []
+        _require(self.cross_eval is None or self.cross, "cross_eval: it says what is scored with cross: true alone")
         _require(
             len(self.strategies or ()) < 2 or not several,
             f"strategies: they are compared for one teacher, student, fraction and method, and not across"
@@ -188,7 +196,7 @@ class Recipe:
 
 
 _YAML_NAMES = {"settings": "set"}
-_ONLY_WHERE_GIVEN = ("questions", "plugins", "strategies", "control", "practice_on")
+_ONLY_WHERE_GIVEN = ("questions", "plugins", "strategies", "control", "practice_on", "cross_eval")
 _COMMAS = ("train_on", "refine_on", "practice_on", "eval_on", "methods", "strategies")
 _ONE_OR_MORE = ("teacher", "student", "fraction", "plugins")
 _KEYS = (*(_YAML_NAMES.get(entry.name, entry.name) for entry in dataclasses.fields(Recipe)), "seed")
@@ -231,20 +239,33 @@ def recipe_from(mapping: Mapping[str, Any], where: str) -> Recipe:
 
 
 def make_recipe(
-    given: Mapping[str, Any], *, below: Recipe | Mapping[str, Any] | Path | None = None, where: str = "recipe"
+    given: Mapping[str, Any],
+    *,
+    below: Recipe | Mapping[str, Any] | Path | None = None,
+    where: str = "recipe",
+    presets: Mapping[str, Path] | None = None,
 ) -> Recipe:
     """Return the recipe of what is ``given`` (None: not given) over another recipe, its plain values or a YAML file.
 
+    Under the key "preset" what is given, or the file, names the one of ``presets`` (name -> YAML file) it is based on.
     Settings under "set" are laid over one by one. ``seeds`` as a number counts from ``seed`` on, or from the first seed
     of what lies below. A data folder is made absolute, and so are the files of plugins, which a YAML file names from
     its own folder on, so that the written recipe repeats the run from anywhere.
     Raises `RecipeError` or `SettingError` naming ``where``, or the file, and the key.
     """
+    said = {name: value for name, value in given.items() if value is not None}
+    if (named := said.pop("preset", None)) is not None:
+        if below is not None:
+            raise RecipeError(f"{where}: a preset and a recipe: give one, and `preset: {named}` in the recipe")
+        below = _preset(named, presets, where)
     if isinstance(below, Path):
-        base, from_file = recipe_from(load_recipe(below), str(below)), str(below)
+        from_file, mapping = str(below), load_recipe(below)
+        based = mapping.pop("preset", None)
+        base = recipe_from(mapping, from_file)
+        if based is not None:
+            base = make_recipe(mapping, below=_preset(based, presets, from_file), where=from_file)
     else:
         base, from_file = (below if isinstance(below, Recipe) else recipe_from(below or {}, where)), where
-    said = {name: value for name, value in given.items() if value is not None}
     seed, seeds = said.get("seed"), said.get("seeds")
     if isinstance(seeds, int) and not isinstance(seeds, bool) and not isinstance(seed, bool | float | str):
         said["seeds"] = seed_range(base.seeds[0] if seed is None else seed, seeds, where)
@@ -261,6 +282,16 @@ def make_recipe(
     elif base.plugins is not None:
         laid["plugins"] = _files(base.plugins, from_file, below.parent if isinstance(below, Path) else Path())
     return dataclasses.replace(base, **laid, settings=_over(spread(base.settings), spread(above.settings)))
+
+
+def _preset(name: object, presets: Mapping[str, Path] | None, where: str) -> Path:
+    known = presets or {}
+    if name not in known:
+        raise RecipeError(
+            f"{where}: no preset is called {shown(name, quoted=True)}{suggestion(str(name), known)}; `sitkit presets`"
+            " lists them"
+        )
+    return known[str(name)]
 
 
 def _existing(folder: str, where: str) -> Path:
@@ -354,6 +385,7 @@ def recipe_schema() -> dict[str, Json]:
     kinds = {name: kind for name, kind in _types().items() if name != "settings"}
     properties = {name: _property(name, kind, defaults[name]) for name, kind in kinds.items()}
     properties["seed"] = {**msgspec.json.schema(_Seed), "description": "the one seed of training and sampling"}
+    properties["preset"] = {"description": "the preset this recipe is based on (sitkit presets)", "type": "string"}
     properties["set"] = {
         "description": description(_types()["settings"]),
         "type": ["object", "null"],

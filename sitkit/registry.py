@@ -101,6 +101,7 @@ class Registry:
     components: dict[tuple[str, str], Registered] = field(default_factory=dict)
     commands: dict[str, Command] = field(default_factory=dict)
     task_folders: dict[Path, str] = field(default_factory=dict)
+    preset_folders: dict[Path, str] = field(default_factory=dict)
     defaults: dict[str, tuple[str, ...]] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -157,6 +158,7 @@ class Registry:
             components=dict(self.components),
             commands=dict(self.commands),
             task_folders=dict(self.task_folders),
+            preset_folders=dict(self.preset_folders),
             defaults=dict(self.defaults),
             broken=[*self.broken, *faults],
             notes=list(self.notes),
@@ -263,6 +265,14 @@ class Registry:
             folders[distribution] = (*folders.get(distribution, ()), folder)
         return folders
 
+    def presets(self) -> dict[str, Path]:
+        """Return the recipes that plugins ship, by name, sorted; of two of one name the first plugin's."""
+        found: dict[str, Path] = {}
+        for folder in self.preset_folders:
+            for path in folder.rglob("*.yaml"):
+                found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+        return dict(sorted(found.items()))
+
     def dropped(self) -> list[str]:
         """Return a sentence for each hook of a broken plugin that should have watched a run."""
         return [
@@ -345,8 +355,9 @@ def _gather(registry: Registry, plugins: Collection[str]) -> None:
     for kind, (hook, _) in KINDS.items():
         _collect(registry, plugins, hook, partial(_register_component, registry, kind, hook))
     _collect(registry, plugins, "sitkit_commands", partial(_register_command, registry))
-    for implementation in _implementations(registry, plugins, "sitkit_task_folders"):
-        _collect_folders(registry, implementation)
+    for hook, into in (("sitkit_task_folders", registry.task_folders), ("sitkit_presets", registry.preset_folders)):
+        for implementation in _implementations(registry, plugins, hook):
+            _collect_folders(registry, hook, into, implementation)
     for implementation in _implementations(registry, plugins, "sitkit_defaults"):
         _collect_defaults(registry, implementation)
 
@@ -436,8 +447,8 @@ def _callable(value: object) -> Callable[..., Any]:
     return value
 
 
-def _collect_folders(registry: Registry, implementation: Any) -> None:
-    hook, folders = "sitkit_task_folders", list[Path]()
+def _collect_folders(registry: Registry, hook: str, into: dict[Path, str], implementation: Any) -> None:
+    folders = list[Path]()
     provider = registry.providers[implementation.plugin_name]
     with _broken(registry, provider, hook):
         given = _call(implementation)
@@ -449,7 +460,7 @@ def _collect_folders(registry: Registry, implementation: Any) -> None:
         if not folder.is_dir():
             registry.broken.append(Broken(provider.distribution, hook, f"{folder} is not a folder"))
         else:
-            registry.task_folders.setdefault(folder, provider.distribution)
+            into.setdefault(folder, provider.distribution)
 
 
 def _collect_defaults(registry: Registry, implementation: Any) -> None:

@@ -35,6 +35,7 @@ def test_a_flag_wins_over_the_file_and_settings_are_laid_over_each_other(tmp_pat
             tuple
         ),
         cross=st.booleans(),
+        cross_eval=st.none(),
         methods=st.sampled_from([("both",), ("both", "refine"), ("instruct",)]),
         eval_teacher=st.none() | st.booleans(),
         max_cost=st.none() | st.floats(0, 9),
@@ -223,8 +224,8 @@ def test_what_a_recipe_must_not_say_is_wrong_by_the_schema_too(text: str) -> Non
 
 def test_the_schema_describes_every_key_and_setting() -> None:
     properties = recipe_schema()["properties"]
-    only_where_given = {"questions", "plugins", "strategies", "control", "practice_on"}
-    assert set(properties) == {*Recipe().as_mapping(), *only_where_given, "seed"}
+    only_where_given = {"questions", "plugins", "strategies", "control", "practice_on", "cross_eval"}
+    assert set(properties) == {*Recipe().as_mapping(), *only_where_given, "seed", "preset"}
     sections = properties["set"]["properties"].values()
     described = [*properties.values(), *sections, *(one for stage in sections for one in stage["properties"].values())]
     assert all(one["description"] for one in described)

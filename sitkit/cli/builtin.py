@@ -21,6 +21,7 @@ def sitkit_commands(register: RegisterCommand) -> None:
         "Teach with 25% to 100% of the demonstrations: the paper's Figure 4.",
     )
     register("contest", "sitkit.cli.run:contest", "Hold strategies against a control, on what they share.")
+    register("presets", "sitkit.cli.catalog:presets", "List the recipes that plugins ship, or print one.")
     register("plugins", "sitkit.cli.catalog:plugins", "List everything that is plugged in, and what is broken.")
     register("doctor", "sitkit.cli.doctor:doctor", "Say what this installation is, for a bug report.")
     register("new-plugin", "sitkit.cli.plugin_author:new_plugin", "Begin a plugin of your own.")

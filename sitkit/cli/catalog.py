@@ -213,6 +213,33 @@ def settings(stages: tuple[str, ...], schema: bool, as_json: bool) -> None:
         show_table(console(), Table(stage, ("key", "default", "what it is"), rows))
 
 
+@click.command(short_help="List the recipes that plugins ship.")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
+@debug_option
+@click.pass_obj
+def presets(registry: Registry, name: str | None, as_json: bool, plugins: tuple[str, ...]) -> None:
+    """List the recipes that plugins ship, a line each; with NAME, print that one.
+
+    `sitkit run --preset NAME` runs one, with flags on top of it; `preset: NAME` in a recipe goes on from it.
+    """
+    from sitkit.cli.show import console, show_table
+    from sitkit.report.tables import Table
+
+    found = registry.with_files(plugins).presets()
+    if name is not None and name not in found:
+        raise UnknownNameError("preset", name, found)
+    texts = {one: found[one].read_text(encoding="utf-8") for one in ([name] if name else found)}
+    if as_json:
+        echo_json([{"name": one, "file": str(found[one]), "recipe": text} for one, text in texts.items()])
+    elif name:
+        echo(texts[name].rstrip("\n"))
+    else:
+        rows = tuple((one, text.partition("\n")[0].lstrip("# ")) for one, text in texts.items())
+        show_table(console(), Table("Presets", ("name", "what it is"), rows))
+
+
 @click.group(short_help="Find the lm-eval tasks.")
 def tasks() -> None:
     """Find the lm-eval tasks of every plugged-in benchmark, for use with plain lm_eval."""

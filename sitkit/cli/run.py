@@ -84,6 +84,7 @@ recipe_options = together(
     ),
     click.option("--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="A setting; repeat for several."),
     click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The same keys as YAML; flags win."),
+    click.option("--preset", metavar="NAME", help="A recipe that a plugin ships (sitkit presets); flags win."),
     click.option("--data-dir", metavar="DIR", help="Read benchmarks from this folder instead of the hub."),
     click.option(
         "--drop-duplicates",
@@ -161,6 +162,11 @@ def run(registry: Registry, /, **flags: Any) -> None:
 @_benchmarks(
     "--eval-on", "Benchmarks scored, and any lm-eval:TASK beside them.  [default: --tasks]", metavar=f"{BENCHMARKS}|all"
 )
+@click.option(
+    "--cross-eval",
+    metavar="WHAT",
+    help="What is scored of a student refined on another task: all, or refined_on, as in Table 1.  [default: all]",
+)
 @_fraction
 @_strategy
 @recipe_options
@@ -175,7 +181,7 @@ def matrix(registry: Registry, /, tasks: str | None, **flags: Any) -> None:
     """
     from sitkit.plan import default_tasks
 
-    if tasks is None and flags["config"] is None:
+    if tasks is None and flags["config"] is None and flags["preset"] is None:
         tasks = ",".join(default_tasks(registry))
     run_recipe(registry, {**flags, "train_on": tasks, "cross": True})
 
@@ -231,7 +237,7 @@ def contest(registry: Registry, /, **flags: Any) -> None:
     Holm's correction, another what each strategy took, and one sentence says which is ahead and whether that can be
     told from the control. The same recipe in YAML: `strategies: [dpo-cot, sft-chosen]`, `control: sft-chosen`.
     """
-    if flags["strategies"] is None and flags["config"] is None:
+    if flags["strategies"] is None and flags["config"] is None and flags["preset"] is None:
         raise UsageError("give the strategies to compare: --strategies dpo-cot,sft-chosen")
     run_recipe(registry, flags)
 
@@ -245,7 +251,7 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
     dry_run, quiet, verbose, as_json, executor, replace = (
         given.pop(key) for key in ("dry_run", "quiet", "verbose", "as_json", "executor", "replace")
     )
-    recipe = _recipe(given)
+    recipe = _recipe(given, registry)
     registry = registry.with_files(recipe.plugins)
     plan = build_plan(recipe, registry)
     if dry_run:
@@ -269,7 +275,7 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
         show_results(found.data, found.folder, verbose=verbose)
 
 
-def _recipe(given: dict[str, Any]) -> Recipe:
+def _recipe(given: dict[str, Any], registry: Registry) -> Recipe:
     from sitkit.recipe import make_recipe
 
     settings, report_to, config = given.pop("settings"), given.pop("report_to"), given.pop("config")
@@ -277,7 +283,9 @@ def _recipe(given: dict[str, Any]) -> Recipe:
         settings = (f"train.report_to={report_to}", *settings)
     # Options that may be given again are empty where they were not given.
     given = {key: None if value == () else value for key, value in given.items()}
-    return make_recipe({**given, "set": parse_settings(settings)}, below=config, where="command line")
+    return make_recipe(
+        {**given, "set": parse_settings(settings)}, below=config, where="command line", presets=registry.presets()
+    )
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Json]]:

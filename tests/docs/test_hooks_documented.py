@@ -83,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every example of the page, installed as one distribution."""
     folder = tmp_path_factory.mktemp("documented")
     for name, code in EXAMPLES.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(code, encoding="utf-8")
     register(folder, "documented", sorted(path.stem for path in folder.glob("sitkit_*.py")))
     return folder
@@ -247,6 +247,18 @@ def test_the_example_of_after_run_is_told_of_every_run(site: Path, tmp_path: Pat
     for _ in range(2):
         assert run(site, tmp_path, SITKIT_BELL=str(bell)).returncode == 0
     assert bell.read_text(encoding="utf-8") == "try is done\n" * 2
+
+
+@exercises("sitkit_presets")
+def test_the_example_of_a_preset(site: Path, tmp_path: Path) -> None:
+    shown = sitkit_here("presets", "classroom/short", path=site)
+    assert shown.stdout == EXAMPLES["presets/classroom/short.yaml"], shown.stderr
+    done = sitkit_here(
+        "run", "--preset", "classroom/short", "--limit", "9", "--dry-run", "--json",
+        "--workspace", str(tmp_path), path=site,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stages"]
 
 
 @exercises("sitkit_commands")
