@@ -120,8 +120,8 @@ class Job:
             "data_seed": self.seed,
             "use_cpu": device == "cpu",
             # On a CPU too: PEFT's adapters would else multiply in float32, which takes most of a step's time there.
-            "bf16": dtype == "torch.bfloat16",
-            "fp16": device != "cpu" and dtype == "torch.float16",
+            "bf16": device != "mps" and dtype == "torch.bfloat16",
+            "fp16": device.startswith("cuda") and dtype == "torch.float16",
             **tracking(self.stage, settings, self.out),
             "disable_tqdm": True,
             "dataloader_pin_memory": False,
