@@ -8,9 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from sitkit.types import Benchmark, Estimate, Generation, Json, Prompt, Prompting, Question, Reply, Split
+from sitkit.types import (
+    Benchmark,
+    Distillation,
+    Estimate,
+    Generation,
+    Json,
+    Progress,
+    Prompt,
+    Prompting,
+    Question,
+    Reply,
+    Reward,
+    Split,
+    Teacher,
+    TrainingReport,
+)
+
+if TYPE_CHECKING:
+    from sitkit.settings import ExploreSettings
 
 Identity = tuple[str, frozenset[str]]
 """What two equal questions share: the question, folded, and the set of its options, folded."""
@@ -122,7 +140,81 @@ class RecommendsSettings(Protocol):
     """A strategy that makes sense with settings of its own: several samples a question, say."""
 
     def recommended(self) -> Mapping[str, Mapping[str, Json]]:
-        """Return settings of sample, pair and refine that go over what the student recommends, and under the user's."""
+        """Return settings of sample, pair, refine and explore: over the student's, and under the user's."""
+
+
+@runtime_checkable
+class RewardStrategy(Protocol):
+    """A strategy whose student learns from a reward for answers that it writes meanwhile.
+
+    There are no pairs: its ``pairs`` and ``objective`` are not asked. Its ``fingerprint`` determines the reward.
+    """
+
+    def reward(self) -> Reward:
+        """Return what an answer is worth."""
+
+
+@runtime_checkable
+class DistillationStrategy(Protocol):
+    """A strategy whose student learns to answer as the teacher would go on, word by word, in answers of its own.
+
+    There are no pairs: its ``pairs`` and ``objective`` are not asked.
+    """
+
+    def distillation(self) -> Distillation:
+        """Return what is optimised."""
+
+
+@runtime_checkable
+class ExploringStudent(Protocol):
+    """A student that can learn from a reward for its own answers."""
+
+    def explore(
+        self,
+        start: Path,
+        questions: Sequence[Question],
+        reward: Reward,
+        settings: ExploreSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Go on from the adapter in ``start``, which is also the frozen reference, and leave a new one in ``out``.
+
+        Each of ``settings.steps`` steps draws ``settings.samples`` answers to the CoT prompts of ``settings.prompts``
+        questions, which come in an order by ``seed``, each as often as the others. The rows of the report's ``log``
+        tell "reward", the mean of each term as "rewards/TERM/mean", and what else there is ("kl",
+        "completions/mean_length", "completions/clipped_ratio" by TRL's names).
+        ``scratch`` is as for `Student.refine`.
+        """
+
+
+@runtime_checkable
+class DistillingStudent(Protocol):
+    """A student that can learn from what a teacher thinks of each token of its own answers."""
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Raise `SettingError` for a teacher that it cannot learn from; cheap, called before anything runs."""
+
+    def distil(
+        self,
+        start: Path,
+        questions: Sequence[Question],
+        teacher: Teacher,
+        distillation: Distillation,
+        settings: ExploreSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Go on from the adapter in ``start`` and leave a new one in ``out``; otherwise as `ExploringStudent.explore`.
+
+        ``settings.beta`` and ``settings.loss`` are not for it.
+        """
 
 
 @runtime_checkable

@@ -182,7 +182,7 @@ def _is_file_trouble(error: BaseException) -> bool:
     return isinstance(error, OSError) and (error.filename is not None or error.errno in DISK_FULL)
 
 
-_AFTER_SAMPLING = frozenset({"sample", "pair", "refine"})
+_AFTER_SAMPLING = frozenset({"sample", "pair", "refine", "explore"})
 """The stages a strategy may recommend settings for: those before them are shared by all strategies."""
 
 

@@ -18,6 +18,7 @@ from sitkit.types import (
     LETTERS,
     Candidate,
     Completion,
+    Distillation,
     Estimate,
     Kind,
     LeftOut,
@@ -27,6 +28,7 @@ from sitkit.types import (
     Prompting,
     Question,
     Reply,
+    Reward,
     TrainingReport,
     TrainingRow,
 )
@@ -245,6 +247,33 @@ def objective_fault(objective: object) -> str | None:
     if not named or not numbers or len(weights) != len(loss):
         return f"{objective} is not a valid objective: loss names, a weight above 0 for each, and a beta above 0"
     return None
+
+
+def reward_fault(reward: object) -> str | None:
+    """Return what is wrong with a strategy's reward, its function not called."""
+    if not isinstance(reward, Reward):
+        return f"reward gave {_what(reward)} in place of a Reward"
+    weights = reward.weights
+    named = isinstance(weights, Mapping) and weights and all(is_text(name) and "/" not in name for name in weights)
+    if not named or not all(_is_number_value(one) and math.isfinite(one) for one in weights.values()):
+        return f"its weights are {_shown(weights)}, expected names of terms and finite numbers"
+    return None if callable(reward.judge) else f"its judge is {_what(reward.judge)}, expected a function"
+
+
+def judged_fault(reward: Reward, terms: object) -> str | None:
+    """Return what is wrong with what a reward's function gave for an answer."""
+    if not isinstance(terms, Mapping) or set(terms) != set(reward.weights):
+        return f"judge gave {_shown(terms)}, expected a number for each of {', '.join(reward.weights)}"
+    wrong = [name for name, value in terms.items() if not _is_number_value(value) or not math.isfinite(value)]
+    return f"judge gave {_shown(terms[wrong[0]])} for {wrong[0]}, expected a finite number" if wrong else None
+
+
+def distillation_fault(distillation: object) -> str | None:
+    """Return what is wrong with what a strategy says that distilling optimises."""
+    if not isinstance(distillation, Distillation):
+        return f"distillation gave {_what(distillation)} in place of a Distillation"
+    beta = distillation.beta
+    return None if _is_number_value(beta) and 0 <= beta <= 1 else f"its beta is {_shown(beta)}, expected 0 to 1"
 
 
 def report_fault(report: object) -> str | None:

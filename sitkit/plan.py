@@ -21,10 +21,11 @@ from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
 from sitkit.spec import LM_EVAL
-from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Explore, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.stages.explore import check_online, is_distilled, is_online
 from sitkit.stages.sample import check_samples
 from sitkit.stages.training import resolve_objective, with_objective
-from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Phase, Strategy, Student, Teacher
+from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Objective, Phase, Strategy, Student, Teacher
 
 Tasks = tuple[str, ...]
 
@@ -34,7 +35,7 @@ class ArmPlan:
     """One way of teaching one student: by whom, on what, with which seed; and the stages it consists of.
 
     ``train_on`` is empty where the student is refined untaught; where it is not refined, ``refine_on`` is empty, and
-    ``paired`` and ``refined`` are None.
+    ``paired`` and ``refined`` are None. A strategy that learns online has no ``sampled`` and ``paired`` either.
     """
 
     student: Component[Student]
@@ -129,7 +130,7 @@ class Plan:
         if len(self.strategies) == 1:
             return None
         asked = [one for one in self.strategies if one.spec == self.recipe.control]
-        plain = [one for one in self.strategies if objective(one).loss == ("sft",)]
+        plain = [one for one in self.strategies if not is_online(one) and objective(one).loss == ("sft",)]
         return (*asked, *plain, *self.strategies)[0]
 
     @cached_property
@@ -202,11 +203,20 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     }
     for student, strategy in product(students, strategies):
         chosen = settings[student.spec, strategy.spec]
-        chosen = replace(chosen, refine=with_objective(objective(strategy), chosen.refine))
-        settings[student.spec, strategy.spec] = chosen
+        online = is_online(strategy)
+        if not online:
+            chosen = replace(chosen, refine=with_objective(objective(strategy), chosen.refine))
+            settings[student.spec, strategy.spec] = chosen
         check_samples(chosen.sample)
         with student.calling("check"):
-            student.made.check(chosen, resolve_objective(objective(strategy), chosen.refine))
+            student.made.check(chosen, Objective() if online else resolve_objective(objective(strategy), chosen.refine))
+        if online and set(recipe.methods) != {"instruct"}:
+            check_online(student, strategy, teachers, chosen)
+            if recipe.fraction_of == "demonstrations" and min(recipe.fraction) < 1:
+                raise RecipeError(
+                    f"fraction_of=demonstrations: {strategy.spec} learns on questions, not on demonstrations;"
+                    " use fraction_of=questions"
+                )
     scored = recipe.eval_on or ()
     asked = tuple(dict.fromkeys((*scored, *(name for task in tasks for name in task.benchmarks))))
     components.scored, components.drop_contaminated, components.ngram = asked, recipe.drop_contaminated, recipe.ngram
@@ -405,7 +415,9 @@ class _Builder:
         """The tasks whose demonstrations some method needs: a call for any other would be paid for nothing."""
         methods, recipe = set(self.recipe.methods), self.recipe
         instructed = recipe.taught_on if methods - {"refine"} else ()
-        return tuple(dict.fromkeys((*instructed, *(recipe.refined_on if methods - {"instruct"} else ()))))
+        # Who learns online needs questions alone.
+        paired = methods - {"instruct"} and not all(map(is_online, self.strategies))
+        return tuple(dict.fromkeys((*instructed, *(recipe.refined_on if paired else ()))))
 
     def _score_teacher(self, teacher: Component[Teacher], student: Component[Student], seed: int) -> None:
         """The teacher's own accuracy (Table 5): with the trigger on train it is there already, the rest is asked."""
@@ -466,7 +478,7 @@ class _Builder:
         sampled: dict[tuple[str, str], Node] = {}
         practice = self._practice(seed) if refining else {}
         sources = {name: self._source(lesson, name) for names in refine_ons for name in names} | practice
-        for strategy in refining:
+        for strategy in (one for one in refining if not is_online(one)):
             drawn = self.settings[student.spec, strategy.spec].sample
             for name, source in sources.items():
                 sampled[strategy.spec, name] = self.add(Sample(student, instructed, source, drawn, seed, where))
@@ -478,7 +490,9 @@ class _Builder:
                 student, lesson.teacher, train_on, refine_on, lesson.fraction, seed, method, taught, instructed,
                 strategy,
             )  # fmt: skip
-            if refining:
+            if refining and is_online(strategy):
+                arm = self._explored(lesson, arm, shared)
+            elif refining:
                 first = tuple(sampled[strategy.spec, name] for name in (*refine_on, *practice))
                 arm = self._refined(lesson, arm, first, shared)
             self.arms.append(arm)
@@ -487,8 +501,7 @@ class _Builder:
         student, seed, refine_on = lesson.student, lesson.seed, arm.refine_on
         strategy = arm.strategy
         settings = self.settings[student.spec, strategy.spec]
-        crossed = f" then {self._named(refine_on)}" if self.recipe.cross else ""
-        where = lesson.on((self._named(arm.train_on) if arm.train_on else "untaught") + crossed)
+        where = self._place(lesson, arm)
         practice = self._practice(seed).values()
         sources = (*(self._source(lesson, name) for name in refine_on), *practice)
         demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
@@ -523,9 +536,7 @@ class _Builder:
             last = number == rounds - 1
             if last or settings.refine.score_rounds:
                 there = shared if last else replace(shared, round=number + 1)
-                # Strategies score the same phase: only their names tell these stages apart.
-                told = strategy.spec if len(self.strategies) > 1 else ""
-                self._evaluate(PHASES[2], student, refined, seed, " ".join(filter(None, (told, here))), there)
+                self._evaluate(PHASES[2], student, refined, seed, self._told(strategy, here), there)
             made.append(RoundPlan(sampled, paired, refined))
             start = refined
         annotated = tuple(dict.fromkeys((*arm.annotated, *demonstrations)))
@@ -537,6 +548,25 @@ class _Builder:
             refined=made[-1].refined,
             earlier=tuple(made[:-1]),
         )
+
+    def _explored(self, lesson: _Lesson, arm: ArmPlan, shared: _Shared) -> ArmPlan:
+        student, seed, strategy = lesson.student, lesson.seed, arm.strategy
+        where = self._place(lesson, arm)
+        sources = (*(self._source(lesson, name) for name in arm.refine_on), *self._practice(seed).values())
+        teacher = lesson.teacher if is_distilled(strategy) else None
+        settings = self.settings[student.spec, strategy.spec].explore
+        refined = self.add(Explore(student, strategy, arm.instructed, sources, settings, seed, where, teacher))
+        shared = replace(shared, refine_on=arm.refine_on, strategy=strategy.spec)
+        self._evaluate(PHASES[2], student, refined, seed, self._told(strategy, where), shared)
+        return replace(arm, refined=refined)
+
+    def _place(self, lesson: _Lesson, arm: ArmPlan) -> str:
+        crossed = f" then {self._named(arm.refine_on)}" if self.recipe.cross else ""
+        return lesson.on((self._named(arm.train_on) if arm.train_on else "untaught") + crossed)
+
+    def _told(self, strategy: Component[Strategy], where: str) -> str:
+        """Where a score stands; strategies score the same phase, so only their names tell these stages apart."""
+        return " ".join(filter(None, (strategy.spec if len(self.strategies) > 1 else "", where)))
 
     def _share(self, lesson: _Lesson) -> Selection | None:
         drawn = self._of_demonstrations and lesson.fraction < 1

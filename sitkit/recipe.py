@@ -337,7 +337,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
     return load_yaml(text, str(path))
 
 
-_REMINDER = "# Settings are those that were used: give another student or strategy its own by leaving out what it decides.\n"
+_REMINDER = "# All settings are those used. For another student or strategy, leave out what it should decide itself.\n"
 
 
 def recipe_yaml(recipe: Recipe, schema: str = "") -> str:

@@ -71,8 +71,8 @@ class AnnotateSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """What instruct and refine have in common."""
+class OptimizerSettings:
+    """What all training has in common."""
 
     learning_rate: Annotated[float, Meta(gt=0, le=1, description="peak learning rate")] = 2e-5
     optim: Annotated[
@@ -86,18 +86,28 @@ class TrainSettings:
     warmup: Annotated[
         float, Meta(ge=0, description="warm-up: a share of all steps if below 1, else a number of steps")
     ] = 0.03
-    batch_size: Annotated[int, Meta(ge=1, description="examples per optimiser step")] = 128
     micro_batch_size: Annotated[
         int, Meta(ge=0, description="examples per forward pass; 0 picks it, and halves it when memory runs out")
     ] = 0
-    max_steps: Annotated[int, Meta(ge=0, description="stop after this many optimiser steps; 0 is no limit")] = 0
-    max_length: Annotated[
-        int, Meta(ge=8, description="longest prompt and completion, in tokens; longer ones are cut at the end")
-    ] = 1024
     gradient_checkpointing: Annotated[bool, Meta(description="trade time for memory")] = False
     save_steps: Annotated[
         int, Meta(ge=1, description="a checkpoint to go on from after a kill, every so many steps", extra=_NEVER)
     ] = 50
+    report_to: Annotated[
+        str,
+        Meta(description="trackers that get the curves, by transformers' names, comma-separated", extra=_NEVER),
+    ] = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(OptimizerSettings):
+    """What instruct and refine have in common."""
+
+    batch_size: Annotated[int, Meta(ge=1, description="examples per optimiser step")] = 128
+    max_steps: Annotated[int, Meta(ge=0, description="stop after this many optimiser steps; 0 is no limit")] = 0
+    max_length: Annotated[
+        int, Meta(ge=8, description="longest prompt and completion, in tokens; longer ones are cut at the end")
+    ] = 1024
     processes: Annotated[
         int,
         Meta(
@@ -106,10 +116,6 @@ class TrainSettings:
             description="processes to train with, one a GPU; the batch size stays that of a step, shared by all",
         ),
     ] = 1
-    report_to: Annotated[
-        str,
-        Meta(description="trackers that get the curves, by transformers' names, comma-separated", extra=_NEVER),
-    ] = "none"
     fast: Annotated[
         bool,
         Meta(
@@ -228,6 +234,37 @@ class RefineSettings(TrainSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExploreSettings(OptimizerSettings):
+    """Learning from answers that the student writes meanwhile, in place of pairs (strategies grpo and gkd).
+
+    The learning rate, beta and the temperature are those of GRPO's source (Shao et al. 2024, arXiv 2402.03300, section
+    4.1.2), which has 16 questions a step of 64 samples each; 8 samples are TRL's.
+    """
+
+    learning_rate: Annotated[float, Meta(gt=0, le=1, description="peak learning rate")] = 1e-6
+    weight_decay: Annotated[float, Meta(ge=0, le=1, description="the optimiser's weight decay")] = 0.0
+    scheduler: Annotated[
+        str, Meta(description="learning-rate schedule, by transformers' name (cosine, constant, linear, …)")
+    ] = "constant_with_warmup"
+    steps: Annotated[int, Meta(ge=1, description="optimiser steps, each on new answers")] = 100
+    prompts: Annotated[int, Meta(ge=1, le=100_000, description="questions per optimiser step")] = 16
+    samples: Annotated[
+        int, Meta(ge=1, le=1000, description="answers drawn to each of them; grpo needs 2 or more, to compare them")
+    ] = 8
+    temperature: Annotated[float, Meta(gt=0, le=10, description="sampling temperature")] = 1.0
+    max_new_tokens: Annotated[
+        int, Meta(ge=1, description="longest answer, in tokens; one that is cut there is wrong")
+    ] = 512
+    beta: Annotated[
+        float, Meta(ge=0, description="grpo: weight of the KL divergence from the student it starts from; 0: none")
+    ] = 0.04
+    loss: Annotated[
+        Literal["dapo", "grpo", "dr_grpo", "bnpo"],
+        Meta(description="grpo: how tokens are averaged, by TRL's name; grpo is the source's, dapo TRL's own choice"),
+    ] = "dapo"
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
     """How a phase is scored. The paper's 0.1 is greedy but for noise; greedy is the default."""
 
@@ -257,6 +294,7 @@ STAGE_SETTINGS: dict[str, type[Any]] = {
     "sample": SampleSettings,
     "pair": PairSettings,
     "refine": RefineSettings,
+    "explore": ExploreSettings,
     "evaluate": EvaluateSettings,
 }
 
@@ -273,6 +311,7 @@ class Settings:
     sample: SampleSettings = SampleSettings()
     pair: PairSettings = PairSettings()
     refine: RefineSettings = RefineSettings()
+    explore: ExploreSettings = ExploreSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
 

@@ -217,6 +217,29 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
+class Reward:
+    """What an answer is worth that a student writes while it learns: the sum of terms, each times its weight.
+
+    ``judge(question, completion)`` returns the value of every term of ``weights``, by name, between 0 and 1 where it is
+    a share of answers that is to be told. It is pure; a completion that was cut says so.
+    """
+
+    weights: Mapping[str, float]
+    judge: Callable[[Question, Completion], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """What distilling optimises: the generalised Jensen-Shannon divergence between student and teacher, token by token.
+
+    ``beta`` 0 is the KL divergence from the teacher, 1 the reverse one, 0.5 the usual Jensen-Shannon divergence
+    (Agarwal et al. 2024, arXiv 2306.13649, eq. 1).
+    """
+
+    beta: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """One scored answer: the completion, the answer read out of it (None if none was found), right or wrong.
 

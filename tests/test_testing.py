@@ -284,7 +284,9 @@ def test_what_is_wrong_with_discovery_and_fingerprints_is_named(tmp_path: Path) 
     assert done.stdout.splitlines()[-1] == "5 faults"
 
 
-@pytest.mark.parametrize("name", ["sitkit_parrot.py", "sitkit_mimic.py", "sitkit_mistakes.py", "sitkit_evens.py"])
+@pytest.mark.parametrize(
+    "name", ["sitkit_parrot.py", "sitkit_mimic.py", "sitkit_mistakes.py", "sitkit_brief.py", "sitkit_evens.py"]
+)
 def test_the_documented_parts_are_sound_as_files(tmp_path: Path, name: str) -> None:
     for file, code in DOCUMENTED.items():
         if file == name or file.startswith("evens_tasks"):

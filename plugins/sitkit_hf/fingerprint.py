@@ -30,7 +30,8 @@ def fingerprint(options: Options) -> Json:
         model = {"gguf": gguf_digest(options.gguf)}
     else:
         model = {"files": folder_fingerprint(options.folder)}
-    cuda = options.device != "cpu" and (options.quantize == "auto" or options.dtype == "auto") and has_cuda()
+    looked_for = options.device in ("auto", "cuda") and "auto" in (options.quantize, options.dtype)
+    cuda = looked_for and has_cuda()
     quantize = ("nf4" if cuda else "none") if options.quantize == "auto" else options.quantize
     dtype = ("bfloat16" if cuda else cpu_dtype(options)) if options.dtype == "auto" else options.dtype
     # Only said where they are given, so that what was made before there were these options is found again.

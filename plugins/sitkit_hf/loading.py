@@ -84,11 +84,15 @@ class Models:
         return self.options.quantize == "nf4"
 
     def device(self) -> str:
-        """Return the device's name: "cpu" or "cuda:0", say. Raises `ModelError` if it is not there."""
+        """Return the device's name: "cpu", "cuda:0" or "mps". Raises `ModelError` if it is not there."""
         import torch
 
         if self.options.device == "cpu":
             return "cpu"
+        if self.options.device == "mps":
+            if not torch.backends.mps.is_available():
+                raise ModelError("device=mps: no GPU of Apple's is available here; use device=cpu")
+            return "mps"
         if torch.cuda.is_available():
             return f"cuda:{self.local_rank}"
         if self.options.device == "cuda":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 from typing import Any
 
 from sitkit_hf.kv_cache import ROOM
 
-_CPU = re.compile(r"can't allocate memory|DefaultCPUAllocator|not enough memory")
+_SAID = re.compile(r"can't allocate memory|DefaultCPUAllocator|not enough memory|MPS backend out of memory")
 
-MOST_ROWS = {"cpu": 256, "cuda": 1024}
+MOST_ROWS = {"cpu": 256, "mps": 256, "cuda": 1024}
 """By device: more rows than this bring no more speed, and hold back what is already done.
 
 On a CPU the work grows with the rows; on a GPU a step costs nearly the same for one row as for a thousand.
@@ -22,7 +24,7 @@ def out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and _CPU.search(str(error)) is not None
+    return isinstance(error, RuntimeError) and _SAID.search(str(error)) is not None
 
 
 def free_memory(*, after_failure: bool = False) -> None:
@@ -37,8 +39,14 @@ def free_memory(*, after_failure: bool = False) -> None:
     if torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        gc.collect()
+        torch.mps.empty_cache()
     elif after_failure:
         gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        # The C library keeps gigabytes of what a training took, in pieces that nothing large fits into.
+        trim(0)
 
 
 def generation_rows(model: Any, prompt: int, answer: int) -> int:

@@ -90,6 +90,8 @@ def parse_options(spec: Spec) -> Options:
         raise SpecError(f"gguf= names a file in a folder, and {model!r} is not a folder")
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
         raise SpecError(f"{model!r} is neither a folder nor a hub id (org/name)")
+    if given.get("device") == "mps" and given.get("quantize") == "nf4":
+        raise SpecError("quantize=nf4: bitsandbytes does not run on Apple's GPU; use quantize=none, or device=cpu")
     if given.get("system") and given.get("chat_template") == "off":
         raise SpecError("system= needs a chat template, and chat_template=off leaves it out")
     if given.get("thinking") and given.get("chat_template") == "off":
@@ -156,8 +158,8 @@ def _text(text: str) -> str:
 
 
 def _device(text: str) -> str:
-    if text not in ("auto", "cpu", "cuda"):
-        raise ValueError("expected auto, cpu or cuda (CUDA_VISIBLE_DEVICES picks which)")
+    if text not in ("auto", "cpu", "cuda", "mps"):
+        raise ValueError("expected auto, cpu, cuda (CUDA_VISIBLE_DEVICES picks which) or mps (Apple's GPU)")
     return text
 
 

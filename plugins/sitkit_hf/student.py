@@ -10,16 +10,20 @@ from typing import Any
 from sitkit.capabilities import ModelFacts
 from sitkit.errors import SettingError
 from sitkit.plugin_support import end_tokens
-from sitkit.settings import InstructSettings, RefineSettings, Settings, TrainSettings
+from sitkit.settings import ExploreSettings, InstructSettings, RefineSettings, Settings, TrainSettings
 from sitkit.types import (
     Completion,
     Demonstration,
+    Distillation,
     Generation,
     Json,
     Objective,
     PreferencePair,
     Progress,
     Prompt,
+    Question,
+    Reward,
+    Teacher,
     TrainingReport,
 )
 from sitkit_hf.fingerprint import fingerprint, recommended
@@ -45,6 +49,7 @@ class HfStudent:
 
     def check(self, settings: Settings, objective: Objective) -> None:
         """Raise `SettingError` for an unknown loss, schedule or optimiser, and for steps that never end."""
+        from sitkit_hf.explore import check_explore
         from sitkit_hf.refine import check_losses, check_patience
         from sitkit_hf.training import check_optimizer, check_processes, check_scheduler
 
@@ -54,6 +59,7 @@ class HfStudent:
             check_optimizer(stage, train)
         for stage, train in stages:
             check_processes(stage, train)
+        check_explore(settings.explore)
         check_losses(objective, settings.refine)
         check_patience(settings.refine)
         if not settings.refine.epochs and not settings.refine.max_steps:
@@ -119,6 +125,60 @@ class HfStudent:
 
         return refine(
             self.models, start, pairs, objective, settings, out=out, scratch=scratch, seed=seed, progress=progress
+        )
+
+    def explore(
+        self,
+        start: Path,
+        questions: Sequence[Question],
+        reward: Reward,
+        settings: ExploreSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Train the adapter in ``start`` further by a reward. Raises `ModelError` or `SettingError`."""
+        from sitkit_hf.explore import explore
+
+        return explore(
+            self.models, start, questions, reward, settings, out=out, scratch=scratch, seed=seed, progress=progress
+        )
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Raise `SettingError` unless the teacher is a model run here that has the same tokens."""
+        from sitkit_hf.explore import check_teacher
+
+        check_teacher(self.models, teacher)
+
+    def distil(
+        self,
+        start: Path,
+        questions: Sequence[Question],
+        teacher: Teacher,
+        distillation: Distillation,
+        settings: ExploreSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Train the adapter in ``start`` further by the teacher. Raises `ModelError` or `SettingError`."""
+        from sitkit_hf.explore import as_local, distil
+
+        return distil(
+            self.models,
+            start,
+            questions,
+            as_local(teacher),
+            distillation,
+            settings,
+            out=out,
+            scratch=scratch,
+            seed=seed,
+            progress=progress,
         )
 
     def complete(self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Completion]:

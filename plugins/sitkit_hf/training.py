@@ -120,8 +120,8 @@ class Job:
             "data_seed": self.seed,
             "use_cpu": device == "cpu",
             # On a CPU too: PEFT's adapters would else multiply in float32, which takes most of a step's time there.
-            "bf16": dtype == "torch.bfloat16",
-            "fp16": device != "cpu" and dtype == "torch.float16",
+            "bf16": device != "mps" and dtype == "torch.bfloat16",
+            "fp16": device.startswith("cuda") and dtype == "torch.float16",
             **tracking(self.stage, settings, self.out),
             "disable_tqdm": True,
             "dataloader_pin_memory": False,
@@ -288,7 +288,7 @@ def curve(trainer: Any) -> list[dict[str, float]]:
 
     So without its clock and without TRL's num_tokens, which a resumed trainer counts from 0 again; keys in order.
     """
-    left_out = ("_runtime", "_per_second", "total_flos", "num_tokens")
+    left_out = ("_runtime", "_per_second", "total_flos", "num_tokens", "step_time")
     rows = []
     for entry in trainer.state.log_history:
         row = {
@@ -320,11 +320,11 @@ def training_report(
         "left_out": examples.left_out,
         "micro_batch_size": micro,
     }
-    warnings = [*examples.warnings(job.stage, job.max_length()), *_warmup_warning(job, steps), *more]
+    warnings = [*examples.warnings(job.stage, job.max_length()), *warmup_warning(job, steps), *more]
     return TrainingReport(steps, metrics, rows, warnings)
 
 
-def _warmup_warning(job: Job, steps: int) -> list[str]:
+def warmup_warning(job: Job, steps: int) -> list[str]:
     """Return a warning if the warm-up is as long as the training."""
     warmup = job.settings.warmup
     if warmup < 1 or steps > warmup:

@@ -66,6 +66,8 @@ def _check_devices(models: Models, job: TrainingJob) -> None:
     import torch
 
     wanted = job.settings.processes
+    if models.device() == "mps" and wanted > 1:
+        raise ModelError(f"{job.stage}.processes={wanted}: device=mps is one GPU; set it to 1")
     if models.device() != "cpu" and torch.cuda.device_count() < wanted:
         raise ModelError(
             f"{job.stage}.processes={wanted}, but {torch.cuda.device_count()} GPUs can be seen here"

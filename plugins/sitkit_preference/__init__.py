@@ -1,7 +1,8 @@
 """Strategies of the paper (Appendix B), the control that tells what the preference adds, and what came since.
 
 ``dpo-cot`` (eq. 3, 4), ``dpo-answer`` (eq. 5), ``sft-chosen``: one answer of each kind. ``irpo``, ``rft``, ``star``: by
-several samples a question, right or wrong; each says in its docstring where it differs from its source.
+several samples a question, right or wrong. ``grpo``, ``gkd``: by answers that the student writes while it learns. Each
+says in its docstring where it differs from its source.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from functools import partial
 
 from sitkit import hookimpl
 from sitkit.hookspecs import Register
-from sitkit.spec import Spec
+from sitkit.spec import Spec, number
 from sitkit.types import Candidate, Context, LeftOut, Objective, PreferencePair, Strategy, StrategyFactory
+from sitkit_preference.online import OwnAnswers, RightAnswers
 from sitkit_preference.pairing import PairingStrategy, pair_answer, pair_cot
 from sitkit_preference.sampling import contrast, distinct_paths, first_right
 
@@ -26,6 +28,8 @@ def sitkit_strategies(register: Register[StrategyFactory]) -> None:
     register("irpo", irpo)
     register("rft", rft)
     register("star", star)
+    register("grpo", grpo)
+    register("gkd", gkd)
 
 
 @hookimpl
@@ -90,6 +94,29 @@ def star(spec: Spec, context: Context) -> Strategy:
     training goes on from the student that answered. Its rounds are ``refine.rounds``.
     """
     return _plain(spec, PairingStrategy("star", first_right, Objective(loss=("sft",))))
+
+
+def grpo(spec: Spec, context: Context) -> Strategy:
+    """Reinforcement learning on right answers, without pairs; format=W: weight of the answer's form beside it (0.1).
+
+    Group relative policy optimisation, Shao et al. 2024, arXiv 2402.03300, with a rule for the reward as in DeepSeek-R1
+    (arXiv 2501.12948): 1 for a right answer, W more for one that is worked in steps and ends with an answer to be read.
+    The student answers the training questions with CoT, and those of ``practice_on``; no teacher is asked for them. The
+    source draws 64 answers to a question, here it is 8; the loss is TRL's (``explore.loss``), the reference the student
+    it starts from.
+    """
+    spec.refuse_argument()
+    return RightAnswers(float(str({"format": 0.1, **spec.parse_options({"format": number(low=0, high=10)})}["format"])))
+
+
+def gkd(spec: Spec, context: Context) -> Strategy:
+    """On-policy distillation from a local teacher (hf:MODEL) with the student's tokens; beta=B: the divergence (0.5).
+
+    Generalised knowledge distillation, Agarwal et al. 2024, arXiv 2306.13649, on the student's own answers alone
+    (lambda 1), at one temperature; beta 0 is the KL divergence from the teacher, 1 the reverse one.
+    """
+    spec.refuse_argument()
+    return OwnAnswers(float(str({"beta": 0.5, **spec.parse_options({"beta": number(low=0, high=1)})}["beta"])))
 
 
 _SAMPLES = 8

@@ -69,7 +69,7 @@ def reported(settings: Mapping[str, Mapping[str, Json]]) -> list[str]:
     from sitkit.settings import resolve
 
     resolved = resolve(settings)
-    named = [resolved.instruct.report_to, resolved.refine.report_to]
+    named = [resolved.instruct.report_to, resolved.refine.report_to, resolved.explore.report_to]
     return list(dict.fromkeys(name.strip() for text in named if text.strip() != "none" for name in text.split(",")))
 
 

@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import sitkit
-from sitkit.capabilities import CardFacts, HarnessStudent, ModelFacts
+from sitkit.capabilities import CardFacts, DistillingStudent, ExploringStudent, HarnessStudent, ModelFacts
 from sitkit.errors import PluginError
-from sitkit.settings import InstructSettings, RefineSettings, Settings
+from sitkit.settings import ExploreSettings, InstructSettings, RefineSettings, Settings
 from sitkit.types import (
     Completion,
     Demonstration,
+    Distillation,
     Generation,
     Json,
     Objective,
     PreferencePair,
     Progress,
     Prompt,
+    Question,
+    Reward,
     Student,
+    Teacher,
     TrainingReport,
 )
 from sitkit_vllm.engine import Engine
@@ -86,6 +90,54 @@ class VllmStudent:
         """Train as ``hf`` does, with the engine's memory free."""
         self.engine.close()
         return self.hf.refine(start, pairs, objective, settings, out=out, scratch=scratch, seed=seed, progress=progress)
+
+    def explore(
+        self,
+        start: Path,
+        questions: Sequence[Question],
+        reward: Reward,
+        settings: ExploreSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Train as ``hf`` does, which writes the answers too. Raises `PluginError` where it is another that cannot."""
+        if not isinstance(self.hf, ExploringStudent):
+            raise PluginError("its student cannot explore")
+        self.engine.close()
+        return self.hf.explore(
+            start, questions, reward, settings, out=out, scratch=scratch, seed=seed, progress=progress
+        )
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Raise `SettingError` for a teacher that ``hf`` cannot learn from."""
+        self._distilling().check_teacher(teacher)
+
+    def distil(
+        self,
+        start: Path,
+        questions: Sequence[Question],
+        teacher: Teacher,
+        distillation: Distillation,
+        settings: ExploreSettings,
+        *,
+        out: Path,
+        scratch: Path,
+        seed: int,
+        progress: Progress,
+    ) -> TrainingReport:
+        """Train as ``hf`` does, which writes the answers too."""
+        self.engine.close()
+        return self._distilling().distil(
+            start, questions, teacher, distillation, settings, out=out, scratch=scratch, seed=seed, progress=progress
+        )
+
+    def _distilling(self) -> DistillingStudent:
+        if not isinstance(self.hf, DistillingStudent):
+            raise PluginError("its student cannot be distilled into")
+        return self.hf
 
     def complete(
         self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation

@@ -131,6 +131,7 @@ class _Card:
             ],
             "instruct": self._training("instruct"),
             "refine": self._training("refine"),
+            "online": self._online(),
             "pairs": pairs or {"total": _UNKNOWN, "chosen_from": {}},
             "questions": self._questions(),
             "trigger": COT_TRIGGER,
@@ -148,7 +149,9 @@ class _Card:
     def _training(self, phase: Phase) -> dict[str, Json]:
         told = self.results.training_of(self.lesson, phase)
         settings = self._material(phase).get("settings", {})
-        shown = ("learning_rate", "scheduler", "batch_size", "lora_r", "lora_alpha")
+        shown = (
+            "learning_rate", "scheduler", "batch_size", "lora_r", "lora_alpha", "prompts", "samples", "temperature"
+        )  # fmt: skip
         return {
             "examples": told.examples if told else _UNKNOWN,
             "steps": told.steps if told else _UNKNOWN,
@@ -157,6 +160,16 @@ class _Card:
             "loss": "+".join(self._objective.get("loss", ())) or "unknown",
             "beta": self._objective.get("beta", _UNKNOWN),
         }
+
+    def _online(self) -> str:
+        """What the student learnt by where there were no pairs, in a few words."""
+        optimised = self._material("refine").get("optimised", {})
+        weights, distillation = optimised.get("reward", {}), optimised.get("distillation")
+        if distillation is not None:
+            return (
+                f"towards the teacher's probabilities (generalised Jensen-Shannon divergence, {_listed(distillation)})"
+            )
+        return f"by a reward ({_listed(weights)})" if weights else ""
 
     @cached_property
     def _objective(self) -> Mapping[str, Json]:
@@ -261,6 +274,10 @@ def stage_settings(stored: StoredRows, stage: str, key: str) -> Mapping[str, Jso
     """Return the settings that made a stage, from its manifest; {} if that is gone."""
     found: Mapping[str, Json] = (stored.material(stage, key) or {}).get("settings", {})
     return found
+
+
+def _listed(values: Mapping[str, Json]) -> str:
+    return ", ".join(f"{escaped(str(name))} {value:g}" for name, value in values.items())
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -108,6 +108,7 @@ def _rows(
         pairs = [
             (number, pair)
             for number, made in enumerate(lesson.rounds, 1)
+            if made.pair is not None
             for pair in read_rows(folder("pair", made.pair) / PAIRS, PreferencePair)
         ]
         whole, alone = (

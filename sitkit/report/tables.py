@@ -461,7 +461,7 @@ def pair_table(results: Results) -> Table:
         "rejected although right", "rejected: cut", "own answer cut, another's chosen",
         *(("without a kept demonstration",) if bare else ()), "questions left out",
     )  # fmt: skip
-    note = "" if rows else "No student was refined, so there are no pairs."
+    note = "" if rows else "No student was refined on pairs."
     return Table("Preference pairs", headings, tuple(rows), note)
 
 
@@ -506,9 +506,7 @@ def settings_tables(results: Results) -> Sequence[Table]:
         return ()
     several = [len({pair[place] for pair in used}) > 1 for place in (0, 1)]
     headings = (", ".join(text for text, differs in zip(pair, several, strict=True) if differs) for pair in used)
-    rows = tuple(
-        (f"{stage}.{key}", *(str(settings[stage][key]) for settings in used.values())) for stage, key in names
-    )
+    rows = tuple((f"{stage}.{key}", *(str(settings[stage][key]) for settings in used.values())) for stage, key in names)
     return (Table("Settings that differ", ("setting", *headings), rows, "All others are in recipe.yaml."),)
 
 

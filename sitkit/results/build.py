@@ -40,7 +40,7 @@ from sitkit.results.model import (
 )
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare, detectable, holm, independent_discordance, needed
-from sitkit.stages import Annotate, Evaluate, EvaluateTask, Instruct, Node, Pair, Refine
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Explore, Instruct, Node, Pair, Refine
 from sitkit.stages.evaluate_task import DOCUMENTS
 from sitkit.store import make_key
 from sitkit.survey import duplicates
@@ -323,7 +323,7 @@ def _training(plan: Plan, outcome: Outcome) -> tuple[Training, ...]:
     return tuple(
         training_told(node.stage.name, node.key, node.stage.label(), outcome.artifacts[node.key].info)
         for node in plan.nodes
-        if isinstance(node.stage, Instruct | Refine)
+        if isinstance(node.stage, Instruct | Refine | Explore)
     )
 
 
@@ -333,7 +333,8 @@ def training_told(stage: str, key: str, label: str, info: Json) -> Training:
         stage=stage,
         label=label,
         key=key,
-        examples=info["demonstrations" if stage == Instruct.name else "pairs"],
+        # Who learns online has neither demonstrations nor pairs.
+        examples=info[next(name for name in ("demonstrations", "pairs", "questions") if name in info)],
         dropped=info.get("dropped", 0),
         steps=info["steps"],
         metrics={name: float(value) for name, value in info["metrics"].items()},

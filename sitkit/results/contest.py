@@ -61,13 +61,14 @@ def contenders(
         ]
         rounds = [one for lesson in arm.lessons for one in lesson.rounds]
         sampled = [infos[key] for one in rounds for key in one.sample]
-        stages = [key for one in rounds for key in (*one.sample, one.pair, one.refine)]
+        stages = [key for one in rounds for key in one.keys]
         found.append(
             Contender(
                 strategy=arm.strategy,
                 accuracy=statistics.fmean(values) if values else 0.0,
-                prompts=sum(len(PROMPTINGS) * info["questions"] * info.get("samples", 1) for info in sampled),
-                pairs=sum(infos[one.pair]["total"] for one in rounds),
+                prompts=sum(len(PROMPTINGS) * info["questions"] * info.get("samples", 1) for info in sampled)
+                + sum(infos[one.refine].get("completions", 0) for one in rounds),
+                pairs=sum(infos[one.pair]["total"] for one in rounds if one.pair is not None),
                 steps=sum(infos[one.refine]["steps"] for one in rounds),
                 seconds=sum(seconds[key] for key in stages),
             )

@@ -76,7 +76,7 @@ def _named(results: Results) -> Iterator[str]:
             optional = (lesson.instruct, lesson.pair, lesson.refine)
             yield from (*lesson.annotate, *lesson.sample, *(key for key in optional if key is not None))
             for one in lesson.earlier:
-                yield from (*one.sample, one.pair, one.refine)
+                yield from one.keys
     for scored in results.rounds:
         yield from scored.cell.keys
     for rows in (results.pairs, results.training, results.demonstrations, results.teacher_scores):
@@ -144,7 +144,7 @@ def _taken(results: Results, infos: Mapping[str, Json]) -> Iterator[_Claim]:
     if results.contest is None:
         return
     rounds = [one for arm in results.arms for lesson in arm.lessons for one in lesson.rounds]
-    if all(key in infos for one in rounds for key in (*one.sample, one.pair, one.refine)):
+    if all(key in infos for one in rounds for key in one.keys):
         seconds = {stage.key: stage.seconds for stage in results.stages}
         found = contenders(results.arms, results.cells, infos, seconds)
         yield "what the strategies took", results.contest.contenders, found

@@ -40,11 +40,16 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """The keys of the stages of one round of refining."""
+    """The keys of the stages of one round of refining; a strategy that learns online samples and pairs nothing."""
 
     sample: tuple[str, ...]
-    pair: str
+    pair: str | None
     refine: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all its stages, in order."""
+        return (*self.sample, *filter(None, [self.pair]), self.refine)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,7 @@ class Lesson:
     @property
     def rounds(self) -> tuple[Round, ...]:
         """Every round of refining, in order."""
-        if self.pair is None or self.refine is None:
+        if self.refine is None:
             return ()
         return (*self.earlier, Round(sample=self.sample, pair=self.pair, refine=self.refine))
 
@@ -75,8 +80,8 @@ class Arm:
     """One student taught in one way, with a `Lesson` for each seed.
 
     ``method`` is "both", or "instruct" or "refine" where only that was done; ``train_on`` is empty where the student
-    was refined untaught, ``refine_on`` where it was not refined. ``settings`` (stage -> key -> value) are those that not
-    all students and strategies of the run have alike; the others stand in the recipe.
+    was refined untaught, ``refine_on`` where it was not refined. ``settings`` (stage -> key -> value) are those in
+    which the students and strategies of a run differ; the others stand in the recipe.
     """
 
     student: str

@@ -4,6 +4,7 @@ from sitkit.stages.annotate import Annotate
 from sitkit.stages.base import Node, Stage, Work
 from sitkit.stages.evaluate import Evaluate
 from sitkit.stages.evaluate_task import EvaluateTask
+from sitkit.stages.explore import Explore
 from sitkit.stages.instruct import Instruct
 from sitkit.stages.pair import Pair
 from sitkit.stages.refine import Refine
@@ -15,6 +16,7 @@ __all__ = [
     "Budget",
     "Evaluate",
     "EvaluateTask",
+    "Explore",
     "Instruct",
     "Node",
     "Pair",

@@ -7,32 +7,35 @@ import inspect
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from sitkit import answers
-from sitkit.capabilities import PaidEndpoint, QuestionIdentifier, plain_identity
+from sitkit.capabilities import ExploringStudent, PaidEndpoint, QuestionIdentifier, plain_identity
 from sitkit.components import Component, QuestionSet, objective, recommended, task_name
-from sitkit.conformance import adapter_fault, questions_fault, report_fault
+from sitkit.conformance import adapter_fault, judged_fault, questions_fault, report_fault
 from sitkit.errors import SitkitError, reason
 from sitkit.plugin_import import line_of
 from sitkit.plugin_support import folder_digests
 from sitkit.settings import PairSettings, resolve
 from sitkit.stages import Budget, Pair, Work
+from sitkit.stages.explore import distillation_of, is_distilled, is_online, reward_of
 from sitkit.testing.samples import demonstration, right_answer
 from sitkit.types import (
     ANSWERED,
     PROMPTINGS,
     Benchmark,
     Candidate,
+    Completion,
     Generation,
     Objective,
     PreferencePair,
     Prompt,
     Prompting,
     Question,
+    Reward,
     Split,
     Strategy,
     Student,
@@ -43,6 +46,7 @@ from sitkit.types import (
 GREEDY = Generation(max_new_tokens=64)
 SPLITS: tuple[Split, ...] = ("train", "test")
 _SHOWN = 3
+_BRIEF = {"steps": 1, "prompts": 2, "samples": 2, "max_new_tokens": 16, "save_steps": 1}
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,9 @@ class _GridPair(Pair):
 def strategy_findings(part: Component[Strategy], given: Sequence[Candidate]) -> Iterator[Finding]:
     """Let a strategy choose among the candidates, and hold its pairs against them as the pair stage does."""
     found = _Findings(part)
+    if is_online(part):
+        yield from _online_findings(found, given)
+        return
     with found.calling("objective"):
         objective(part)
     with found.calling("pairs"):
@@ -168,6 +175,25 @@ def strategy_findings(part: Component[Strategy], given: Sequence[Candidate]) -> 
                     "pairs", f"makes no pair of {len(given)} candidates, whatever was right or wrong ({reasons})"
                 )
     yield from found
+
+
+def _online_findings(found: _Findings, given: Sequence[Candidate]) -> _Findings:
+    """Judge the student's own answers among the candidates, each twice, in place of pairs."""
+    if is_distilled(found.part):
+        with found.calling("distillation"):
+            distillation_of(found.part)
+        return found
+    with found.calling("reward"):
+        reward = reward_of(found.part)
+        for one in given:
+            for answer in one.samples:
+                completion = Completion(one.question.id, answer.text, answer.truncated)
+                terms, again = (reward.judge(one.question, completion) for _ in range(2))
+                if fault := judged_fault(reward, terms):
+                    found.wrong("reward", fault)
+                elif terms != again:
+                    found.wrong("reward", "judge gives the same answer another value when asked again")
+    return found
 
 
 def _work(folder: Path) -> Work:
@@ -252,7 +278,7 @@ def student_findings(part: Component[Student], asked: Sequence[Question]) -> Ite
     ]
     settings = resolve({})
     with found.calling("recommended"):
-        settings = resolve(recommended(part), {"train": {"max_steps": 1, "save_steps": 1}, "sample": {}})
+        settings = resolve(recommended(part), {"train": {"max_steps": 1, "save_steps": 1}, "explore": _BRIEF})
     with found.calling("check"):
         made.check(settings, Objective())
     with tempfile.TemporaryDirectory() as folder:
@@ -276,9 +302,17 @@ def student_findings(part: Component[Student], asked: Sequence[Question]) -> Ite
                     made.export(refined, out, merge=False)
                     if adapter_fault(out):
                         found.wrong("export", "left nothing in the folder it was given")
+            if isinstance(made, ExploringStudent):
+                exploring, reward = made, Reward({"right": 1.0}, _right)
+                explore = lambda **given: exploring.explore(taught, asked, reward, settings.explore, **given)  # noqa: E731
+                trained.train("explore", explore, "reward", "rewards/right/mean")
     with found.calling("close"):
         made.close()
     yield from found
+
+
+def _right(question: Question, completion: Completion) -> Mapping[str, float]:
+    return {"right": float(not completion.truncated and answers.is_correct(question, completion.text))}
 
 
 class _Trained:
@@ -291,7 +325,7 @@ class _Trained:
         ]
         self.count = 0
 
-    def train(self, method: str, call: Callable[..., TrainingReport]) -> Path | None:
+    def train(self, method: str, call: Callable[..., TrainingReport], *columns: str) -> Path | None:
         self.count += 1
         out, scratch = self.folder / f"out{self.count}", self.folder / f"scratch{self.count}"
         scratch.mkdir()
@@ -300,6 +334,9 @@ class _Trained:
             for fault in (report_fault(report), adapter_fault(out)):
                 if fault:
                     self.found.wrong(method, fault)
+            missing = [name for name in columns if not any(name in row for row in report.log)]
+            if missing:
+                self.found.wrong(method, f"no row of its log tells {' and '.join(missing)}")
         return out if adapter_fault(out) is None else None
 
     def completions(self, adapter: Path | None) -> dict[str, str]:

@@ -355,7 +355,7 @@ def _end_to_end(target: _Target, made: Sequence[Component[Any]]) -> Iterator[Fin
                 train_on=tuple(by_kind["benchmark"] or [f"{STUB}:number"]),
                 limit=COUNT,
                 test_limit=COUNT,
-                settings={"train": {"max_steps": 1}},
+                settings={"train": {"max_steps": 1}, "explore": {"steps": 1, "prompts": 2, "max_new_tokens": 16}},
             )
             try:
                 _run(recipe, target.registry, Path(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sitkit.types import (
     Completion,
     Context,
     Demonstration,
+    Distillation,
     Generation,
     Json,
     Objective,
@@ -26,9 +28,14 @@ from sitkit.types import (
     Prompt,
     Prompting,
     Question,
+    Reply,
+    Reward,
     Split,
+    Teacher,
     TrainingReport,
 )
+
+_SHRUG = "I cannot say."
 
 
 class StubStudent:
@@ -60,6 +67,35 @@ class StubStudent:
         taught = {**self._known(start), **{pair.prompt: pair.chosen for pair in pairs}}
         return self._leave(out, taught, len(pairs), progress)
 
+    def explore(self, start: Path, questions: Sequence[Question], reward: Reward, settings: Any, *, out: Path,
+                scratch: Path, seed: int, progress: Callable[[int, int], None]) -> TrainingReport:  # fmt: skip
+        """Try what it knows and a right answer for each question, and keep what is worth more."""
+        taught, worths = self._known(start), list[dict[str, float]]()
+        for question in questions:
+            prompt = question.prompt("cot")
+            tried = [taught.get(prompt, _SHRUG), right_answer(question, "Step by step. ")]
+            judged = [dict(reward.judge(question, Completion(question.id, text))) for text in tried]
+            worth = [sum(reward.weights[name] * value for name, value in terms.items()) for terms in judged]
+            taught[prompt] = tried[worth.index(max(worth))]
+            worths += [{"reward": total, **{f"rewards/{name}/mean": value for name, value in terms.items()}}
+                       for total, terms in zip(worth, judged, strict=True)]  # fmt: skip
+        row = {name: sum(one[name] for one in worths) / len(worths) for name in worths[0]}
+        report = self._leave(out, taught, settings.steps, progress)
+        return replace(report, log=[{"step": float(settings.steps), **row}])
+
+    def check_teacher(self, teacher: Teacher) -> None:
+        """Take any teacher."""
+
+    def distil(self, start: Path, questions: Sequence[Question], teacher: Teacher, distillation: Distillation,
+               settings: Any, *, out: Path, scratch: Path, seed: int,
+               progress: Callable[[int, int], None]) -> TrainingReport:  # fmt: skip
+        """Learn by heart what the teacher answers."""
+        taught, prompts = self._known(start), {question.id: question.prompt("cot") for question in questions}
+        for reply in teacher.answer(questions, "cot", Generation(max_new_tokens=settings.max_new_tokens)):
+            name, text = (reply.id, reply.completion) if isinstance(reply, Reply) else reply
+            taught[prompts[name]] = text
+        return self._leave(out, taught, settings.steps, progress)
+
     def _leave(
         self, out: Path, taught: Mapping[str, str], steps: int, progress: Callable[[int, int], None]
     ) -> TrainingReport:
@@ -77,7 +113,7 @@ class StubStudent:
         """Yield what it knows of each prompt, cut at so many words."""
         known = self._known(adapter)
         for prompt in prompts:
-            shrug = "I cannot say." if prompt.text.endswith(COT_TRIGGER) else "I do not know."
+            shrug = _SHRUG if prompt.text.endswith(COT_TRIGGER) else "I do not know."
             words = known.get(prompt.text, shrug).split()
             most = generation.max_new_tokens
             yield Completion(prompt.id, " ".join(words[:most]), truncated=len(words) > most)

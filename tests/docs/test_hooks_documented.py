@@ -107,6 +107,7 @@ def test_no_example_is_broken(site: Path) -> None:
         ("student", "gentle"),
         ("strategy", "mistakes"),
         ("strategy", "rivals"),
+        ("strategy", "brief"),
         ("benchmark", "evens"),
         ("command", "greet"),
         ("executor", "night"),
@@ -124,6 +125,30 @@ def test_the_strategy_by_several_samples_pairs_them(site: Path, monkeypatch: pyt
     # One candidate of the grid has several samples: two different wrong ones, and one that was cut.
     assert len(pairs) == 3
     assert len({pair.chosen for pair in pairs}) == 1
+
+
+def test_the_strategy_with_a_reward_is_learnt_from(site: Path, tmp_path: Path) -> None:
+    done = sitkit_here(
+        "run", "--teacher", "parrot,polite=yes", "--student", "sitkit-stub", "--strategy", "brief",
+        "--train-on", "evens",
+        "--workspace", str(tmp_path), "--plugin", str(stub_plugin(tmp_path)), path=site,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (log,) = (tmp_path / "store" / "refine").glob("*/log.jsonl")
+    (row,) = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    assert row["reward"] == pytest.approx(row["rewards/right/mean"] + 0.2 * row["rewards/short/mean"])
+    assert row["rewards/right/mean"] > 0
+
+
+def stub_plugin(folder: Path) -> Path:
+    """A plugin file that registers the student without a model."""
+    code = (
+        "from sitkit import hookimpl\nfrom sitkit.testing import stub_student\n\n\n@hookimpl\n"
+        'def sitkit_students(register):\n    register("sitkit-stub", lambda spec, context: stub_student())\n'
+    )
+    path = folder / "stubbed.py"
+    path.write_text(code, encoding="utf-8")
+    return path
 
 
 @pytest.mark.slow

@@ -146,7 +146,8 @@ def batch(model, rows, prompt, answer):
 
 found = {}
 for name, (rows, prompt, answer, shape) in json.loads(sys.argv[1]).items():
-    model = LlamaForCausalLM(LlamaConfig(**shape)).eval().requires_grad_(False)
+    dtype = torch.bfloat16 if name == "head" else torch.float32
+    model = LlamaForCausalLM(LlamaConfig(**shape)).to(dtype).eval().requires_grad_(False)
     batch(model, 1, 4, 2)
     before = status("VmRSS")
     open("/proc/self/clear_refs", "w").write("5")
@@ -164,10 +165,17 @@ def test_a_rows_bytes_are_what_it_takes_at_its_peak() -> None:
         "cache": (16, 40, 120, {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 12}),
         # Few of them, as in Qwen2.5-0.5B: the work of reading prompts counts.
         "work": (16, 120, 8, {"hidden_size": 256, "intermediate_size": 1400, "num_hidden_layers": 4}),
+        # A vocabulary so large that its output layer must not be copied for each row.
+        "head": (
+            64,
+            20,
+            2,
+            {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "vocab_size": 30000},
+        ),
     }
-    heads = {"cache": 8, "work": 1}
+    heads = {"cache": 8, "work": 1, "head": 1}
     asked = {
-        name: (*counts, shape | {"vocab_size": 512, "num_attention_heads": 8, "num_key_value_heads": heads[name]})
+        name: (*counts, {"vocab_size": 512, "num_attention_heads": 8, "num_key_value_heads": heads[name]} | shape)
         for name, (*counts, shape) in shapes.items()
     }
     # With small thresholds, what is freed goes back to the system at once.
@@ -180,7 +188,8 @@ def test_a_rows_bytes_are_what_it_takes_at_its_peak() -> None:
         check=True,
     )
     for name, (peak, thought) in json.loads(done.stdout.splitlines()[-1]).items():
-        assert 0.85 * peak < thought < 1.3 * peak, (name, peak, thought)
+        # Where no noise is drawn, as here, the estimate for a large vocabulary is too high by that.
+        assert 0.85 * peak < thought < (3 if name == "head" else 1.3) * peak, (name, peak, thought)
 
 
 @pytest.mark.parametrize(("dropout", "attention"), [(0.0, "sdpa"), (0.1, "eager")])

@@ -51,7 +51,8 @@ def test_making_a_student_and_its_fingerprint_load_nothing_heavy(tiny: Path) -> 
         ("hf", "after a colon"),
         ("hf:a/b,quantise=nf4", "quantize"),
         ("hf:a/b,quantize=int8", "auto, nf4, none"),
-        ("hf:a/b,device=tpu", "auto, cpu or cuda"),
+        ("hf:a/b,device=tpu", "auto, cpu, cuda"),
+        ("hf:a/b,device=mps,quantize=nf4", "does not run on Apple's GPU"),
         ("hf:a/b,batch_size=-1", "whole number"),
         ("hf:a/b/c", "neither a folder nor a hub id"),
         ("hf:a/b,system=Be brief,chat_template=off", "chat template"),
@@ -167,3 +168,34 @@ def test_a_device_that_is_not_there_is_named(tiny: Path, make_student: Callable[
 
     with pytest.raises(ModelError, match="no CUDA device"):
         list(make_student(tiny, device="cuda").complete(None, [Prompt("1", "x")], Generation(1)))
+
+
+def test_apples_gpu_trains_without_autocast_and_4_bits(
+    tiny: Path, make_student: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from sitkit.settings import InstructSettings
+    from sitkit_hf.memory import generation_rows
+    from sitkit_hf.training import Job
+
+    models = make_student(tiny, device="mps", dtype="bfloat16").models
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="device=mps: no GPU of Apple's"):
+        models.device()
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert (models.device(), models.quantized()) == ("mps", False)
+    monkeypatch.setattr(models, "_base", make_student(tiny).models.base())
+    job = Job(
+        stage="instruct", models=models, settings=InstructSettings(), epochs=1, out=tmp_path, scratch=tmp_path,
+        seed=0, progress=lambda *_: None,
+    )  # fmt: skip
+    told = job.arguments(2)
+    assert (told["use_cpu"], told["bf16"], told["fp16"]) == (False, False, False)
+    assert job.attention() is None
+
+    class OnApples:
+        def __init__(self, model: Any) -> None:
+            self.config, self.parameters, self.device = model.config, model.parameters, torch.device("mps")
+
+    assert generation_rows(OnApples(models.base()), 20, 20) > 1

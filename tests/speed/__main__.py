@@ -17,7 +17,7 @@ from sitkit_hf.options import has_cuda
 from tests.speed.machine import described
 from tests.speed.measure import CPU_CLOCK, Options, Row, tell
 from tests.speed.table import table
-from tests.speed.work import EMBEDDED, LLAMA, SEVEN, SHAPES
+from tests.speed.work import EMBEDDED, LLAMA, SEVEN, SHAPES, SMOL
 
 LINES = {
     "default-run": "the whole default run against a chain of stock scripts, one process each",
@@ -80,9 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--work",
         action="append",
-        choices=[EMBEDDED, *SHAPES],
+        choices=[EMBEDDED, *SHAPES, SMOL],
         metavar="WORK",
-        help=f"{EMBEDDED}, {', '.join(SHAPES)}, where a line has several (default: the first two; on cuda {SEVEN})",
+        help=f"{EMBEDDED}, {', '.join(SHAPES)}, {SMOL}, where a line has several (default: {EMBEDDED}, {LLAMA} and,"
+        f" where it is installed, {SMOL}; on cuda {SEVEN})",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where models run (default cpu)")
     parser.add_argument("--pairs", type=int, default=3, help="pairs of runs a line (default 3)")
@@ -136,12 +137,18 @@ def _inner(options: argparse.Namespace) -> int:
         threads=options.threads,
         folder=result.parent.absolute(),
         data=data,
-        works=tuple(options.work or ((SEVEN,) if options.device == "cuda" else (EMBEDDED, LLAMA))),
+        works=tuple(options.work or ((SEVEN,) if options.device == "cuda" else _usual())),
         device=options.device,
     )
     rows: list[Row] = module.measure(asked)
     result.write_text(json.dumps([dataclasses.asdict(row) for row in rows]), encoding="utf-8")
     return 0
+
+
+def _usual() -> tuple[str, ...]:
+    from sitkit_smol.source import installed
+
+    return (EMBEDDED, LLAMA, *((SMOL,) if installed() else ()))
 
 
 def _write(path: Path, rows: list[dict[str, Any]], machine: dict[str, Any]) -> None:

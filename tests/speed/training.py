@@ -179,7 +179,9 @@ def _loaded(work: Work) -> Any:
             bnb_4bit_compute_dtype=getattr(torch, work.dtype),
         )
         extra["device_map"] = {"": work.device}
-    return AutoModelForCausalLM.from_pretrained(work.model, dtype=getattr(torch, work.dtype), **extra)
+    return AutoModelForCausalLM.from_pretrained(
+        work.model, dtype=getattr(torch, work.dtype), attn_implementation=work.attention, **extra
+    )
 
 
 def _common(folder: str, settings: InstructSettings | RefineSettings, work: Work) -> dict[str, Any]:
@@ -197,7 +199,7 @@ def _common(folder: str, settings: InstructSettings | RefineSettings, work: Work
         "logging_steps": 1,
         "save_strategy": "no",
         "use_cpu": work.device == "cpu",
-        "bf16": work.device != "cpu" and work.dtype == "bfloat16",
+        "bf16": work.dtype == "bfloat16",
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": False,

@@ -1,4 +1,4 @@
-"""What is worked on: the embedded student on the embedded world, and a Llama made from a config on GSM8K's lengths."""
+"""What is worked on: the embedded student on the embedded world; a Llama made from a config, and smol, on GSM8K."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.types import Demonstration, Generation, PreferencePair, Prompt, Question
+from sitkit_hf.options import has_bfloat16
 from tests.speed.measure import Options
 
-EMBEDDED, LLAMA, MIDDLE, SEVEN = "embedded", "llama", "llama-98m", "llama-7b"
+EMBEDDED, LLAMA, MIDDLE, SEVEN, SMOL = "embedded", "llama", "llama-98m", "llama-7b", "smol"
 
 SHAPES: dict[str, dict[str, int]] = {
     LLAMA: {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8},
@@ -60,7 +61,14 @@ class Work:
     @property
     def dtype(self) -> str:
         """The dtype of full-precision weights, for both sides."""
+        if self.name == SMOL and self.device == "cpu":
+            return "bfloat16" if has_bfloat16() else "float32"
         return "float32" if self.device == "cpu" and not self.quantized else "bfloat16"
+
+    @property
+    def attention(self) -> str:
+        """The attention that the peer trains with: the faster of the two there are without another package."""
+        return "eager" if self.name == SMOL and self.device == "cpu" and self.dtype == "bfloat16" else "sdpa"
 
     def student(self, *, trains: bool = False) -> Any:
         """Return sitkit's student on this model; one that only answers stands on full-precision weights."""
@@ -69,7 +77,7 @@ class Work:
         from sitkit_hf import hf_student
 
         quantize = "nf4" if trains and self.quantized else "none"
-        options = {"device": self.device, "dtype": self.dtype, "quantize": quantize}
+        options = {"device": self.device, "dtype": self.dtype, "quantize": quantize, "chat_template": "off"}
         return hf_student(Spec("hf", str(self.model), options), Context())
 
     def demonstrations(self) -> list[Demonstration]:
@@ -97,13 +105,31 @@ class Work:
 
 
 def shapes(options: Options) -> list[str]:
-    """Return the Llamas among the works asked for."""
-    return [work for work in options.works if work in SHAPES]
+    """Return the works asked for but the embedded one."""
+    return [work for work in options.works if work != EMBEDDED]
 
 
 def micro(work: Work) -> int:
-    """Return how many examples both sides train on at once: all of a step's, but for the 7B, which must fit a GPU."""
-    return 4 if work.name == SEVEN else 0
+    """Return how many examples both sides train on at once: all of a step's, but for those that would not fit."""
+    return 4 if work.name in (SEVEN, SMOL) else 0
+
+
+def made(count: int, shape: str, options: Options) -> Work:
+    """Return a work by its name."""
+    if shape == SMOL:
+        return smol(count, options.data, options.device)
+    return llama(count, options.folder, options.data, shape, options.device)
+
+
+def smol(count: int, data: Path | None, device: str = "cpu") -> Work:
+    """Return SmolLM2-135M-Instruct, without its chat template, on GSM8K's training questions (or made-up text)."""
+    from sitkit.spec import Spec
+    from sitkit.types import Context
+    from sitkit_smol import smol_student
+
+    folder: Any = smol_student(Spec("smol", None, {}), Context()).models.place()  # type: ignore[attr-defined]
+    questions = _gsm8k(data, count) if data is not None else _ragged(count)
+    return Work(SMOL, Path(folder), questions, 128, 1.0, device, quantized=device == "cuda")
 
 
 def embedded(count: int) -> Work:

@@ -40,6 +40,10 @@ _CURVES = (
      (("rewards/chosen", "chosen", "instruct"), ("rewards/rejected", "rejected", "refine"))),
     ("refine", "Refining: log-probability", "nats",
      (("logps/chosen", "chosen", "instruct"), ("logps/rejected", "rejected", "refine"))),
+    ("refine", "Learning from own answers: reward", "share, reward",
+     (("reward", "reward", "other"), ("rewards/correct/mean", "right", "refine"),
+      ("rewards/format/mean", "in form", "instruct"))),
+    ("refine", "Learning from own answers: divergence from the start", "KL, nats a token", (("kl", "KL", "refine"),)),
 )  # fmt: skip
 
 
@@ -59,7 +63,8 @@ def figures(results: Results, stored: StoredRows) -> dict[str, Figure]:
 
     Names are ``phases-N`` and ``phases-direct`` (bars of accuracy by phase), ``matrix-N-instructed``,
     ``matrix-N-self-refined``, ``matrix-N-cross-self-refined`` (heat maps), ``demonstrations-N`` (accuracy against the
-    share of demonstrations) and ``training-N`` (loss, rewards, log-probabilities); which there are depends on the run.
+    share of demonstrations) and ``training-N`` (loss, rewards, log-probabilities, divergence); which there are depends
+    on the run.
     """
     return {drawing.name: drawing.paint(LIGHT) for drawing in drawings(results, stored)}
 

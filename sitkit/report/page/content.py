@@ -97,7 +97,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("strategy", _listed(arm.strategy for arm in arms)),
         ("trained on", _listed(task for arm in arms for task in (*arm.train_on, *arm.refine_on))),
         ("tested on", _listed(results.benchmarks)),
-        ("loss", _loss(results)),
+        *([("loss", loss)] if (loss := _loss(results)) else []),
         ("seeds", _listed(str(seed) for arm in arms for seed in arm.seeds)),
         ("training limit", str(recipe.get("limit") or "none")),
         ("test limit", str(recipe.get("test_limit") or "none")),
@@ -108,11 +108,12 @@ def _loss(results: Results) -> str:
     """What refining minimised, as loss and beta, once for each that differs."""
     common = results.recipe["set"].get("refine", {})
     used = [{**common, **arm.settings.get("refine", {})} for arm in results.arms if arm.refine_on]
-    return _listed(
+    said = (
         f"{refine['loss']}, beta {refine['beta']}" if refine["loss"] != "sft" else "sft"
         for refine in used
         if refine.get("loss") is not None
     )
+    return "; ".join(dict.fromkeys(said))
 
 
 def _panels(name: str, title: str, drawn: Sequence[tuple[Drawing, str]], note: str) -> list[Section]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import tempfile
 from collections.abc import Iterator
@@ -14,28 +15,37 @@ from tests.speed import floors
 from tests.speed.lines.sampling import counted
 from tests.speed.measure import Options, Row, clock, in_turn, medians
 from tests.speed.peers import BATCHES, Harness, fastest
+from tests.speed.work import EMBEDDED, SMOL, Work, embedded, smol
 
 NAMES = ("tiny_chain", "tiny_shop", "tiny_cups", "tiny_gifts")
 TOKENS = 96
 
 
 def measure(options: Options) -> list[Row]:
-    """Score the embedded student on the embedded world's four benchmarks, both promptings."""
+    """Score the embedded student, and smol, on the embedded world's four benchmarks, both promptings."""
+    rows = []
+    if EMBEDDED in options.works:
+        rows.append(_row(embedded(2), "tiny", 25 if options.quick else None, options))
+    if SMOL in options.works:
+        work = smol(2, options.data)
+        rows.append(_row(work, f"smol,chat_template=off,dtype={work.dtype}", 5 if options.quick else 25, options))
+    return rows
+
+
+def _row(work: Work, student: str, limit: int | None, options: Options) -> Row:
     from lm_eval.tasks import TaskManager
 
     from sitkit.harness.folders import tasks_dir
-    from sitkit_tiny import STUDENT
 
-    limit = 25 if options.quick else None
     manager = TaskManager(include_path=[str(tasks_dir())], include_defaults=False)
     scores: dict[str, dict[str, float]] = {}
-    size = _best(STUDENT, manager)
+    size = _best(work, manager)
 
     def ours() -> None:
-        scores["sitkit"] = _stages(limit)
+        scores["sitkit"] = _stages(student, limit)
 
     def theirs() -> float:
-        harness = Harness(STUDENT, size)
+        harness = Harness(work.model, size, work.device, work.dtype)
         started = clock()
         scores["peer"] = _evaluated(harness, manager, limit)
         return clock() - started
@@ -44,23 +54,20 @@ def measure(options: Options) -> list[Row]:
     taken = in_turn(options.pairs, {"sitkit": ours, "peer": theirs})
     middle = medians(taken)
     same = sum(scores["sitkit"][task] == value for task, value in scores["peer"].items())
-    floor = _floor(limit)
-    return [
-        Row(
-            "evaluation",
-            "embedded",
-            "s",
-            middle["sitkit"],
-            middle["peer"],
-            goal=1.5,
-            floor=floor,
-            note=f"{same} of {len(scores['peer'])} scores are the same; peer at batch {size}",
-            samples=taken,
-        )
-    ]
+    return Row(
+        "evaluation",
+        work.label,
+        "s",
+        middle["sitkit"],
+        middle["peer"],
+        goal=1.5,
+        floor=_floor(work, limit),
+        note=f"{same} of {len(scores['peer'])} scores are the same; peer at batch {size}",
+        samples=taken,
+    )
 
 
-def _stages(limit: int | None) -> dict[str, float]:
+def _stages(student: str, limit: int | None) -> dict[str, float]:
     """Walk the evaluation stages of one phase in a fresh store, in this process, as a run does; task -> accuracy."""
     from sitkit.execution.here_executor import run_plan
     from sitkit.plan import build_plan
@@ -69,10 +76,9 @@ def _stages(limit: int | None) -> dict[str, float]:
     from sitkit.store import Store
 
     registry = load_plugins()
-    plan = build_plan(Recipe(eval_on=NAMES, test_limit=limit), registry)
+    settings = {"evaluate": {"max_new_tokens": TOKENS}}
+    plan = build_plan(Recipe(student=student, eval_on=NAMES, test_limit=limit, settings=settings), registry)
     baseline = tuple(cell for cell in plan.cells if cell.phase == "baseline")
-    import dataclasses
-
     plan = dataclasses.replace(plan, nodes=tuple(cell.node for cell in baseline))
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
         outcome = run_plan(plan, Store(Path(folder)), registry, lambda event: None)
@@ -112,9 +118,9 @@ def _undescribed() -> Iterator[None]:
         yield
 
 
-def _best(model: Path, manager: Any) -> int:
+def _best(work: Work, manager: Any) -> int:
     def rate(size: int) -> float:
-        harness = Harness(model, size)
+        harness = Harness(work.model, size, work.device, work.dtype)
         started = clock()
         _evaluated(harness, manager, 2 * max(BATCHES) // len(_tasks()))
         return 1 / (clock() - started)
@@ -122,12 +128,11 @@ def _best(model: Path, manager: Any) -> int:
     return fastest(rate)
 
 
-def _floor(limit: int | None) -> float:
+def _floor(work: Work, limit: int | None) -> float:
     """Bare forward passes over the same prompts and answers."""
     from sitkit_tiny.benchmarks import questions
-    from tests.speed.work import embedded
 
-    student = embedded(2).student()
+    student = work.student()
     prompts = [
         Prompt(f"{prompting}|{question.id}", question.prompt(prompting))
         for name in NAMES

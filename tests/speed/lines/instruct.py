@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.speed import floors
 from tests.speed.measure import Options, Row, in_turn, medians
 from tests.speed.training import RANK, Trained, furthest, instruct, instruct_settings, stock_sft
-from tests.speed.work import EMBEDDED, Work, embedded, llama, micro, shapes
+from tests.speed.work import EMBEDDED, Work, embedded, made, micro, shapes
 
 
 def measure(options: Options) -> list[Row]:
@@ -14,7 +14,7 @@ def measure(options: Options) -> list[Row]:
     if EMBEDDED in options.works:
         rows.append(_row(embedded(600), 32, 4 if options.quick else 24, options))
     for shape in shapes(options):
-        work = llama(128, options.folder, options.data, shape, options.device)
+        work = made(128, shape, options)
         rows.append(_row(work, 16, 2 if options.quick else 4, options))
     return rows
 

@@ -16,7 +16,7 @@ from tests.speed.training import (
     refine_settings,
     stock_dpo,
 )
-from tests.speed.work import EMBEDDED, Work, embedded, llama, micro, shapes
+from tests.speed.work import EMBEDDED, Work, embedded, made, micro, shapes
 
 
 def measure(options: Options) -> list[Row]:
@@ -25,7 +25,7 @@ def measure(options: Options) -> list[Row]:
     if EMBEDDED in options.works:
         rows.append(_row(embedded(600), 32, 4 if options.quick else 24, options))
     for shape in shapes(options):
-        work = llama(64, options.folder, options.data, shape, options.device)
+        work = made(64, shape, options)
         rows.append(_row(work, 16, 2 if options.quick else 4, options))
     return rows
 

@@ -10,7 +10,7 @@ from sitkit.types import Generation, Prompt
 from tests.speed import floors
 from tests.speed.measure import Options, Row, clock, in_turn
 from tests.speed.peers import BATCHES, Harness, fastest
-from tests.speed.work import EMBEDDED, Work, embedded, llama, shapes
+from tests.speed.work import EMBEDDED, Work, embedded, made, shapes
 
 
 def measure(options: Options) -> list[Row]:
@@ -20,7 +20,7 @@ def measure(options: Options) -> list[Row]:
         rows.append(_row(embedded(100 if options.quick else 600), options))
     for shape in shapes(options):
         count = 16 if options.quick else 96
-        rows.append(_row(llama(count, options.folder, options.data, shape, options.device), options))
+        rows.append(_row(made(count, shape, options), options))
     return rows
 
 
