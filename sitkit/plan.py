@@ -24,7 +24,7 @@ from sitkit.spec import LM_EVAL
 from sitkit.stages import Annotate, Evaluate, EvaluateTask, Explore, Instruct, Node, Pair, Refine, Sample, Stage
 from sitkit.stages.explore import check_online, is_distilled, is_online
 from sitkit.stages.sample import check_samples
-from sitkit.stages.training import resolve_objective
+from sitkit.stages.training import resolve_objective, with_objective
 from sitkit.types import PHASES, PROMPTINGS, Benchmark, Method, Objective, Phase, Strategy, Student, Teacher
 
 Tasks = tuple[str, ...]
@@ -139,11 +139,34 @@ class Plan:
         return {one.key: one for one in self.nodes}
 
     def full_recipe(self) -> Recipe:
-        """Return the recipe with everything that a default or a student decided written out, where it is one thing."""
-        settings, (first, *others) = self.recipe.settings, self.settings.values()
-        if all(other == first for other in others):
-            settings = asdict(first)
+        """Return the recipe with everything written out that a default, a student or a strategy decided.
+
+        What these decide differently is left out; `differing_settings` has it.
+        """
+        first = asdict(next(iter(self.settings.values())))
+        settings = {
+            stage: {key: value for key, value in keys.items() if (stage, key) not in self._differing}
+            for stage, keys in first.items()
+        }
         return replace(self.recipe, refine_on=self.recipe.refined_on, settings=settings)
+
+    def differing_settings(self, student: str, strategy: str) -> dict[str, dict[str, Any]]:
+        """Return what a student and a strategy (SPECs) use of the settings that are not the same for all of them."""
+        used = self.settings[student, strategy]
+        found: dict[str, dict[str, Any]] = {}
+        for stage, key in self._differing:
+            found.setdefault(stage, {})[key] = getattr(getattr(used, stage), key)
+        return found
+
+    @cached_property
+    def _differing(self) -> tuple[tuple[str, str], ...]:
+        first, *others = (asdict(settings) for settings in self.settings.values())
+        return tuple(
+            (stage, key)
+            for stage, keys in first.items()
+            for key, value in keys.items()
+            if any(other[stage][key] != value for other in others)
+        )
 
     @property
     def components(self) -> tuple[Component[Any], ...]:
@@ -180,8 +203,11 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
     }
     for student, strategy in product(students, strategies):
         chosen = settings[student.spec, strategy.spec]
-        check_samples(chosen.sample)
         online = is_online(strategy)
+        if not online:
+            chosen = replace(chosen, refine=with_objective(objective(strategy), chosen.refine))
+            settings[student.spec, strategy.spec] = chosen
+        check_samples(chosen.sample)
         with student.calling("check"):
             student.made.check(chosen, Objective() if online else resolve_objective(objective(strategy), chosen.refine))
         if online and set(recipe.methods) != {"instruct"}:

@@ -368,6 +368,9 @@ def load_recipe(path: Path) -> dict[str, Any]:
     return load_yaml(text, str(path))
 
 
+_REMINDER = "# All settings are those used. For another student or strategy, leave out what it should decide itself.\n"
+
+
 def recipe_yaml(recipe: Recipe, schema: str = "") -> str:
     """Return the recipe as YAML that `load_recipe` and `recipe_from` read back to an equal recipe.
 
@@ -376,7 +379,7 @@ def recipe_yaml(recipe: Recipe, schema: str = "") -> str:
     from sitkit.strict_yaml import dump_yaml
 
     head = f"# yaml-language-server: $schema={schema}\n" if schema else ""
-    return f"{head}# Repeat this run with: sitkit run --config recipe.yaml\n{dump_yaml(recipe.as_mapping())}"
+    return f"{head}# Repeat this run with: sitkit run --config recipe.yaml\n{_REMINDER}{dump_yaml(recipe.as_mapping())}"
 
 
 def recipe_schema() -> dict[str, Json]:

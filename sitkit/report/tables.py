@@ -59,6 +59,7 @@ def all_tables(results: Results) -> Sequence[Table]:
         demonstration_table(results),
         *teacher_tables(results),
         pair_table(results),
+        *settings_tables(results),
         stage_table(results),
     )
 
@@ -495,6 +496,18 @@ def teacher_tables(results: Results) -> Sequence[Table]:
         "The teacher's own accuracy", ("teacher", "benchmark", "split", "prompting", "right", "n", "file"), rows, note
     )
     return (table,) if rows else ()
+
+
+def settings_tables(results: Results) -> Sequence[Table]:
+    """Return the settings that students and strategies do not have alike, a column for each pair of them."""
+    used = {(arm.student, arm.strategy): arm.settings for arm in results.arms}
+    names = [(stage, key) for stage, keys in next(iter(used.values()), {}).items() for key in keys]
+    if not names:
+        return ()
+    several = [len({pair[place] for pair in used}) > 1 for place in (0, 1)]
+    headings = (", ".join(text for text, differs in zip(pair, several, strict=True) if differs) for pair in used)
+    rows = tuple((f"{stage}.{key}", *(str(settings[stage][key]) for settings in used.values())) for stage, key in names)
+    return (Table("Settings that differ", ("setting", *headings), rows, "All others are in recipe.yaml."),)
 
 
 def stage_table(results: Results) -> Table:

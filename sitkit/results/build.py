@@ -151,6 +151,7 @@ def _arms(plan: Plan) -> tuple[Arm, ...]:
             fraction=arms[0].fraction,
             method=arms[0].method,
             lessons=tuple(map(_lesson, arms)),
+            settings=plan.differing_settings(arms[0].student.spec, arms[0].strategy.spec),
         )
         for arms in found.values()
     )

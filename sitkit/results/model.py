@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -80,7 +80,8 @@ class Arm:
     """One student taught in one way, with a `Lesson` for each seed.
 
     ``method`` is "both", or "instruct" or "refine" where only that was done; ``train_on`` is empty where the student
-    was refined untaught, ``refine_on`` where it was not refined.
+    was refined untaught, ``refine_on`` where it was not refined. ``settings`` (stage -> key -> value) are those in
+    which the students and strategies of a run differ; the others stand in the recipe.
     """
 
     student: str
@@ -91,6 +92,7 @@ class Arm:
     fraction: float
     method: Method
     lessons: tuple[Lesson, ...]
+    settings: Mapping[str, Mapping[str, Json]] = field(default_factory=dict, hash=False)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -621,6 +623,7 @@ class Results:
             "cross": False,
             "methods": [arm.method],
             "seeds": [seed],
+            "set": {stage: {**keys, **arm.settings.get(stage, {})} for stage, keys in self.recipe["set"].items()},
         }
         others = [score for score in self.forgetting if belongs(score, arm)]
         one_seed = [score for score in others if len(score.seeds) == 1]

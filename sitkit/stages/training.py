@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sitkit.components import Component
 from sitkit.conformance import adapter_fault, report_fault
@@ -47,6 +47,12 @@ def resolve_objective(objective: Objective, settings: RefineSettings) -> Objecti
         given = "+".join(f"{weight:g}" for weight in weights)
         raise SettingError(f"refine.weights={given}: expected one weight for each of {'+'.join(loss)}")
     return Objective(loss=loss, weights=weights, beta=objective.beta if settings.beta is None else settings.beta)
+
+
+def with_objective(objective: Objective, settings: RefineSettings) -> RefineSettings:
+    """Return the settings with loss, weights and beta as they are used. Raises as `resolve_objective` does."""
+    found = resolve_objective(objective, settings)
+    return replace(settings, loss="+".join(found.loss), weights="+".join(map(str, found.weights)), beta=found.beta)
 
 
 def refine_material(objective: Objective, settings: RefineSettings) -> Json:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sitkit.components import objective
 from sitkit.errors import RecipeError
 from sitkit.execution.here_executor import run_plan
 from sitkit.plan import Plan, build_plan, count_stages
@@ -169,3 +170,17 @@ def _duel(strategy: str, difference: float, holm: float, interval: float | None 
 def test_one_sentence_says_who_won_and_whether_it_can_be_told(duel: Duel, ahead: float, said: str) -> None:
     assert verdict(_contest(duel, accuracy={"plain": 0.5, "new": ahead})).startswith(said)
     assert told(replace(duel, holm=None)) is False
+
+
+def test_what_was_used_is_said_and_where_strategies_differ(example: Registry, tmp_path: Path) -> None:
+    plan, results = run(example, tmp_path)
+    assert "loss" not in results.recipe["set"]["refine"]
+    assert plan.full_recipe().as_mapping() == results.recipe
+    used = {arm.strategy: arm.settings["refine"] for arm in results.arms}
+    for strategy in plan.strategies:
+        said = objective(strategy)
+        assert (used[strategy.spec]["loss"], used[strategy.spec]["beta"]) == ("+".join(said.loss), said.beta)
+    assert f"| refine.loss | {' | '.join(one['loss'] for one in used.values())} |" in markdown(results, "contest")
+    _, single = run(example, tmp_path, replace(RECIPE, strategies=None, strategy=ALONE))
+    assert single.recipe["set"]["refine"]["loss"] == used[ALONE]["loss"]
+    assert not single.arms[0].settings

@@ -21,6 +21,7 @@ from sitkit.report.tables import (
     overlap_tables,
     round_tables,
     sampled_tables,
+    settings_tables,
     stage_table,
     teacher_tables,
     worked_table,
@@ -81,6 +82,7 @@ def page_sections(
         _training(results, drawn),
         *_tables("ratings", "Rated by judges", "", ratings),
         *(section for own in added for section in _tables(own.anchor, own.title, own.note, own.tables)),
+        *_tables("settings", "Settings", "", settings_tables(results)),
         _made(results),
     ]  # fmt: skip
     return _apart(sections)
@@ -95,10 +97,23 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("strategy", _listed(arm.strategy for arm in arms)),
         ("trained on", _listed(task for arm in arms for task in (*arm.train_on, *arm.refine_on))),
         ("tested on", _listed(results.benchmarks)),
+        *([("loss", loss)] if (loss := _loss(results)) else []),
         ("seeds", _listed(str(seed) for arm in arms for seed in arm.seeds)),
         ("training limit", str(recipe.get("limit") or "none")),
         ("test limit", str(recipe.get("test_limit") or "none")),
     ]
+
+
+def _loss(results: Results) -> str:
+    """What refining minimised, as loss and beta, once for each that differs."""
+    common = results.recipe["set"].get("refine", {})
+    used = [{**common, **arm.settings.get("refine", {})} for arm in results.arms if arm.refine_on]
+    said = (
+        f"{refine['loss']}, beta {refine['beta']}" if refine["loss"] != "sft" else "sft"
+        for refine in used
+        if refine.get("loss") is not None
+    )
+    return "; ".join(dict.fromkeys(said))
 
 
 def _panels(name: str, title: str, drawn: Sequence[tuple[Drawing, str]], note: str) -> list[Section]:
