@@ -205,7 +205,16 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         chosen = settings[student.spec, strategy.spec]
         online = is_online(strategy)
         if not online:
-            chosen = replace(chosen, refine=with_objective(objective(strategy), chosen.refine))
+            own = objective(strategy)
+            chosen = replace(chosen, refine=with_objective(own, chosen.refine))
+            if chosen.refine.loss != "+".join(own.loss):
+                # The recipe of an earlier run names the loss of its strategy, and may be run with another one.
+                logging.getLogger(NOTICES).warning(
+                    "refine.loss=%s is set, and takes the place of what %s minimises: %s",
+                    chosen.refine.loss,
+                    strategy.spec,
+                    "+".join(own.loss),
+                )
             settings[student.spec, strategy.spec] = chosen
         check_samples(chosen.sample)
         with student.calling("check"):

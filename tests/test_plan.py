@@ -13,7 +13,7 @@ from sitkit.hookspecs import hookimpl
 from sitkit.plan import Plan, build_plan, count_stages
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe
-from sitkit.registry import Registry, build_registry
+from sitkit.registry import Registry, build_registry, load_plugins
 from sitkit.report.tables import all_tables
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
@@ -186,3 +186,13 @@ def test_planning_ten_thousand_stages_loads_no_question(two: Registry, monkeypat
     monkeypatch.setattr(Letters, "questions", lambda *_: pytest.fail("questions were loaded"))
     plan = build_plan(replace(CROSS, seeds=tuple(range(400))), two)
     assert len(plan.nodes) > 8_000
+
+
+def test_a_loss_that_takes_the_place_of_the_strategys_own_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    plugged = load_plugins()
+    first = build_plan(Recipe(), plugged).full_recipe()
+    assert first.settings["refine"]["loss"] == "sigmoid"
+    build_plan(first, plugged)
+    assert "refine.loss" not in caplog.text
+    build_plan(replace(first, strategy="sft-chosen"), plugged)
+    assert "refine.loss=sigmoid is set, and takes the place of what sft-chosen minimises: sft" in caplog.text

@@ -106,7 +106,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
 
 def _loss(results: Results) -> str:
     """What refining minimised, as loss and beta, once for each that differs."""
-    common = results.recipe["set"].get("refine", {})
+    common = results.recipe.get("set", {}).get("refine", {})
     used = [{**common, **arm.settings.get("refine", {})} for arm in results.arms if arm.refine_on]
     said = (
         f"{refine['loss']}, beta {refine['beta']}" if refine["loss"] != "sft" else "sft"
