@@ -623,7 +623,9 @@ class Results:
             "cross": False,
             "methods": [arm.method],
             "seeds": [seed],
-            "set": {stage: {**keys, **arm.settings.get(stage, {})} for stage, keys in self.recipe.get("set", {}).items()},
+            "set": {
+                stage: {**keys, **arm.settings.get(stage, {})} for stage, keys in self.recipe.get("set", {}).items()
+            },
         }
         others = [score for score in self.forgetting if belongs(score, arm)]
         one_seed = [score for score in others if len(score.seeds) == 1]
