@@ -199,8 +199,9 @@ def with_batches_that_fit(job: Job, longest: int, attempt: Callable[[int], T]) -
             if not out_of_memory(error):
                 raise
             if micro == 1:
+                length = "max_length" if hasattr(job.settings, "max_length") else "max_new_tokens"
                 raise ModelError(
-                    f"{job.stage}: memory ran out with one example at a time; lower {job.stage}.max_length, or set"
+                    f"{job.stage}: memory ran out with one example at a time; lower {job.stage}.{length}, or set"
                     f" {job.stage}.gradient_checkpointing=true or quantize=nf4"
                 ) from error
             if processes > 1:

@@ -270,9 +270,12 @@ def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
     elif quiet:
         echo(found.folder / "report.html")
     else:
-        from sitkit.cli.show import show_results
+        from sitkit.cli.show import show_results, show_stored
 
-        show_results(found.data, found.folder, verbose=verbose)
+        if not verbose and all(stage.reused for stage in found.data.stages):
+            show_stored(found.data, found.folder)
+        else:
+            show_results(found.data, found.folder, verbose=verbose)
 
 
 def _recipe(given: dict[str, Any], registry: Registry) -> Recipe:

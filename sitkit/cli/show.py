@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 
 from rich import box
 from rich.table import Table as RichTable
@@ -23,10 +24,12 @@ from sitkit.report.tables import (
     stage_table,
 )
 from sitkit.report.warnings import warnings_of
+from sitkit.results.arms import describe
 from sitkit.results.model import Results
-from sitkit.types import Estimate
+from sitkit.types import PHASES, Estimate
 
 _PLAIN_WIDTH = 10_000
+_MOST_ARMS, _MOST_WARNINGS = 3, 3
 _NUMERIC = re.compile(r"[-+]?[0-9]|-?$")
 
 
@@ -48,6 +51,35 @@ def show_results(results: Results, folder: Path, *, verbose: bool = False) -> No
         out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
     if not verbose:
         out.print(Text(stage_table(results).note, style="dim"), soft_wrap=True)
+    out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
+
+
+def show_stored(results: Results, folder: Path) -> None:
+    """Print, in about ten lines, what a run found of which every stage was there already."""
+    out = console()
+    for arm in results.arms[:_MOST_ARMS]:
+        cells = results.cells_of(arm)
+        names = f"{describe(arm, results.arms)}: " if len(results.arms) > 1 else ""
+        for prompting, told in (("cot", "with CoT"), ("direct", "direct")):
+            means = [
+                f"{phase} {100 * fmean(values):.1f}"
+                for phase in PHASES
+                if (values := [one.value for one in cells if (one.phase, one.prompting) == (phase, prompting)])
+            ]
+            out.print(Text(f"{names}accuracy {told}, percent: {', '.join(means)}"), soft_wrap=True)
+    benchmarks, arms = len(results.benchmarks), len(results.arms) - _MOST_ARMS
+    out.print(Text(f"Means over {count_text(benchmarks, 'benchmark')}."), soft_wrap=True)
+    if arms > 0:
+        out.print(Text(f"{count_text(arms, 'more student')} in the report."), soft_wrap=True)
+    warnings = warnings_of(results)
+    for text in warnings[:_MOST_WARNINGS]:
+        out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
+    if len(warnings) > _MOST_WARNINGS:
+        out.print(Text(f"! {len(warnings) - _MOST_WARNINGS} more in the report", style="yellow"), soft_wrap=True)
+    out.print(
+        Text(f"All {count_text(len(results.stages), 'stage')} were stored; --verbose shows the tables.", style="dim"),
+        soft_wrap=True,
+    )
     out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 

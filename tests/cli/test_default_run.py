@@ -88,6 +88,10 @@ def test_the_same_command_again_reuses_everything_without_torch(workspace: Path,
     again = json.loads((workspace / "runs" / "again" / "results.json").read_text())
     assert all(stage["reused"] for stage in again["stages"])
     assert json.dumps(again["cells"]) == json.dumps(results["cells"])
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 10, "a run that was stored says little"
+    assert lines[0].startswith("accuracy with CoT, percent: baseline ")
+    assert lines[-1].startswith("report: ")
 
 
 def test_a_finished_run_tests_and_draws_nothing_again(workspace: Path) -> None:
