@@ -101,7 +101,7 @@ def test_an_unknown_command_is_one_line_with_the_nearest(capsys: pytest.CaptureF
     assert run(["runn"]) == 2
     (said,) = _said(capsys)
     assert said.startswith("sitkit: no command is called 'runn'; did you mean 'run'? (known: ")
-    assert "lowresource, matrix, new-plugin, plugins, report, run" in said
+    assert "lowresource, matrix, new-plugin, plugins, presets, report, run" in said
 
 
 def test_settings_lists_what_set_may_say(capsys: pytest.CaptureFixture[str]) -> None:
