@@ -11,6 +11,8 @@ from sitkit.execution.here_executor import run_plan
 from sitkit.plan import Plan, build_plan, count_stages
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
+from sitkit.report.figures import drawings
+from sitkit.report.figures.style import LIGHT
 from sitkit.report.tables import pair_table, round_tables
 from sitkit.results.build import build_results
 from sitkit.results.contradictions import contradiction
@@ -87,6 +89,12 @@ def test_rounds_are_told_one_by_one(example: Registry, tmp_path: Path) -> None:
     (table,) = round_tables(results)
     assert table.headings == ("benchmark", "prompting", "instructed", "round 1", "round 2", "last round")
     assert len(table.rows) == 2
+    drawn = [one for one in drawings(results, StoredRows(tmp_path)) if one.section == "rounds"]
+    (axes,) = [one.paint(LIGHT).axes[0] for one in drawn]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["instructed", "1", "2", "3"]
+    means = {line.get_label(): [round(value, 6) for value in line.lines[0].get_ydata()] for line in axes.containers}
+    cells = {(one.round, one.cell.prompting): 100 * one.cell.value for one in results.rounds}
+    assert means["CoT"][1:3] == [pytest.approx(cells[number, "cot"]) for number in (1, 2)]
     (row,) = pair_table(results).rows
     assert row[1] == str(sum(pairs.total for pairs in results.pairs))
     assert decoded(encoded(results)) == results

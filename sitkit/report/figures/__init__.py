@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from sitkit.report.figures.draw import Curve, Measured, bars, heatmap, low_resource, training
+from sitkit.report.figures.draw import Curve, Measured, bars, heatmap, low_resource, rounds, training
 from sitkit.report.figures.style import LIGHT, Palette, end_of_axis
 from sitkit.report.matrix import matrices
 from sitkit.results.arms import describe, is_low_resource
-from sitkit.results.model import Arm, Cell, Results
+from sitkit.results.model import Arm, Cell, Results, belongs
 from sitkit.results.rows import StoredRows
 from sitkit.types import Json, Phase, Prompting
 
@@ -52,7 +52,7 @@ class Drawing:
     """A figure that can be drawn with any palette; ``titled``: its own title says what its caption says."""
 
     name: str
-    section: Literal["phases", "matrix", "low", "training"]
+    section: Literal["phases", "matrix", "low", "rounds", "training"]
     caption: str
     paint: Callable[[Palette], Figure]
     titled: bool = False
@@ -63,8 +63,8 @@ def figures(results: Results, stored: StoredRows) -> dict[str, Figure]:
 
     Names are ``phases-N`` and ``phases-direct`` (bars of accuracy by phase), ``matrix-N-instructed``,
     ``matrix-N-self-refined``, ``matrix-N-cross-self-refined`` (heat maps), ``demonstrations-N`` (accuracy against the
-    share of demonstrations) and ``training-N`` (loss, rewards, log-probabilities, divergence); which there are depends
-    on the run.
+    share of demonstrations), ``rounds-N`` (accuracy by round) and ``training-N`` (loss, rewards, log-probabilities,
+    divergence); which there are depends on the run.
     """
     return {drawing.name: drawing.paint(LIGHT) for drawing in drawings(results, stored)}
 
@@ -74,6 +74,7 @@ def drawings(results: Results, stored: StoredRows) -> Iterator[Drawing]:
     yield from _phases(results)
     yield from _matrices(results)
     yield from _low_resource(results)
+    yield from _rounds(results)
     yield from _training(results, stored)
 
 
@@ -154,6 +155,25 @@ def _curves(results: Results, arms: Sequence[Arm], heading: str, first: int) -> 
             low_resource, methods, baseline.get(benchmark), heading=caption, shared=results.shared, highest=highest
         )
         yield Drawing(f"demonstrations-{number}", "low", caption, paint, titled=True)
+
+
+def _rounds(results: Results) -> Iterator[Drawing]:
+    number = 0
+    for arm in results.arms:
+        scored = [(one.round, one.cell) for one in results.rounds if belongs(one.cell, arm)]
+        if not scored:
+            continue
+        ends = {"instruct": 0, "refine": 1 + max(after for after, _ in scored)}
+        cells = [*scored, *((ends[cell.phase], cell) for cell in results.cells_of(arm) if cell.phase in ends)]
+        highest = end_of_axis(_end(cell) for _, cell in cells)
+        points: dict[str, dict[Prompting, dict[int, Measured]]] = {}
+        for after, cell in cells:
+            points.setdefault(cell.benchmark, {}).setdefault(cell.prompting, {})[after] = _measured(cell)
+        heading = f"{describe(arm, results.arms)}, " if len(results.arms) > 1 else ""
+        for benchmark, drawn in points.items():
+            paint = partial(rounds, drawn, heading=f"{heading}{benchmark}", highest=highest)
+            yield Drawing(f"rounds-{number}", "rounds", f"{heading}{benchmark}", paint, titled=True)
+            number += 1
 
 
 def _training(results: Results, stored: StoredRows) -> Iterator[Drawing]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sitkit.report.figures.style import Palette, figure, legend, lettered, title
+from sitkit.types import Prompting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,6 +105,35 @@ def low_resource(
     axes.set_xlabel(f"share of the {shared}")
     axes.set_ylabel("accuracy in percent")
     title(axes, heading, colours, pad=38)
+    legend(axes, colours)
+    return made
+
+
+def rounds(
+    points: Mapping[Prompting, Mapping[int, Measured]], colours: Palette, *, heading: str, highest: float
+) -> Figure:
+    """Draw accuracy after each round of refining; round 0 is the instructed student.
+
+    ``points``: prompting -> round -> accuracy; the axis ends at ``highest`` percent.
+    """
+    made, axes = figure(2.7, colours)
+    tones: tuple[tuple[Prompting, str, str], ...] = (("cot", "refine", "CoT"), ("direct", "instruct", "direct"))
+    for prompting, tone, label in tones:
+        drawn = sorted(points.get(prompting, {}).items())
+        if drawn:
+            axes.errorbar(
+                [number for number, _ in drawn],
+                [100 * point.value for _, point in drawn],
+                yerr=[100 * point.error for _, point in drawn],
+                color=colours[tone], marker="o", markersize=4, lw=1.6, elinewidth=0.9, capsize=0, label=label,
+            )  # fmt: skip
+    numbers = sorted({number for drawn in points.values() for number in drawn})
+    axes.set_xticks(numbers, [str(number) if number else "instructed" for number in numbers])
+    axes.set_ylim(0, highest)
+    axes.grid(axis="y", color=colours["line"], linewidth=0.7)
+    axes.set_xlabel("round of refining")
+    axes.set_ylabel("accuracy in percent")
+    title(axes, heading, colours, pad=24)
     legend(axes, colours)
     return made
 
