@@ -86,7 +86,7 @@ def file(tiny: Path, tmp_path_factory: pytest.TempPathFactory, cache: Path) -> P
 
 @pytest.fixture(scope="module")
 def student(file: Path, make_student: Callable[..., Any]) -> Any:
-    return make_student(file.parent, gguf=NAME)
+    return make_student(file.parent, gguf=NAME, dtype="float32")
 
 
 def test_weights_and_tokens_are_those_that_transformers_reads(student: Any, file: Path, tiny: Path) -> None:
