@@ -71,7 +71,8 @@ def _show(found: Compared, names: tuple[str, str]) -> None:
     alike = [title for title, different in (("recipe", found.recipe), ("versions", found.versions)) if not different]
     if alike:
         echo(f"the same in both: {' and '.join(alike)}")
-    changed = [cell for cell in found.cells if not cell.same]
+    again = [cell for cell in found.cells if not cell.same]
+    changed = [cell for cell in again if not _alike(cell)]
     if changed:
         headings = (
             *found.arm,
@@ -86,16 +87,33 @@ def _show(found: Compared, names: tuple[str, str]) -> None:
             "Holm",
             "n",
         )
-        show_table(out, Table("Accuracy", headings, tuple(map(_row, changed)), _note(changed)))
-    same = len(found.cells) - len(changed)
-    if same:
-        phases = ", ".join(dict.fromkeys(cell.first.phase for cell in found.cells if cell.same))
-        echo(f"the same stages in both: {same} of {len(found.cells)} scores ({phases})")
+        show_table(out, Table("Accuracy", headings, tuple(map(_row, changed)), _note(again)))
+    for what, cells in (
+        ("scored again, every question answered as rightly or wrongly as before", [*filter(_alike, again)]),
+        ("the same stages in both", [cell for cell in found.cells if cell.same]),
+    ):
+        if cells:
+            phases = ", ".join(dict.fromkeys(cell.first.phase for cell in cells))
+            echo(f"{what}: {len(cells)} of {len(found.cells)} scores ({phases})")
     for name, count in zip(names, (found.only_first, found.only_second), strict=True):
         if count:
             echo(f"note: {count} of the scores of {name} have no counterpart in the other run")
     for text in found.unread:
         echo_message(f"note: no paired test, {text}")
+
+
+def _alike(cell: ComparedCell) -> bool:
+    """Tell whether the figures are the same and no question is answered rightly in one run alone; never where the
+    latter cannot be known.
+    """
+    from sitkit.report.tables import accuracy
+
+    return (
+        accuracy(cell.first) == accuracy(cell.second)
+        and cell.paired is not None
+        and cell.first.n == cell.second.n == cell.paired.n
+        and cell.paired.gained == cell.paired.lost == 0
+    )
 
 
 def _note(cells: Sequence[ComparedCell]) -> str:

@@ -141,7 +141,7 @@ def test_what_is_the_same_is_a_line_and_no_table(workspace: Path, capsys: pytest
     assert "the same stages in both: 2 of 6 scores (baseline)" in said
 
 
-@pytest.mark.parametrize(("one", "other"), [("whole", "seeds"), ("seeds", "late")])
+@pytest.mark.parametrize(("one", "other"), [("whole", "seeds"), ("less", "late")])
 def test_compare_prints_the_figures_of_the_report(
     workspace: Path, one: str, other: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
