@@ -1,7 +1,5 @@
 """What the rest of a plan is expected to take."""
 
-from pathlib import Path
-
 import pytest
 
 from sitkit.execution.time_left import TimeLeft
