@@ -84,13 +84,13 @@ def _finite(value: Json) -> Json:
 
 
 def _show(found: Compared, names: tuple[str, str]) -> None:
-    from sitkit.cli.show import console, show_table
+    from sitkit.cli.show import console, show_table, show_text
     from sitkit.report.comparison import comparison_tables, sameness
 
     out = console()
     for table in comparison_tables(found, names):
         show_table(out, table)
     for line in sameness(found, names):
-        echo(line)
+        show_text(out, line)
     for text in found.unread:
         echo_message(f"note: no paired test, {text}")
