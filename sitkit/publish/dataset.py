@@ -9,10 +9,10 @@ from typing import Any, Literal
 from sitkit.components import Selection
 from sitkit.errors import RecipeError, RunNotFoundError
 from sitkit.publish.card import README, escaped, stage_settings
-from sitkit.publish.export import by_first_names, moved, staging
+from sitkit.publish.export import moved, staging
 from sitkit.publish.redact import Redactor
 from sitkit.registry import Registry
-from sitkit.results.arms import Chosen, choose
+from sitkit.results.arms import Chosen, by_first_names, choose
 from sitkit.results.files import again, load_results, workspace_of
 from sitkit.results.model import Results
 from sitkit.results.rows import StoredRows
