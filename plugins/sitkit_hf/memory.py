@@ -82,6 +82,11 @@ TRAINING_BYTES = 4 * 2**30
 memory kills the process, which no smaller batch can follow."""
 
 
+def first_guess(parameters: int) -> int:
+    """Return how many examples a model of this size is first trained on at once."""
+    return 32 if parameters < 10**9 else 8
+
+
 def training_rows(model: Any, longest: int, most: int, *, dropout: bool) -> int:
     """Return how many examples of up to ``longest`` tokens to train on at once on a CPU, at most ``most``."""
     room = min(TRAINING_BYTES, _free_bytes(model.device) // 2)

@@ -179,10 +179,10 @@ def cpu_dtype(options: Options) -> Dtype:
 
 
 def _is_large(options: Options) -> bool:
-    return options.folder is None or options.gguf is not None or _parameters(options.folder) >= BFLOAT16_PARAMETERS
+    return options.folder is None or options.gguf is not None or count_parameters(options.folder) >= BFLOAT16_PARAMETERS
 
 
-def _parameters(folder: Path) -> int:
+def count_parameters(folder: Path) -> int:
     """Count the parameters from the headers of the weight files; 0 where one cannot be read, which loading will say."""
     from safetensors import SafetensorError, safe_open
 
@@ -211,9 +211,26 @@ def has_bfloat16() -> bool:
 
 def has_cuda() -> bool:
     """Tell whether a CUDA device can be used, as torch would, by asking the driver: importing torch takes seconds."""
+    return bool(cuda_memory())
+
+
+def cuda_memory() -> tuple[int, ...]:
+    """Return the bytes of memory of each CUDA device that can be used here, as the driver says."""
     try:
         driver = ctypes.CDLL("libcuda.so.1" if sys.platform != "win32" else "nvcuda.dll")
-        count = ctypes.c_int()
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+        count, found = ctypes.c_int(), list[int]()
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+            return ()
+        for number in range(count.value):
+            device, size = ctypes.c_int(), ctypes.c_size_t()
+            if driver.cuDeviceGet(ctypes.byref(device), number) == 0:
+                driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+            found.append(size.value)
+        return tuple(found)
     except (OSError, AttributeError):
-        return False
+        return ()
+
+
+def gpu_memory(options: Options) -> tuple[int, ...]:
+    """Return the bytes of each GPU that the model would run on: those of CUDA, unless it is to run elsewhere."""
+    return cuda_memory() if options.device in ("auto", "cuda") else ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sitkit.capabilities import ModelFacts
+from sitkit.capabilities import Footprint, ModelFacts
 from sitkit.errors import SettingError
 from sitkit.plugin_support import end_tokens
 from sitkit.settings import ExploreSettings, InstructSettings, RefineSettings, Settings, TrainSettings
@@ -28,7 +28,7 @@ from sitkit.types import (
 )
 from sitkit_hf.fingerprint import fingerprint, recommended
 from sitkit_hf.loading import Models
-from sitkit_hf.options import Options
+from sitkit_hf.options import Options, gpu_memory
 from sitkit_hf.processes import TrainingJob
 
 
@@ -234,6 +234,16 @@ class HfStudent:
         # The training processes need the memory that this one's copies of the model take.
         self.models.close()
         return launch(job, progress)
+
+    def footprint(self, settings: Settings) -> Footprint | None:
+        """Return what it takes on a GPU, from its config and the headers of its weights."""
+        from sitkit_hf.footprint import footprint
+
+        return footprint(self.options, settings, trained=True)
+
+    def gpu_memory(self) -> Sequence[int]:
+        """Return the bytes of each GPU that it would run on."""
+        return gpu_memory(self.options)
 
     def close(self) -> None:
         """Free what was loaded."""
