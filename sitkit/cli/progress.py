@@ -12,13 +12,13 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from sitkit.cli.rich_console import CleanConsole
 from sitkit.cli.terminal import echo, echo_message
-from sitkit.execution.event_lines import EventLines
+from sitkit.execution.event_lines import EventLines, duration_text, rate_text, run_left_text
 from sitkit.execution.events import (
     Event,
     Listener,
@@ -61,19 +61,25 @@ class Plain(EventLines):
 
 
 class Live:
-    """A bar with count, rate and time left for each stage that runs, above them a line for each that is done."""
+    """A line for each stage that runs (count, rate, loss, time left), one for the whole run above, and over both a line
+    for each stage that is done.
+    """
 
     def __init__(self, console: CleanConsole) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            _DoneColumn(),
-            _RateColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16),
+            _DoneColumn(Column(no_wrap=True)),
+            _RateColumn(Column(no_wrap=True)),
+            _LeftColumn(Column(no_wrap=True)),
             console=console,
             transient=True,
+            # Steps of a large model take longer than the half minute that rich looks back on.
+            speed_estimate_period=600.0,
         )
+        self._run = self._progress.add_task("run", total=None, visible=False, left="")
+        self._begun: StageStarted | None = None
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Live:
@@ -88,11 +94,15 @@ class Live:
         match event:
             case StageStarted(stage, index, total):
                 self._drop(stage)
-                title = visible(f"[{index}/{total}] {stage.stage} {stage.label}")
+                title = visible(f"{stage.stage} {stage.label}")
                 self._tasks[stage.key] = self._progress.add_task(title, total=None)
+                self._begun = event
+                if total > 1:
+                    self._progress.update(self._run, completed=index - 1, total=total, visible=True)
             case StageProgress(stage, done, total, loss):
                 if stage.key in self._tasks:
                     self._progress.update(self._tasks[stage.key], completed=done, total=total or None, loss=loss)
+                    self._tell_run(stage)
             case StageFinished(stage, seconds, reused):
                 self._drop(stage)
                 if not reused:
@@ -103,6 +113,12 @@ class Live:
                 self._console.print(Text(f"  {message_line(text)}", style="dim"))
             case Notice(text):
                 self._console.print(Text(message_line(f"note: {text}"), style="yellow"))
+
+    def _tell_run(self, stage: StageInfo) -> None:
+        """Have the line of the run say what is left of it: the stage begun last, and those to come."""
+        current = next(task for task in self._progress.tasks if task.id == self._tasks[stage.key])
+        if self._begun is not None and self._begun.stage.key == stage.key and current.time_remaining is not None:
+            self._progress.update(self._run, left=run_left_text(current.time_remaining, self._begun))
 
     def _drop(self, stage: StageInfo) -> None:
         if stage.key in self._tasks:
@@ -116,6 +132,15 @@ class _DoneColumn(ProgressColumn):
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
+        if "left" in task.fields:
+            return Text("stages", style="cyan")
         loss = task.fields.get("loss")
-        rate = f"{task.speed:.1f}/s" if task.speed else ""
+        rate = rate_text(task.speed) if task.speed else ""
         return Text(rate if loss is None else f"{rate} loss {loss:.3g}".strip(), style="cyan")
+
+
+class _LeftColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        seconds = task.time_remaining
+        left = task.fields.get("left", "" if seconds is None else duration_text(seconds))
+        return Text(f"{left} left" if left else "", style="dim")

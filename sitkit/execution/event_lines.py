@@ -22,7 +22,6 @@ from sitkit.execution.events import (
     StatusMessage,
 )
 from sitkit.plain_text import message_line, visible
-from sitkit.types import StageInfo
 
 RUN_LOG = "run.log"
 """The file in a run's folder that holds these lines, of every time the run was started."""
@@ -32,9 +31,11 @@ MINUTE = 60.0
 
 @dataclass
 class _Running:
-    """A stage under way: when its last line was written, when and where its progress began, and how far it is."""
+    """A stage under way: when its last line was written, when and where its progress began, and how far it is;
+    ``started`` is its event.
+    """
 
-    stage: StageInfo
+    started: StageStarted
     told: float
     began: float | None = None
     first: int = 0
@@ -77,7 +78,7 @@ class EventLines:
         match event:
             case StageStarted(stage, index, total):
                 self._last = stage.key
-                self._running[stage.key] = _Running(stage, time.monotonic())
+                self._running[stage.key] = _Running(event, time.monotonic())
                 yield f"[{index}/{total}] {stage.stage} {stage.label}"
             case StageProgress(stage, done, total, loss) if stage.key in self._running:
                 self._advance(self._running[stage.key], done, total, loss)
@@ -111,25 +112,39 @@ class EventLines:
                         self._put(f"    {self._which(running)}{progress_text(running, now)}", now_text)
 
     def _which(self, running: _Running) -> str:
-        return "" if len(self._running) == 1 else f"{running.stage.stage} {running.stage.label}: "
+        stage = running.started.stage
+        return "" if len(self._running) == 1 else f"{stage.stage} {stage.label}: "
 
     def _put(self, line: str, stamp: str) -> None:
         self._write(visible(f"{stamp}{line}"))
 
 
 def progress_text(running: _Running, now: float) -> str:
-    """Return how far a stage is: ``120/400, 3.1/s, loss 0.512, 1 min 30 s left``."""
+    """Return how far a stage is: ``120/400, 3.1/s, loss 0.512, 1 min 30 s left, 12 min 5 s of the run``."""
     if running.began is None or not running.total:
         return "loading" if running.began is None else f"{running.done} done"
     parts = [f"{running.done:,}/{running.total:,}"]
     rate = (running.done - running.first) / (now - running.began) if now > running.began else 0.0
     if rate:
-        parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
+        parts.append(rate_text(rate))
     if running.loss is not None:
         parts.append(f"loss {running.loss:.3g}")
     if rate:
-        parts.append(f"{duration_text((running.total - running.done) / rate)} left")
+        left = (running.total - running.done) / rate
+        parts.append(f"{duration_text(left)} left")
+        if running.started.index < running.started.total:
+            parts.append(f"{run_left_text(left, running.started)} of the run")
     return ", ".join(parts)
+
+
+def rate_text(rate: float) -> str:
+    """Return how many are done a second, or how long each takes: ``3.1/s``, ``2.5 s each``."""
+    return f"{rate:,.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+
+
+def run_left_text(left: float, started: StageStarted) -> str:
+    """Return how long a run will go on whose stage has ``left`` seconds to go: ``12 min 5 s``, ``at least 5 s``."""
+    return f"{'at least ' if started.unknown else ''}{duration_text(left + started.after)}"
 
 
 def duration_text(seconds: float) -> str:

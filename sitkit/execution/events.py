@@ -16,11 +16,17 @@ from sitkit.types import Json, StageInfo
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage starts: the ``index``-th (from 1) of ``total``."""
+    """A stage starts: the ``index``-th (from 1) of ``total``.
+
+    ``after``: the seconds that the stages still to come are expected to take, but for ``unknown`` of them, of whose
+    like none has been timed yet.
+    """
 
     stage: StageInfo
     index: int
     total: int
+    after: float = 0.0
+    unknown: int = 0
 
 
 @dataclass(frozen=True)

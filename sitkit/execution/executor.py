@@ -30,6 +30,7 @@ from sitkit.execution.freshness import Freshness, freshness
 from sitkit.execution.gpus import here_misfits
 from sitkit.execution.interrupts import interruptible
 from sitkit.execution.task_checks import check_plan_tasks
+from sitkit.execution.time_left import TimeLeft
 from sitkit.own_questions import left_out, understood
 from sitkit.plan import Plan
 from sitkit.registry import Registry
@@ -75,6 +76,7 @@ class Executor(ABC):
         self.outcome = Outcome()
         self.budget = Budget(plan.recipe.max_cost)
         self._places = {node.key: place for place, node in enumerate(plan.nodes, 1)}
+        self._time_left = TimeLeft(plan)
         self._questions_checked = False
         self._submitted = False
 
@@ -140,7 +142,8 @@ class Executor(ABC):
 
     def started(self, node: Node) -> None:
         """Tell that a stage starts."""
-        self.listener(StageStarted(self.info(node), self._places[node.key], len(self.plan.nodes)))
+        after, unknown = self._time_left.after(node.key, {stage.key: stage.seconds for stage in self.outcome.stages})
+        self.listener(StageStarted(self.info(node), self._places[node.key], len(self.plan.nodes), after, unknown))
 
     def progressed(self, node: Node, done: int, total: int, loss: float | None = None) -> None:
         """Tell how much of a stage's work is done."""

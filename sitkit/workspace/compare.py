@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sitkit.registry import Registry
 from sitkit.results.files import load_results, workspace_of
-from sitkit.results.model import Cell, PairedTest, Results
+from sitkit.results.model import Cell, PairedTest, Results, SeedScore
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare, holm
 from sitkit.types import PHASES, PROMPTINGS, Json, Phase
@@ -155,20 +155,19 @@ def _compared(arm: tuple[str, ...], first: tuple[Run, Cell], second: tuple[Run, 
     paired = None
     if not same:
         prompting = cell.prompting
-        pairs = _paired_seeds(cell, other)
+        pairs = paired_seeds(cell, other)
         paired = compare(
-            [(run.stored.correct(a, prompting), other_run.stored.correct(b, prompting)) for a, b in pairs]
+            [(run.stored.correct(a.key, prompting), other_run.stored.correct(b.key, prompting)) for a, b in pairs]
         )  # fmt: skip
     difference = other.value - cell.value if paired is None else paired.difference
     return ComparedCell(arm, cell, other, difference, paired, same)
 
 
-def _paired_seeds(first: Cell, second: Cell) -> list[tuple[str, str]]:
-    """The keys of the stages to pair: those of the seeds both have, or in their order where they share none."""
-    ours = {score.seed: score.key for score in first.seeds}
-    theirs = {score.seed: score.key for score in second.seeds}
-    shared = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-    return shared or list(zip(ours.values(), theirs.values(), strict=False))
+def paired_seeds(first: Cell, second: Cell) -> list[tuple[SeedScore, SeedScore]]:
+    """Return the scores to pair: those of the seeds both have, or in their order where they share none."""
+    theirs = {score.seed: score for score in second.seeds}
+    shared = [(score, theirs[score.seed]) for score in first.seeds if score.seed in theirs]
+    return shared or list(zip(first.seeds, second.seeds, strict=False))
 
 
 def _order(cell: ComparedCell) -> tuple[object, ...]:

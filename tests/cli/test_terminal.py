@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import time
 import unicodedata
 
 import click
@@ -104,7 +105,7 @@ def test_a_live_line_says_loading_and_then_count_and_loss() -> None:
     out = io.StringIO()
     stage = StageInfo("instruct", "seed 0", "k", None)  # type: ignore[arg-type]
     with Live(CleanConsole(file=out, force_terminal=True, width=120)) as live:
-        live(StageStarted(stage, 1, 2))
+        live(StageStarted(stage, 1, 2, after=3600.0))
         live._progress.refresh()
         assert "loading" in out.getvalue()
         assert "0/?" not in out.getvalue()
@@ -112,6 +113,11 @@ def test_a_live_line_says_loading_and_then_count_and_loss() -> None:
         live._progress.refresh()
         assert "3/12" in out.getvalue()
         assert "loss 0.512" in out.getvalue()
+        for done in (4, 5):
+            time.sleep(0.01)
+            live(StageProgress(stage, done, 12))
+        live._progress.refresh()
+        assert "1 h 0 min left" in out.getvalue()
 
 
 def program(error: BaseException) -> Program:

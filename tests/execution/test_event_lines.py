@@ -37,13 +37,15 @@ def until(lines: list[str], pattern: str) -> str:
 def test_a_stage_says_now_and_then_how_far_it_is() -> None:
     lines: list[str] = []
     with EventLines(lines.append, every=EVERY) as heard:
-        heard(StageStarted(INSTRUCT, 9, 21))
+        heard(StageStarted(INSTRUCT, 9, 21, after=7200.0, unknown=1))
         assert re.match(r"\d\d:\d\d:\d\d     loading$", until(lines, "loading"))
         heard(StageProgress(INSTRUCT, 100, 400))
         time.sleep(0.05)
         heard(StageProgress(INSTRUCT, 120, 400, loss=0.51234))
         found = until(lines, "120/400")
-        assert re.match(r"\d\d:\d\d:\d\d     120/400, \d+\.\d/s, loss 0.512, \d+ s left$", found), found
+        assert re.match(
+            r"\d\d:\d\d:\d\d     120/400, \d+\.\d/s, loss 0.512, \d+ s left, at least 2 h 0 min of the run$", found
+        ), found
         heard(StageStarted(SAMPLE, 10, 21))
         until(lines, "sample seed 0: loading")
         heard(StageFinished(SAMPLE, 1.0, False, {}))
@@ -62,7 +64,7 @@ def test_a_slow_stage_says_seconds_for_each() -> None:
         heard(StageProgress(INSTRUCT, 0, 4))
         time.sleep(1.1)
         heard(StageProgress(INSTRUCT, 1, 4))
-        assert re.search(r"1/4, \d\.\d s each, \d s left", until(lines, "1/4"))
+        assert re.search(r"1/4, \d\.\d s each, \d s left$", until(lines, "1/4"))
 
 
 @pytest.mark.parametrize(

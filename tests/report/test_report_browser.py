@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from sitkit.report.comparison import write_comparison
 from sitkit.report.page import write_page
 from sitkit.report.tables import ReportSection, Table
 from sitkit.results.model import sealed
 from sitkit.types import Question
+from sitkit.workspace.compare import Run, compare_runs
+from tests.example_runs import example_registry, make_run
 from tests.report.synthetic import invented, question_set, say_by_turns, write_workspace
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -307,3 +310,24 @@ def test_it_can_be_used_by_keyboard_and_heard(browser: Page, small: Path) -> Non
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_two_runs_are_read_side_by_side(browser: Page, tmp_path: Path) -> None:
+    with example_registry() as registry:
+        for name, given in (("whole", {}), ("less", {"limit": 3})):
+            make_run(registry, tmp_path / "w", name, **given)
+        folders = [tmp_path / "w" / "runs" / name for name in ("whole", "less")]
+        ours, theirs = (Run.load(folder, registry) for folder in folders)
+        path = tmp_path / "comparison.html"
+        found = compare_runs(ours, theirs)
+        write_comparison(path, (ours, theirs), found, ("whole", "less"), registry)
+    browser.open(path)
+    texts = browser.run("return [...document.querySelectorAll('.labels > *')].map(one => one.textContent)")
+    assert texts == ["question", "target", "whole", "less"]
+    refined = next(cell for cell in found.cells if (cell.first.phase, cell.first.prompting) == ("refine", "cot"))
+    assert refined.paired is not None
+    for kind, count in (("wrong to right", refined.paired.gained), ("right to wrong", refined.paired.lost)):
+        chip = browser.run(f"return document.querySelector('[data-change=\"{kind}\"] small').textContent")
+        assert int(chip) == count
+    assert refined.paired.lost > 0
+    assert browser.run("return document.querySelectorAll('.gone').length") == 0

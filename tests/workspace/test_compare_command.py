@@ -141,7 +141,7 @@ def test_what_is_the_same_is_a_line_and_no_table(workspace: Path, capsys: pytest
     assert "the same stages in both: 2 of 6 scores (baseline)" in said
 
 
-@pytest.mark.parametrize(("one", "other"), [("whole", "seeds"), ("seeds", "late")])
+@pytest.mark.parametrize(("one", "other"), [("whole", "seeds"), ("less", "late")])
 def test_compare_prints_the_figures_of_the_report(
     workspace: Path, one: str, other: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,3 +242,22 @@ def test_json_has_no_infinity(workspace: Path, made: Path, capsys: pytest.Captur
     paired = _cell(found, "refine", "cot")["paired"]
     assert paired["n"] == 1
     assert paired["low"] is None or math.isfinite(paired["low"])
+
+
+def test_a_page_shows_what_both_runs_answered(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "both.html"
+    assert run(["compare", "whole", "less", "--workspace", str(workspace), "--page", str(page)]) == 0
+    assert capsys.readouterr().out.endswith(f"page: {page}\n")
+    text = page.read_text(encoding="utf-8")
+    index = json.loads(re.search(r'id="index">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert index["nouns"] == {"instruct": "whole", "refine": "less"}
+    assert [arm["label"] for arm in index["arms"]] == ["instructed, seed 0", "refined, seed 0"]
+    packed = set(re.findall(r'data-chunk="([^"]+)"', text))
+    assert {name for arm in index["arms"] for both in arm["test"].values() for name in both.values()} <= packed
+    assert run(["compare", "whole", "whole", "--workspace", str(workspace), "--page", str(page)]) == 0
+    assert 'id="index"' not in page.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert run(["compare", "whole", "less", "--workspace", str(workspace), "--page", str(tmp_path / "no" / "x")]) == 2
+    assert capsys.readouterr().err.startswith("sitkit: --page ")

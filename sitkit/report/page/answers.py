@@ -87,7 +87,7 @@ def index(results: Results) -> list[dict[str, Json]]:
             for cell in results.cells_of(arm):
                 for score in cell.seeds:
                     if score.seed == lesson.seed:
-                        test.setdefault(cell.benchmark, {})[cell.phase] = _name("evaluate", score.key)
+                        test.setdefault(cell.benchmark, {})[cell.phase] = chunk_name("evaluate", score.key)
             entries.append(
                 {
                     "arm": arm_id(arm),
@@ -95,10 +95,10 @@ def index(results: Results) -> list[dict[str, Json]]:
                     "teacher": arm.teacher,
                     "seed": lesson.seed,
                     "test": test,
-                    "questions": {benchmark: f"questions/{benchmark}/{lesson.seed}" for benchmark in test},
-                    "annotate": [_name("annotate", key) for key in lesson.annotate],
-                    "sample": [_name("sample", key) for key in lesson.sample],
-                    "pair": None if lesson.pair is None else _name("pair", lesson.pair),
+                    "questions": {benchmark: questions_name(benchmark, lesson.seed) for benchmark in test},
+                    "annotate": [chunk_name("annotate", key) for key in lesson.annotate],
+                    "sample": [chunk_name("sample", key) for key in lesson.sample],
+                    "pair": None if lesson.pair is None else chunk_name("pair", lesson.pair),
                 }
             )
     return entries
@@ -116,38 +116,43 @@ def chunks(results: Results, stored: StoredRows, questions: TestQuestions) -> It
     for arm in results.arms:
         for cell in results.cells_of(arm):
             for score in cell.seeds:
-                name = f"questions/{cell.benchmark}/{score.seed}"
+                name = questions_name(cell.benchmark, score.seed)
                 if name not in seen:
                     seen.add(name)
-                    asked = _questions(questions, cell.benchmark, score.seed, score.key)
-                    if asked is not None:
-                        yield Chunk(name, f"the test split of {cell.benchmark}", asked)
-                yield from _chunk("evaluate", score.key, stored, seen)
+                    yield from questions_chunk(name, questions, cell.benchmark, score.seed, score.key)
+                yield from stage_chunk("evaluate", score.key, stored, seen)
         for lesson in arm.lessons:
             for key in lesson.annotate:
-                yield from _chunk("annotate", key, stored, seen)
+                yield from stage_chunk("annotate", key, stored, seen)
             for key in lesson.sample:
-                yield from _chunk("sample", key, stored, seen)
+                yield from stage_chunk("sample", key, stored, seen)
             yield from _paired(lesson, stored, seen)
 
 
-def _name(stage: str, key: str) -> str:
+def chunk_name(stage: str, key: str) -> str:
+    """Return the name of the chunk of a stage's rows."""
     return f"{stage}/{key[:_SHOWN]}"
 
 
-def _questions(questions: TestQuestions, benchmark: str, seed: int, key: str) -> Json:
+def questions_name(benchmark: str, seed: int) -> str:
+    """Return the name of the chunk of a benchmark's test questions."""
+    return f"questions/{benchmark}/{seed}"
+
+
+def questions_chunk(name: str, questions: TestQuestions, benchmark: str, seed: int, key: str) -> list[Chunk]:
+    """Return the chunk of the questions that the evaluate stage ``key`` scored; none where they cannot be had."""
     found = questions.of(benchmark, seed, key)
-    if not found:
-        return None
-    return {
+    content = {
         "id": list(found),
         "prompt": [_cut(one.prompt("direct")) for one in found.values()],
         "target": [_cut(one.target_text) for one in found.values()],
     }
+    return [Chunk(name, f"the test split of {benchmark}", content)] if found else []
 
 
-def _chunk(stage: str, key: str, stored: StoredRows, seen: set[str]) -> Iterator[Chunk]:
-    name = _name(stage, key)
+def stage_chunk(stage: str, key: str, stored: StoredRows, seen: set[str]) -> Iterator[Chunk]:
+    """Yield the chunk of a stage's rows, unless it was ``seen`` or its file is gone."""
+    name = chunk_name(stage, key)
     if name in seen:
         return
     seen.add(name)
@@ -194,9 +199,9 @@ def _answers(rows: Sequence[Row]) -> Json:
 
 
 def _paired(lesson: Lesson, stored: StoredRows, seen: set[str]) -> Iterator[Chunk]:
-    if lesson.pair is None or _name("pair", lesson.pair) in seen:
+    if lesson.pair is None or chunk_name("pair", lesson.pair) in seen:
         return
-    seen.add(_name("pair", lesson.pair))
+    seen.add(chunk_name("pair", lesson.pair))
     rows = stored.rows("pair", lesson.pair)
     if rows is None:
         return
@@ -213,7 +218,7 @@ def _paired(lesson: Lesson, stored: StoredRows, seen: set[str]) -> Iterator[Chun
         "rejected_right": [int(row["rejected_correct"]) for row in rows],
         "left_out": [[row["benchmark"], row["question_id"], row["reason"]] for row in left_out],
     }
-    yield Chunk(_name("pair", lesson.pair), place("pair", lesson.pair), content)
+    yield Chunk(chunk_name("pair", lesson.pair), place("pair", lesson.pair), content)
 
 
 _Texts = Mapping[tuple[str, str], Mapping[str, str]]

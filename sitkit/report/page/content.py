@@ -152,7 +152,7 @@ def _gains(results: Results) -> list[Section]:
     # These two are of one student; of several they would make a mean of what does not belong together.
     if len(results.arms) != 1 or results.arms[0].method != "both":
         return []
-    tables = [_table(gain_table(results), "gain"), _table(worked_table(results), "worked")]
+    tables = [drawn_table(gain_table(results), "gain"), drawn_table(worked_table(results), "worked")]
     return [Section("gains", "What gains are made of", "tables.html", {"tables": tables, "note": "", "beside": True})]
 
 
@@ -170,11 +170,11 @@ def _cut(results: Results) -> list[Section]:
 
 
 def _tables(anchor: str, title: str, note: str, tables: Sequence[Table]) -> list[Section]:
-    shown = [_table(table, f"{anchor}-{number}") for number, table in enumerate(tables) if table.rows]
+    shown = [drawn_table(table, f"{anchor}-{number}") for number, table in enumerate(tables) if table.rows]
     return [Section(anchor, title, "tables.html", {"note": note, "tables": shown, "beside": False})] if shown else []
 
 
-def _table(table: Table, anchor: str) -> dict[str, object]:
+def drawn_table(table: Table, anchor: str) -> dict[str, object]:
     """A table of texts; columns of numbers are set right."""
     kinds = [
         "n" if table.rows and all(_is_number(row[at]) for row in table.rows if row[at] not in ("", "-")) else ""
@@ -195,8 +195,8 @@ def _is_number(text: str) -> bool:
 
 def _pairs(results: Results) -> Section:
     origins = [origin for origin in _ORIGINS if any(_origin(pairs, origin[0]) for pairs in results.pairs)]
-    tables = [_table(demonstration_table(results), "demonstrations")]
-    tables += [_table(table, f"teacher-{number}") for number, table in enumerate(teacher_tables(results))]
+    tables = [drawn_table(demonstration_table(results), "demonstrations")]
+    tables += [drawn_table(table, f"teacher-{number}") for number, table in enumerate(teacher_tables(results))]
     content = {
         "origins": [(label, tone) for _, label, tone in origins],
         "rows": [_pair_row(results, pairs, origins) for pairs in results.pairs],

@@ -9,6 +9,8 @@ if (place && source) start(JSON.parse(source.textContent));
 watchSections();
 
 function start(index) {
+  // Of two runs side by side, the names of the runs.
+  Object.assign(NOUNS, index.nouns);
   const state = {arm: index.start, split: 'test', benchmark: '', prompting: 'cot', compare: '', change: '', search: '', page: 0, open: ''};
   let rows = [], shown = [], turn = 0, loaded = '';
 
@@ -33,7 +35,7 @@ function start(index) {
     typing = setTimeout(() => set({search: search.value}), 120);
   });
   place.append(
-    make('div', {class: 'tools'}, group('Questions', splits.element),
+    make('div', {class: 'tools'}, index.nouns ? null : group('Questions', splits.element),
       index.arms.length > 1 ? field('Student', arms) : null, field('Benchmark', benchmarks), ...testOnly, field('Search', search)),
     chips, make('div', {class: 'status'}, status, make('span', {class: 'pager'}, range, back, next)), labels, list);
   list.addEventListener('keydown', moveFocus);
