@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,7 @@ def footprint(options: Options, settings: Settings, *, trained: bool) -> Footpri
     quantized = options.quantize == "nf4" or (options.quantize == "auto" and trained)
     full = float(parameters * size)
     nf4 = full - shape.linear * (size - NF4)
+    spread = 0 if options.device_map == "auto" else 1
     cache = 2 * shape.layers * shape.key_heads * shape.head_width * size
     base = nf4 if quantized else full
     # A student answers from full weights with the adapter merged in, and its base stays beside them.
@@ -201,11 +202,14 @@ def footprint(options: Options, settings: Settings, *, trained: bool) -> Footpri
         read=read,
         bandwidth_share=BANDWIDTH,
         pass_seconds=STEP_SECONDS * shape.layers,
-        training=_training(shape, base, parameters, size, settings) if trained else {},
+        spread=spread,
+        training=_training(shape, base, parameters, size, settings, spread) if trained else {},
     )
 
 
-def _training(shape: Shape, base: float, parameters: int, size: int, settings: Settings) -> dict[str, Training]:
+def _training(
+    shape: Shape, base: float, parameters: int, size: int, settings: Settings, spread: int
+) -> dict[str, Training]:
     # In float32: weights, gradients, Adam's two moments, and the weights as they were before the trainer was made.
     adapter = 4.0 * shape.adapter(settings.instruct.lora_r)
     held = base + 5 * adapter
@@ -215,7 +219,7 @@ def _training(shape: Shape, base: float, parameters: int, size: int, settings: S
         ("refine", settings.refine, held + adapter),
         ("explore", settings.explore, held + adapter),
     )
-    return {name: _stage(shape, held, parameters, size, stage) for name, stage, held in stages}
+    return {name: replace(_stage(shape, held, parameters, size, one), spread=spread) for name, one, held in stages}
 
 
 def _stage(shape: Shape, held: float, parameters: int, size: int, settings: OptimizerSettings) -> Training:

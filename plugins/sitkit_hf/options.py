@@ -16,6 +16,7 @@ from sitkit.spec import Spec, boolean, one_of, temperature, top_p
 Quantize = Literal["auto", "nf4", "none"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Switch = Literal["auto", "on", "off"]
+DeviceMap = Literal["none", "auto"]
 
 BFLOAT16_PARAMETERS = 50_000_000
 """With fewer parameters a model runs in float32 on any CPU: it is quick as it is, and exact."""
@@ -27,7 +28,8 @@ class Options:
 
     ``model`` is a hub id, or the absolute path of ``folder`` where it lies here; of that folder ``gguf`` is the one
     file that is read, where it is given. ``quantize`` and ``dtype`` "auto" mean nf4 and bfloat16 on CUDA; on a CPU
-    none, and what `cpu_dtype` says. ``batch_size`` is that of generation; 0 adapts it to the memory there is.
+    none, and what `cpu_dtype` says. ``device_map`` "auto" spreads the layers over all visible GPUs, by accelerate.
+    ``batch_size`` is that of generation; 0 adapts it to the memory there is.
     ``thinking`` lets a template that can think do so, ``temperature`` and ``top_p`` stand over what is asked for: these
     are for teachers. ``recommended`` is read in place of the folder's sitkit.json.
     """
@@ -41,6 +43,7 @@ class Options:
     chat_template: Switch = "auto"
     trust_remote_code: bool = False
     device: str = "auto"
+    device_map: DeviceMap = "none"
     batch_size: int = 0
     system: str | None = None
     thinking: bool = False
@@ -70,6 +73,7 @@ def parse_options(spec: Spec) -> Options:
             "chat_template": one_of("auto", "on", "off"),
             "trust_remote_code": boolean,
             "device": _device,
+            "device_map": one_of("none", "auto"),
             "batch_size": _batch_size,
             "system": _text,
             "thinking": boolean,
@@ -92,6 +96,8 @@ def parse_options(spec: Spec) -> Options:
         raise SpecError(f"{model!r} is neither a folder nor a hub id (org/name)")
     if given.get("device") == "mps" and given.get("quantize") == "nf4":
         raise SpecError("quantize=nf4: bitsandbytes does not run on Apple's GPU; use quantize=none, or device=cpu")
+    if given.get("device_map") == "auto" and given.get("device") in ("cpu", "mps"):
+        raise SpecError(f"device_map=auto spreads a model over CUDA GPUs; leave device={given['device']} out")
     if given.get("system") and given.get("chat_template") == "off":
         raise SpecError("system= needs a chat template, and chat_template=off leaves it out")
     if given.get("thinking") and given.get("chat_template") == "off":

@@ -59,6 +59,10 @@ class HfStudent:
             check_optimizer(stage, train)
         for stage, train in stages:
             check_processes(stage, train)
+            if train.processes > 1 and self.options.device_map == "auto":
+                raise SettingError(
+                    f"{stage}.processes={train.processes}: device_map=auto spreads one model over all GPUs; use either"
+                )
         check_explore(settings.explore)
         check_losses(objective, settings.refine)
         check_patience(settings.refine)
