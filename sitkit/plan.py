@@ -541,7 +541,9 @@ class _Builder:
                     practised=len(practice),
                 )
             )
-            refined = self.add(Refine(student, strategy, start, paired, settings.refine, seed, here, number))
+            refined = self.add(
+                Refine(student, strategy, start, paired, settings.refine, seed, here, number, settings.evaluate)
+            )
             last = number == rounds - 1
             if last or settings.refine.score_rounds:
                 there = shared if last else replace(shared, round=number + 1)

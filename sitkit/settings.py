@@ -222,6 +222,14 @@ class RefineSettings(TrainSettings):
     score_rounds: Annotated[
         bool, Meta(description="score the student after each round, and not only after the last", extra=_NEVER)
     ] = False
+    watch: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="training questions kept out of refining and answered before and after, to warn of a collapse",
+            extra=_CHANGED,
+        ),
+    ] = 0
     label_smoothing: Annotated[
         float,
         Meta(

@@ -5,6 +5,7 @@ DistillationTrainer. The answers start from the very tokens that `sitkit_hf.gene
 from __future__ import annotations
 
 import json
+import math
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -336,6 +337,26 @@ def _report(
             f"{cut:.0%} of the answers learnt from were cut at explore.max_new_tokens={settings.max_new_tokens}"
             + (" and counted as wrong" if terms else "")
         )
+    for term in terms:
+        values = [row[name] for row in rows if (name := f"rewards/{term}/mean") in row]
+        if (fall := fallen(values)) is not None:
+            warnings.append(
+                f"the answers' reward fell ({term}: {fall[0]:.2f} in the first quarter of the steps, {fall[1]:.2f} in"
+                " the last): the student unlearns what is rewarded; lower explore.learning_rate, or raise explore.beta"
+            )
     alike = statistics.fmean(row.get("frac_reward_zero_std", 0.0) for row in rows)
     metrics |= {"alike": alike} if terms else {}
     return TrainingReport(steps, metrics, rows, warnings)
+
+
+def fallen(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the means of the first and of the last quarter of a curve where the last is lower beyond chance: by more
+    than twice the standard error of their difference, from three values each on; else None.
+    """
+    part = len(values) // 4
+    if part < 3:
+        return None
+    first, last = values[:part], values[-part:]
+    before, after = statistics.fmean(first), statistics.fmean(last)
+    error = math.sqrt((statistics.variance(first) + statistics.variance(last)) / part)
+    return (before, after) if before - after > 2 * error else None

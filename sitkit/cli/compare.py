@@ -67,7 +67,7 @@ def _names(folders: tuple[Path, Path]) -> tuple[str, str]:
 
 
 def _write(page: Path, runs: tuple[Run, Run], found: Compared, names: tuple[str, str], registry: Registry) -> None:
-    from sitkit.report.comparison import write_comparison
+    from sitkit.workspace.comparison import write_comparison
 
     try:
         write_comparison(page, runs, found, names, registry)
@@ -84,13 +84,13 @@ def _finite(value: Json) -> Json:
 
 
 def _show(found: Compared, names: tuple[str, str]) -> None:
-    from sitkit.cli.show import console, show_table
-    from sitkit.report.comparison import comparison_tables, sameness
+    from sitkit.cli.show import console, show_table, show_text
+    from sitkit.workspace.comparison import comparison_tables, sameness
 
     out = console()
     for table in comparison_tables(found, names):
         show_table(out, table)
     for line in sameness(found, names):
-        echo(line)
+        show_text(out, line)
     for text in found.unread:
         echo_message(f"note: no paired test, {text}")

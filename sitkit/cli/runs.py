@@ -97,12 +97,10 @@ def _show(found: Sequence[RunEntry], taken: Mapping[str, Holding], workspace: Pa
                 *(", ".join(values) for values in run.shown.values()),
                 " → ".join(f"{100 * value:.1f}" for value in accuracy),
                 f"{holding.stages}{missing}",
-                size_text(holding.size),
-                size_text(holding.shared),
+                f"{size_text(holding.size)} ({size_text(holding.shared)} shared)",
             )
         )
-    headings = ("", "run", "finished", "student", "teacher", "strategy", "trained on", "accuracy", "stages", "size",
-                "shared")  # fmt: skip
+    headings = ("", "run", "finished", "student", "teacher", "strategy", "trained on", "accuracy", "stages", "size")
     show_table(console(), Table(f"Runs in {workspace}", headings, tuple(rows)))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 
 from rich import box
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -30,7 +32,8 @@ from sitkit.results.model import Results
 from sitkit.types import PHASES, Estimate
 
 _PLAIN_WIDTH = 10_000
-_MOST_ARMS, _MOST_WARNINGS = 3, 3
+_MOST_ARMS, _MOST_WARNINGS, _MOST_NAMES = 3, 3, 3
+_PADDING, _MOST_WORDS, _SENTENCE = 3, 4, 24
 _NUMERIC = re.compile(r"[-+]?[0-9]|-?$")
 
 
@@ -49,9 +52,9 @@ def show_results(results: Results, folder: Path, *, verbose: bool = False) -> No
     for table in (*contest_tables(results), *score_tables(results), *forgetting_tables(results), *more):
         show_table(out, table)
     for text in warnings_of(results):
-        out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
+        show_text(out, f"! {text}", "yellow")
     if not verbose:
-        out.print(Text(stage_table(results).note, style="dim"), soft_wrap=True)
+        show_text(out, stage_table(results).note, "dim")
     out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 
@@ -67,35 +70,65 @@ def show_stored(results: Results, folder: Path) -> None:
                 for phase in PHASES
                 if (values := [one.value for one in cells if (one.phase, one.prompting) == (phase, prompting)])
             ]
-            out.print(Text(f"{names}accuracy {told}, percent: {', '.join(means)}"), soft_wrap=True)
+            show_text(out, f"{names}accuracy {told}, percent: {', '.join(means)}")
     benchmarks, arms = len(results.benchmarks), len(results.arms) - _MOST_ARMS
-    out.print(Text(f"Means over {count_text(benchmarks, 'benchmark')}."), soft_wrap=True)
+    show_text(out, f"Means over {count_text(benchmarks, 'benchmark')}.")
     if arms > 0:
-        out.print(Text(f"{count_text(arms, 'more student')} in the report."), soft_wrap=True)
+        show_text(out, f"{count_text(arms, 'more student')} in the report.")
     warnings = warnings_of(results)
     for text in warnings[:_MOST_WARNINGS]:
-        out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
+        show_text(out, f"! {text}", "yellow")
     if len(warnings) > _MOST_WARNINGS:
-        out.print(Text(f"! {len(warnings) - _MOST_WARNINGS} more in the report", style="yellow"), soft_wrap=True)
-    out.print(
-        Text(f"All {count_text(len(results.stages), 'stage')} were stored; --verbose shows the tables.", style="dim"),
-        soft_wrap=True,
-    )
+        show_text(out, f"! {len(warnings) - _MOST_WARNINGS} more in the report", "yellow")
+    show_text(out, f"All {count_text(len(results.stages), 'stage')} were stored; --verbose shows the tables.", "dim")
     out.print(Text(f"report: {folder / 'report.html'}"), soft_wrap=True)
 
 
+def show_text(out: CleanConsole, text: str, style: str = "") -> None:
+    """Print a text: wrapped at words at a terminal, on one line elsewhere."""
+    out.print(Text(text, style=style), soft_wrap=not out.is_terminal)
+
+
 def show_table(out: CleanConsole, table: Table) -> None:
-    """Print one table with its title and note."""
+    """Print one table with its title and note; row by row where the terminal is too narrow for its words."""
     drawn = RichTable(title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for index, heading in enumerate(table.headings):
-        numeric = all(_NUMERIC.match(row[index]) for row in table.rows)
-        drawn.add_column(Text(heading), justify="right" if numeric else "left")
+        drawn.add_column(Text(heading), justify="right" if _is_numeric(table, index) else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text(visible(cell)) for cell in row))
-    out.print(drawn)
+    columns = zip(table.headings, *table.rows, strict=True)
+    if sum(_least(column) + _PADDING for column in columns) <= out.width:
+        out.print(drawn)
+    else:
+        _show_rows(out, table)
     if table.note:
-        out.print(Text(table.note, style="dim"), soft_wrap=True)
+        show_text(out, table.note, "dim")
         out.print()
+
+
+def _is_numeric(table: Table, index: int) -> bool:
+    return all(_NUMERIC.match(row[index]) for row in table.rows)
+
+
+def _least(column: Sequence[str]) -> int:
+    """Return how narrow a column can be without breaking words; those of a sentence may be broken."""
+    if any(len(cell.split()) > _MOST_WORDS for cell in column):
+        return _SENTENCE
+    return max((len(word) for cell in column for word in cell.split()), default=0)
+
+
+def _show_rows(out: CleanConsole, table: Table) -> None:
+    out.print(Text(table.title, style="bold"))
+    # A row is named by its first texts, up to a column of numbers: those tell little without their heading.
+    first = next((at for at, heading in enumerate(table.headings, 1) if heading), 1)
+    texts = takewhile(lambda at: not _is_numeric(table, at), range(first, min(_MOST_NAMES, len(table.headings))))
+    named = first + len(list(texts))
+    for row in table.rows:
+        cells = list(zip(table.headings, (visible(cell) for cell in row), strict=True))
+        out.print(Text(f"  {' '.join(cell for _, cell in cells[:named])}"), soft_wrap=True)
+        told = "; ".join(f"{heading} {cell}".strip() for heading, cell in cells[named:] if cell)
+        out.print(Padding(Text(told, style="dim"), (0, 0, 0, 4)))
+    out.print()
 
 
 def size_text(count: int) -> str:
@@ -135,11 +168,11 @@ def show_dry_run(found: DryRun) -> None:
     out = console()
     show_table(out, Table("Plan", ("stage", "", "prompts", "key"), rows, note))
     if found.estimate is not None:
-        out.print(Text(_taking(found.estimate)), soft_wrap=True)
+        show_text(out, _taking(found.estimate))
     if found.gpu is not None:
         show_table(out, _gpu_table(found, found.gpu))
         for text in (*found.misfits, *_uncounted(found, found.gpu)):
-            out.print(Text(f"! {text}", style="yellow"), soft_wrap=True)
+            show_text(out, f"! {text}", style="yellow")
 
 
 def _gpu_table(found: DryRun, gpu: Gpu) -> Table:

@@ -6,17 +6,18 @@ It is the instructed student, and from the second round on the student that the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sitkit.components import Component, objective
 from sitkit.errors import RecipeError
-from sitkit.settings import RefineSettings
+from sitkit.settings import EvaluateSettings, RefineSettings
 from sitkit.stages.base import Node, Work, round_seed, stage_label
 from sitkit.stages.pair import PAIRS, Pair
 from sitkit.stages.training import ADAPTER, refine_material, resolve_objective, training_info
+from sitkit.stages.watch import ask, faults, metrics, watched_questions
 from sitkit.store.jsonl import read_rows
-from sitkit.types import Json, PreferencePair, Strategy, Student
+from sitkit.types import Json, PreferencePair, Question, Strategy, Student
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class Refine:
     seed: int
     where: str = ""
     round: int = 0
+    answered: EvaluateSettings = field(default_factory=EvaluateSettings)
+    """How watched questions are answered."""
 
     @property
     def inputs(self) -> tuple[Node, ...]:
@@ -51,19 +54,20 @@ class Refine:
 
     def material(self) -> Json:
         """Return the objective, the settings and the seed; student and pairs are in the inputs' keys."""
+        watched = {"watched": [self.answered.max_new_tokens, self.answered.match]} if self.settings.watch else {}
         return {
             **refine_material(objective(self.strategy), self.settings),
             "seed": round_seed(self.seed, self.round),
+            **watched,
         }
 
     def prompts(self) -> int:
-        """Training answers no prompt."""
-        return 0
+        """Return how many answers to watched questions are taken, before and after; training answers no prompt."""
+        return 2 * len(self._watched())
 
     def most_pairs(self) -> int:
         """Return how many pairs there can be: one a question."""
-        paired = self.paired.stage
-        return sum(len(source.questions) for source in paired.questions) if isinstance(paired, Pair) else 0
+        return len(self._questions()) - len(self._watched())
 
     def passes(self, pairs: int) -> float:
         """Return how many times so many pairs are gone over, less those held out; `patience` may end it before."""
@@ -75,7 +79,15 @@ class Refine:
 
     def run(self, work: Work) -> Json:
         """Leave an adapter. Raises `RecipeError` if there is no pair, or the loss needs a side that pairs lack."""
-        pairs = read_rows(work.artifact(self.paired).folder / PAIRS, PreferencePair)
+        watched = self._watched()
+        if len(watched) < self.settings.watch:
+            work.notice(f"{self.label()}: {len(watched)} questions are watched, half of them all (refine.watch)")
+        kept_out = {(one.benchmark, one.id) for one in watched}
+        pairs = [
+            pair
+            for pair in read_rows(work.artifact(self.paired).folder / PAIRS, PreferencePair)
+            if (pair.benchmark, pair.question_id) not in kept_out
+        ]
         if not pairs:
             raise RecipeError(f"{self.strategy.spec} left no preference pair, so there is nothing to refine on")
         optimised = resolve_objective(objective(self.strategy), self.settings)
@@ -85,9 +97,11 @@ class Refine:
                 f"{self.strategy.spec} gave {alone} answers to learn without one to reject, which"
                 f" refine.loss={'+'.join(optimised.loss)} cannot train on; use --set refine.loss=sft"
             )
+        start = work.artifact(self.start).folder / ADAPTER
+        before = ask(work, self.student, "before", start, watched, self.answered) if watched else None
         with self.student.calling("refine"):
             report = self.student.made.refine(
-                work.artifact(self.start).folder / ADAPTER,
+                start,
                 pairs,
                 optimised,
                 self.settings,
@@ -97,4 +111,19 @@ class Refine:
                 progress=work.progress,
             )
         info = training_info(work, self.student, "refine", report)
+        if before is not None:
+            after = ask(work, self.student, "after", work.folder / ADAPTER, watched, self.answered)
+            info["metrics"].update(metrics(before, after))
+            for fault in faults(before, after):
+                work.notice(
+                    f"{self.label()}: of {len(watched)} training questions kept out of refining (refine.watch) {fault}:"
+                    " lower refine.learning_rate, or add an sft term (refine.loss=sigmoid+sft)"
+                )
         return {"pairs": len(pairs), **info}
+
+    def _watched(self) -> list[Question]:
+        return watched_questions(self._questions(), self.settings.watch) if self.settings.watch else []
+
+    def _questions(self) -> list[Question]:
+        paired = self.paired.stage
+        return [one for source in paired.questions for one in source.questions] if isinstance(paired, Pair) else []

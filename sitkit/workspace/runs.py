@@ -91,7 +91,7 @@ def find_run(run: str, workspace: Path) -> Path:
     if len(found) > 1:
         raise RunNotFoundError(f"{run!r} may be {', '.join(sorted(folder.name for folder in found))}; say which")
     if not found:
-        hint = suggestion(run, [folder.name for folder in folders]) if folders else "; there is none yet"
+        hint = suggestion(run, ["last", *(folder.name for folder in folders)]) if folders else "; there is none yet"
         raise RunNotFoundError(f"no run is called {run!r} in {Store(workspace).runs}{hint}")
     folder = found[0].absolute()
     if _finished(folder) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import time
 import unicodedata
@@ -18,7 +19,7 @@ from rich.text import Text
 from sitkit.cli.main import Program, run
 from sitkit.cli.progress import Live, Plain
 from sitkit.cli.rich_console import CleanConsole
-from sitkit.cli.show import show_table
+from sitkit.cli.show import show_table, show_text
 from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.errors import DataError
 from sitkit.execution.events import Notice, StageProgress, StageStarted, StatusMessage
@@ -118,6 +119,41 @@ def test_a_live_line_says_loading_and_then_count_and_loss() -> None:
             live(StageProgress(stage, done, 12))
         live._progress.refresh()
         assert "1 h 0 min left" in out.getvalue()
+
+
+def test_a_table_too_wide_for_the_terminal_is_shown_row_by_row_and_uncut() -> None:
+    table = Table(
+        "Runs",
+        ("", "run", "finished", "accuracy"),
+        (("1", "a_name_of_forty_characters_and_some_more_", "2026-01-02", "20.0"),),
+    )
+    wide, narrow = io.StringIO(), io.StringIO()
+    show_table(CleanConsole(file=wide, force_terminal=True, width=80), table)
+    show_table(CleanConsole(file=narrow, force_terminal=True, width=50), table)
+    assert "finished   accuracy" in plain(wide)
+    assert "  1 a_name_of_forty_characters_and_some_more_\n    finished 2026-01-02; accuracy 20.0" in plain(narrow)
+
+
+def test_a_sentence_makes_no_table_too_wide() -> None:
+    out = io.StringIO()
+    told = "any model, such as hf:a/very/long/name/that/does/not/fit/beside/the/rest/of/it"
+    show_table(
+        CleanConsole(file=out, force_terminal=True, width=60), Table("", ("name", "what it is"), (("hf", told),))
+    )
+    assert "name   what it is" in plain(out)
+
+
+def test_prose_is_wrapped_at_words_at_a_terminal_alone() -> None:
+    text = "one two three four five six seven eight nine ten"
+    narrow, piped = io.StringIO(), io.StringIO()
+    show_text(CleanConsole(file=narrow, force_terminal=True, width=20), text)
+    show_text(CleanConsole(file=piped, width=20), text)
+    assert plain(narrow).split("\n")[0] == "one two three four"
+    assert plain(piped) == f"{text}\n"
+
+
+def plain(out: io.StringIO) -> str:
+    return "\n".join(line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).split("\n"))
 
 
 def program(error: BaseException) -> Program:

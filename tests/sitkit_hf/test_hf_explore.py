@@ -16,7 +16,7 @@ import pytest
 from sitkit.errors import PluginError, SettingError
 from sitkit.settings import ExploreSettings
 from sitkit.types import Completion, Distillation, Generation, Prompt, Question, Reward
-from sitkit_hf.explore import ask, vocabulary
+from sitkit_hf.explore import ask, fallen, vocabulary
 from sitkit_hf.options import Options
 from sitkit_hf.prompts import Prompts
 from sitkit_hf.teacher import HfTeacher
@@ -240,3 +240,12 @@ def test_a_teacher_must_be_here_and_have_the_same_tokens(
         student.check_teacher(teacher(other))
     with pytest.raises(SettingError, match="so it must be a model run here"):
         student.check_teacher(object())
+
+
+def test_a_reward_that_falls_beyond_chance_is_told() -> None:
+    # Quarters 0.5, 0.6, 0.4 and 0.2, 0.1, 0.3: means 0.5 and 0.2, variances 0.01 each, so twice the error is 0.163.
+    curve = [0.5, 0.6, 0.4, *[0.9] * 6, 0.2, 0.1, 0.3]
+    assert fallen(curve) == pytest.approx((0.5, 0.2))
+    assert fallen(curve[::-1]) is None
+    assert fallen([0.5, 0.6, 0.4, *[0.9] * 6, 0.4, 0.3, 0.5]) is None
+    assert fallen(curve[:11]) is None

@@ -36,7 +36,7 @@ _ORIGINS = (
     ("target", "the target", "cot"), ("left out", "left out", "base"),
 )  # fmt: skip
 _WHISKERS = "Whiskers: standard error over questions, or standard deviation over seeds where that is larger."
-_METRICS = ("first_loss", "last_loss", "best_step", "held_out", "chosen_logp_shift")
+_METRICS = ("first_loss", "last_loss", "best_step", "held_out", "chosen_logp_shift", "watched_before", "watched_after")
 
 
 @dataclass(frozen=True)
