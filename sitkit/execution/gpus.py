@@ -307,6 +307,7 @@ def misfits(found: Iterable[tuple[str, OnGpu]], gpu: Gpu) -> list[str]:
         f"{model} does not fit {gpu.title}, which has {gpu.memory / 1e9:.0f} GB"
         f"{' each' if gpu.count > 1 else ''}: about "
         + ", ".join(f"{memory / 1e9:.0f} GB to {stage}" for stage, memory in stages.items())
+        + " (docs/large-models.md says what helps)"
         for model, stages in too_large.items()
     ]
 
