@@ -1,6 +1,7 @@
 """Draw docs/images: run what the pictures show and photograph the reports. Run by ``make images``, with chromium there.
 
-A workspace given as the argument is used and kept; what it holds already is not run again.
+A workspace given as the argument is used and kept; what it holds already is not run again. Names of pictures behind it
+draw these alone. Those of the real student need its run there: make real ARGS="--name real --workspace WORKSPACE".
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from selenium import webdriver
@@ -20,7 +22,9 @@ RUNS = {
     "embedded": ["run"],
     "lowresource": ["lowresource", "--train-on", "tiny_chain", "--eval-on", "tiny_chain,tiny_shop"],
     "matrix": ["matrix"],
+    "hotter": ["run", "--set", "refine.beta=0.5"],
 }
+REAL = "real"
 
 READY = "return document.querySelector('#browser')?.dataset.state === 'ready' || !location.hash.includes('?')"
 
@@ -28,33 +32,48 @@ ANSWERS = (
     "#answers?benchmark=tiny_cups&prompting=cot&question=tiny_cups/test/0&compare=instruct+refine&change=wrong+to+right"
 )
 
+GAINED = "#answers?benchmark=word_problems&prompting=cot&compare=instruct+refine&change=wrong+to+right"
+
 SHOTS = [
     ("report-accuracy", "embedded", "", 1200, 900, False),
     ("report-answers", "embedded", ANSWERS, 1200, 900, False),
     ("report-phone", "embedded", ANSWERS, 390, 844, True),
     ("report-lowresource", "lowresource", "", 1200, 760, False),
     ("report-matrix", "matrix", "#matrix", 1200, 900, False),
+    ("compare", "hotter/compare.html", "#answers?change=wrong+to+right", 1200, 700, False),
+    ("real-accuracy", REAL, "#results", 1200, 900, False),
+    ("real-answers", REAL, GAINED, 1200, 900, False),
 ]
-"""Name of the picture, the run, where on its page, width and height in pixels, whether dark."""
+"""Name of the picture, the run (or a page of it), where on it, width and height in pixels, whether dark."""
 
 
-def main(workspace: Path) -> None:
-    """Run what is missing in the workspace and draw every picture."""
+def main(workspace: Path, wanted: Sequence[str]) -> None:
+    """Run what is missing in the workspace and draw every picture, or those wanted."""
+    shots = [shot for shot in SHOTS if shot[0] in wanted or not wanted]
+    if not (workspace / "runs" / REAL / "report.html").is_file():
+        shots = [shot for shot in shots if shot[1] != REAL]
+    sitkit, place = [sys.executable, "-m", "sitkit"], ["--workspace", workspace]
+    needed = {shot[1].split("/")[0] for shot in shots}
     for name, command in RUNS.items():
-        subprocess.run([sys.executable, "-m", "sitkit", *command, "--name", name, "--workspace", workspace], check=True)
+        if name in needed or (name == "embedded" and "hotter" in needed):
+            subprocess.run([*sitkit, *command, "--name", name, *place], check=True)
+    if "hotter" in needed:
+        page = workspace / "runs" / "hotter" / "compare.html"
+        subprocess.run([*sitkit, "compare", "embedded", "hotter", "--page", page, *place], check=True)
     options = webdriver.ChromeOptions()
     for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     try:
-        for shot, run, anchor, width, height, dark in SHOTS:
+        for shot, run, anchor, width, height, dark in shots:
             metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
             scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
             driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
             # Another anchor alone would not load the page anew.
             driver.get("about:blank")
-            driver.get((workspace.resolve() / "runs" / run / "report.html").as_uri() + anchor)
+            page = workspace.resolve() / "runs" / run
+            driver.get((page if page.suffix else page / "report.html").as_uri() + anchor)
             WebDriverWait(driver, 30).until(lambda browser: browser.execute_script(READY))
             driver.save_screenshot(str(IMAGES / f"{shot}.png"))
     finally:
@@ -63,7 +82,7 @@ def main(workspace: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), sys.argv[2:])
     else:
         with tempfile.TemporaryDirectory() as folder:
-            main(Path(folder))
+            main(Path(folder), ())

@@ -22,6 +22,7 @@ from sitkit.registry import Registry
 from sitkit.settings import Settings, resolve
 from sitkit.spec import LM_EVAL
 from sitkit.stages import Annotate, Evaluate, EvaluateTask, Explore, Instruct, Node, Pair, Refine, Sample, Stage
+from sitkit.stages.annotate import Taken
 from sitkit.stages.explore import check_online, is_distilled, is_online
 from sitkit.stages.sample import check_samples
 from sitkit.stages.training import resolve_objective, with_objective
@@ -474,7 +475,9 @@ class _Builder:
         where = lesson.on(self._named(train_on) if train_on else "untaught")
         taught = self._annotate(lesson.teacher, student, train_on, seed, lesson.fraction)
         share = self._share(lesson) if taught else None
-        instructed = self.add(Instruct(student, taught, settings.annotate.keep, settings.instruct, seed, where, share))
+        instructed = self.add(
+            Instruct(student, taught, Taken.of(settings.annotate), settings.instruct, seed, where, share)
+        )
         shared = _Shared(
             student=student.spec,
             teacher=lesson.teacher.spec,
@@ -514,7 +517,7 @@ class _Builder:
         practice = self._practice(seed).values()
         sources = (*(self._source(lesson, name) for name in refine_on), *practice)
         demonstrations = self._annotate(lesson.teacher, student, refine_on, seed, lesson.fraction)
-        keep, rounds, start = settings.annotate.keep, settings.refine.rounds, arm.instructed
+        taken, rounds, start = Taken.of(settings.annotate), settings.refine.rounds, arm.instructed
         pairing, share = settings.pair, self._share(lesson)
         if self._of_demonstrations:
             # A share of the demonstrations, the whole included, is the set that pairs are made over.
@@ -533,7 +536,7 @@ class _Builder:
                     sampled,
                     sources,
                     demonstrations,
-                    keep,
+                    taken,
                     pairing,
                     seed,
                     here,

@@ -64,6 +64,12 @@ class AnnotateSettings:
         # No part of the teacher's answers; the stages that choose among them hold it themselves.
         Meta(description="which demonstrations are trained on: those that reach the target", extra=_NEVER),
     ] = "right"
+    reasoning: Annotated[
+        Literal["drop", "keep"],
+        Meta(
+            description="what a teacher thought aloud before its answer: leave it out, or train on it too", extra=_NEVER
+        ),
+    ] = "drop"
     # No part of the answers either, which are asked for once and judged either way: `Annotate.material` adds it.
     match: Annotated[Match, Meta(description=f"how the teacher's answers are judged; {_MATCHES}", extra=_NEVER)] = (
         "final"

@@ -84,8 +84,8 @@ class Question:
 class Demonstration:
     """A teacher's worked answer to one training question. ``correct``: its final answer reaches the target.
 
-    ``reasoning`` is what the teacher thought aloud before it, kept apart and never trained on; ``truncated``: the
-    answer ended at the length limit.
+    ``reasoning`` is what the teacher thought aloud before it, kept apart and trained on only where
+    ``annotate.reasoning`` is keep; ``truncated``: the answer ended at the length limit.
     """
 
     question_id: str

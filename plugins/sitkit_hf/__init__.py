@@ -18,8 +18,6 @@ def hf_student(spec: Spec, context: Context) -> Student:
     from sitkit_hf.student import HfStudent
 
     options = parse_options(spec)
-    if options.thinking:
-        raise SpecError("thinking=true is for teachers: a student learns the reasoning of the demonstrations")
     for name in ("temperature", "top_p"):
         if name in spec.options:
             raise SpecError(f"{name}= is for teachers: a student's is a setting, --set sample.{name}=…")
@@ -32,6 +30,8 @@ def hf_teacher(spec: Spec, context: Context) -> Teacher:
     from sitkit_hf.teacher import HfTeacher
 
     options = parse_options(spec)
+    if options.thinking_tokens:
+        raise SpecError("thinking_tokens= is for students: a teacher's answers end at annotate.max_new_tokens")
     if options.recommended is not None:
         raise SpecError("recommended= is for students: a teacher is not trained")
     return HfTeacher(options)

@@ -35,8 +35,13 @@ def fingerprint(options: Options) -> Json:
     quantize = ("nf4" if cuda else "none") if options.quantize == "auto" else options.quantize
     dtype = ("bfloat16" if cuda else cpu_dtype(options)) if options.dtype == "auto" else options.dtype
     # Only said where they are given, so that what was made before there were these options is found again.
-    asked = {"thinking": options.thinking or None, "temperature": options.temperature, "top_p": options.top_p}
-    of_teachers = {key: value for key, value in asked.items() if value is not None}
+    asked = {
+        "thinking": options.thinking or None,
+        "thinking_tokens": options.thinking_tokens or None,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+    }
+    given = {key: value for key, value in asked.items() if value is not None}
     return {
         "implementation": f"sitkit_hf {sitkit.__version__}",
         "model": model,
@@ -44,7 +49,7 @@ def fingerprint(options: Options) -> Json:
         "dtype": dtype,
         "chat_template": options.chat_template,
         "system": options.system,
-        **of_teachers,
+        **given,
     }
 
 

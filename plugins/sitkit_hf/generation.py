@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sitkit.answers.thinking import CLOSES, apart
 from sitkit.errors import ModelError
 from sitkit.plugin_support import NOTICES, stream_seed
 from sitkit.types import Completion, Generation, Prompt
@@ -38,12 +39,14 @@ def complete(
     generation: Generation,
     *,
     batch_size: int = 0,
+    begun: Mapping[str, str] | None = None,
 ) -> Iterator[Completion]:
     """Yield completions as rows finish, in batches of the longest prompts first.
 
-    A batch that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
+    ``begun``: prompt id -> what of the answer is there already, to be gone on with; it is not yielded again. A batch
+    that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
     """
-    waiting = in_order(_rows(model, prompts, wanted, generation))
+    waiting = in_order(_rows(model, prompts, wanted, generation, begun or {}))
     if not waiting:
         return
     stops = StopStrings(prompts.tokenizer, generation.stop)
@@ -72,6 +75,32 @@ def complete(
         free_memory(after_failure=True)
 
 
+def complete_thinking(
+    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, most: int, *, batch_size: int = 0
+) -> Iterator[Completion]:
+    """Yield completions in which at most ``most`` tokens are thought: thinking that goes on is ended there, as by the
+    model itself, and the answer follows it (Muennighoff et al. 2025, "s1", arXiv 2501.19393, section 3.1).
+
+    The answer has ``generation.max_new_tokens`` beside them. How often thinking was ended is told.
+    """
+    texts, ended = dict[str, str](), 0
+    for given in complete(model, prompts, wanted, replace(generation, max_new_tokens=most), batch_size=batch_size):
+        if not given.truncated:
+            yield given
+        elif apart(prompts.opening + given.text).closed and CLOSES in given.text:
+            texts[given.id] = given.text
+        else:
+            ended += 1
+            texts[given.id] = f"{given.text.rstrip()}\n{CLOSES}\n\n"
+    if ended:
+        _LOG.warning("thinking was ended at thinking_tokens=%d in %d of %d answers", most, ended, len(wanted))
+    left = [prompt for prompt in wanted if prompt.id in texts]
+    # Drawn answers go on with noise of their own.
+    follow = replace(generation, seed=stream_seed(generation.seed, "answer") % 2**31)
+    for given in complete(model, prompts, left, follow, batch_size=batch_size, begun=texts):
+        yield Completion(given.id, texts[given.id] + given.text, given.truncated)
+
+
 def _fitting(model: Any, rows: Sequence[Row]) -> int:
     """Return how many of the rows to take at once."""
     return generation_rows(model, max(len(row.tokens) for row in rows), max(row.limit for row in rows))
@@ -86,11 +115,15 @@ def _decoded(
         yield from decoding.step()
 
 
-def _rows(model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation) -> list[Row]:
+def _rows(
+    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, begun: Mapping[str, str]
+) -> list[Row]:
     longest = _positions(model)
     rows, cut = [], 0
     for prompt in wanted:
         tokens, limit = prompts.prompt(prompt.text), generation.max_new_tokens
+        if prompt.id in begun:
+            tokens = tokens + prompts.ids(begun[prompt.id], special=False)
         if longest is not None:
             # The prompt matters more than the length of the answer, up to half of what the model can see.
             room = longest - min(limit, longest // 2)

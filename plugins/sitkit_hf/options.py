@@ -30,8 +30,9 @@ class Options:
     file that is read, where it is given. ``quantize`` and ``dtype`` "auto" mean nf4 and bfloat16 on CUDA; on a CPU
     none, and what `cpu_dtype` says. ``device_map`` "auto" spreads the layers over all visible GPUs, by accelerate.
     ``batch_size`` is that of generation; 0 adapts it to the memory there is.
-    ``thinking`` lets a template that can think do so, ``temperature`` and ``top_p`` stand over what is asked for: these
-    are for teachers. ``recommended`` is read in place of the folder's sitkit.json.
+    ``thinking`` lets a template that can think do so; after ``thinking_tokens`` of a student's answer (0: never) the
+    thinking is ended for it. ``temperature`` and ``top_p`` stand over what is asked for: these are for teachers.
+    ``recommended`` is read in place of the folder's sitkit.json.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Options:
     batch_size: int = 0
     system: str | None = None
     thinking: bool = False
+    thinking_tokens: int = 0
     temperature: float | None = None
     top_p: float | None = None
     recommended: Path | None = None
@@ -77,6 +79,7 @@ def parse_options(spec: Spec) -> Options:
             "batch_size": _batch_size,
             "system": _text,
             "thinking": boolean,
+            "thinking_tokens": _thinking_tokens,
             "temperature": temperature,
             "top_p": top_p,
             "recommended": _path,
@@ -102,6 +105,8 @@ def parse_options(spec: Spec) -> Options:
         raise SpecError("system= needs a chat template, and chat_template=off leaves it out")
     if given.get("thinking") and given.get("chat_template") == "off":
         raise SpecError("thinking= needs a chat template, and chat_template=off leaves it out")
+    if given.get("thinking_tokens") and not given.get("thinking"):
+        raise SpecError("thinking_tokens= limits what is thought, so it needs thinking=true")
     return Options(model=model, folder=folder, **given)
 
 
@@ -167,6 +172,12 @@ def _device(text: str) -> str:
     if text not in ("auto", "cpu", "cuda", "mps"):
         raise ValueError("expected auto, cpu, cuda (CUDA_VISIBLE_DEVICES picks which) or mps (Apple's GPU)")
     return text
+
+
+def _thinking_tokens(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("expected a whole number of tokens, 0 for no limit")
+    return int(text)
 
 
 def _batch_size(text: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sitkit.answers.thinking import CLOSES, OPENS
 from sitkit.errors import ModelError
 from sitkit.plugin_support import PromptTokenizer
 from sitkit.types import PreferencePair
@@ -49,7 +50,11 @@ class Prompts(PromptTokenizer):
         completion = completion.strip()
         if self.template:
             before, text = self.render(prompt), self.render(prompt, completion)
-            if not text.startswith(before):
+            if self.opening:
+                # The prompt has begun the thinking already.
+                completion = completion.removeprefix(OPENS).lstrip("\n")
+            # Templates may leave what was thought out of a turn.
+            if not text.startswith(before) or (CLOSES in completion and completion not in text[len(before) :]):
                 text = before + completion
             if truncated:
                 found = text.rfind(completion, len(before))

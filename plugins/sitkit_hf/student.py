@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sitkit.answers.thinking import CLOSES
 from sitkit.capabilities import Footprint, ModelFacts
 from sitkit.errors import SettingError
 from sitkit.plugin_support import end_tokens
@@ -186,15 +188,25 @@ class HfStudent:
         )
 
     def complete(self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Completion]:
-        """Yield completions from the full-precision model with the adapter merged in."""
+        """Yield completions from the full-precision model with the adapter merged in.
+
+        A block of thinking that the chat template has begun in the prompt begins in the completion.
+        """
         if not prompts:
             return
-        from sitkit_hf.generation import complete
+        from sitkit_hf.generation import complete, complete_thinking
         from sitkit_hf.prompts import Prompts
 
         model = self.models.generator(adapter)
         joined = Prompts(self.models.tokenizer(), self.options, end_tokens(model.generation_config))
-        yield from complete(model, joined, prompts, generation, batch_size=self.options.batch_size)
+        size, most = self.options.batch_size, self.options.thinking_tokens
+        given = (
+            complete_thinking(model, joined, prompts, generation, most, batch_size=size)
+            if most
+            else complete(model, joined, prompts, generation, batch_size=size)
+        )
+        for one in given:
+            yield replace(one, text=joined.opening + one.text) if joined.opening else one
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write the adapter, or with ``merge`` the whole model, with its tokenizer."""
@@ -229,7 +241,7 @@ class HfStudent:
             chat=chat,
             system=self.options.system,
             quantized=f"{self.options.name} ({at_rest})" if (at_rest := self.models.quantization()) else None,
-            model_args={"enable_thinking": "False"} if chat and "enable_thinking" in template else {},
+            model_args=_thinking_args(self.options) if chat and "enable_thinking" in template else {},
         )
 
     def _launch(self, job: TrainingJob, progress: Progress) -> TrainingReport:
@@ -252,6 +264,11 @@ class HfStudent:
     def close(self) -> None:
         """Free what was loaded."""
         self.models.close()
+
+
+def _thinking_args(options: Options) -> dict[str, str]:
+    """Return lm-eval's arguments that have a template think or not, and its reader read what follows."""
+    return {"enable_thinking": "True", "think_end_token": CLOSES} if options.thinking else {"enable_thinking": "False"}
 
 
 def _chat_template(folder: Path) -> str:

@@ -7,25 +7,21 @@ from typing import Any, Literal
 
 import click
 
-from sitkit.cli.options import Real, Whole, debug_option, plugin_option, run_argument, together, workspace_option
+from sitkit.cli.options import (
+    Whole,
+    choosing,
+    debug_option,
+    plugin_option,
+    run_argument,
+    together,
+    workspace_option,
+)
 from sitkit.cli.terminal import echo, echo_json, echo_message
 from sitkit.registry import Registry
 from sitkit.types import Json
 
 _choosing = together(
-    click.option("--student", metavar="SPEC", help="Which student, where the run has several."),
-    click.option("--teacher", metavar="SPEC", help="Which teacher's, where the run has several."),
-    click.option("--strategy", metavar="SPEC", help="By which strategy it was refined, where the run has several."),
-    click.option("--train-on", metavar="B[,B]", help="Which benchmarks it was trained on, where the run has several."),
-    click.option("--refine-on", metavar="B[,B]", help="Which benchmarks it was refined on, where the run has several."),
-    click.option(
-        "--fraction", type=Real(), metavar="F", help="Which share of the training questions, where the run has several."
-    ),
-    click.option(
-        "--method",
-        type=click.Choice(["both", "instruct", "refine"]),
-        help="Which way of learning, where the run has several.",
-    ),
+    choosing,
     click.option("--seed", type=Whole(), metavar="N", help="Which seed of the run.  [default: its first]"),
 )
 

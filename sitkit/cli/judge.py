@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sitkit.cli.options import Real, Whole, debug_option, plugin_option, run_argument, workspace_option
+from sitkit.cli.options import Real, Whole, choosing, debug_option, plugin_option, run_argument, workspace_option
 from sitkit.cli.terminal import echo, echo_json, echo_json_text
 from sitkit.registry import Registry
 from sitkit.types import PHASES, PROMPTINGS
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     help="Judge the answers with CoT, the direct ones, or both.",
 )
 @click.option("--eval-on", metavar="B[,B]", help="Judge answers to these benchmarks.  [default: all that were scored]")
+@choosing
+@click.option(
+    "--own-tasks",
+    is_flag=True,
+    help="Judge each student on the tasks it was trained and refined on alone, as in the paper's Table 14.",
+)
 @click.option("--run-seed", type=Whole(), metavar="N", help="Judge this seed of the run.  [default: its first]")
 @click.option("--max-new-tokens", type=Whole(1), default=512, show_default=True, help="Longest reply.")
 @click.option("--temperature", type=Real(0, 10), default=0.0, show_default=True, help="0 is greedy.")
@@ -76,18 +82,22 @@ def judge(
     A judge, which is a teacher that completes any prompt, reads the question and a student's answer in the prompt of
     Table 12. The same questions are judged in every phase, so that phases are compared question by question. Every
     reply is kept as it comes: the same command again asks only for what is missing. The teacher's answers to test
-    questions can be judged where the run had --eval-teacher, and the targets as if they were answers. The run's
-    report.md and report.html are written anew.
+    questions can be judged where the run had --eval-teacher, and the targets as if they were answers. Of a run with
+    several students, such as a matrix, the options take some; --dry-run says what they would take. The run's report.md
+    and report.html are written anew.
     """
     from sitkit.judging.run import Request, prepare
+    from sitkit.results.arms import PICKERS
     from sitkit.results.judgements import JUDGED
     from sitkit.workspace.runs import find_run
 
+    wanted = {name: given.pop(name) for name in PICKERS if name in given and name != "seed"}
     request = Request(
         run=find_run(run, workspace.absolute()),
         phases=tuple(one for one in JUDGED if one in phase) or PHASES,
         promptings=tuple(one for one in PROMPTINGS if prompting in (one, "both")),
         benchmarks=None if eval_on is None else tuple(name.strip() for name in eval_on.split(",") if name.strip()),
+        wanted=wanted,
         **given,
     )
     prepared = prepare(request, registry.with_files(plugins))

@@ -161,3 +161,21 @@ class PluginDefault(click.Option):
         record, registry = super().get_help_record(ctx), ctx.find_object(Registry)
         found = () if registry is None else registry.defaults.get(self.name or "", ())
         return (record[0], f"{record[1]}  [default: {','.join(found)}]") if record and found else record
+
+
+choosing = together(
+    click.option("--student", metavar="SPEC", help="Which student, where the run has several."),
+    click.option("--teacher", metavar="SPEC", help="Which teacher's, where the run has several."),
+    click.option("--strategy", metavar="SPEC", help="By which strategy it was refined, where the run has several."),
+    click.option("--train-on", metavar="B[,B]", help="Which benchmarks it was trained on, where the run has several."),
+    click.option("--refine-on", metavar="B[,B]", help="Which benchmarks it was refined on, where the run has several."),
+    click.option(
+        "--fraction", type=Real(), metavar="F", help="Which share of the training questions, where the run has several."
+    ),
+    click.option(
+        "--method",
+        type=click.Choice(["both", "instruct", "refine"]),
+        help="Which way of learning, where the run has several.",
+    ),
+)
+"""What says which student of a run is meant; see `sitkit.results.arms.PICKERS`."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sitkit.errors import ArtifactError, DataError, RecipeError, RunNotFoundError, suggestion
 from sitkit.judging.prompt import judge_prompt, question_text
+from sitkit.results.arms import fitting
 from sitkit.results.files import again
 from sitkit.results.judgements import Judged, Party
 from sitkit.results.model import Cell, Results, SeedScore, seeds_of
@@ -22,19 +23,23 @@ from sitkit.stages.annotate import DEMONSTRATIONS
 from sitkit.stages.evaluate import PREDICTIONS
 from sitkit.store import Store
 from sitkit.store.jsonl import read_rows
-from sitkit.types import Demonstration, Prediction, Prompt, Prompting, Question
+from sitkit.types import Demonstration, Json, Prediction, Prompt, Prompting, Question
 
 RowT = TypeVar("RowT")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to judge: phases and promptings, ``benchmarks`` (None: all that were scored), and which seed of the run."""
+    """What to judge: phases and promptings, ``benchmarks`` (None: all that were scored), which seed of the run, which
+    of its students (``wanted``: as in `sitkit.results.arms.fitting`), and whether on their ``own_tasks`` alone.
+    """
 
     phases: Sequence[Judged]
     promptings: Sequence[Prompting]
     benchmarks: Sequence[str] | None
     run_seed: int
+    wanted: Mapping[str, Json] = field(default_factory=dict)
+    own_tasks: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,11 +178,23 @@ def _chosen(results: Results, choice: Choice) -> list[tuple[Cell, SeedScore]]:
         if name not in results.benchmarks:
             raise RecipeError(f"the run was not scored on {name!r}{suggestion(name, results.benchmarks)}")
     wanted = results.benchmarks if choice.benchmarks is None else choice.benchmarks
+    students = fitting(results, choice.wanted)
+    if choice.own_tasks:
+        students = [arm for arm in students if not arm.crossed]
+    # A cell that several students share, a baseline say, is judged once.
+    taken = {
+        id(cell)
+        for arm in students
+        for cell in results.cells_of(arm)
+        if cell.benchmark in wanted
+        and (not choice.own_tasks or cell.benchmark in arm.train_on or cell.benchmark in arm.refine_on)
+    }
     return [
         (cell, score)
         for cell in results.cells
+        if id(cell) in taken
         for score in cell.seeds
-        if score.seed == choice.run_seed and cell.benchmark in wanted
+        if score.seed == choice.run_seed
     ]
 
 

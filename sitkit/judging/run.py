@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sitkit
@@ -30,6 +30,7 @@ from sitkit.judging.prompt import PROMPT_SOURCE
 from sitkit.judging.reading import READER_VERSION
 from sitkit.registry import Registry
 from sitkit.report.write import write_report
+from sitkit.results.arms import by_first_names
 from sitkit.results.files import load_results, workspace_of
 from sitkit.results.judgements import JUDGEMENTS, Judged, Judgement, write_judgement
 from sitkit.results.model import Results, Usage
@@ -43,7 +44,9 @@ from sitkit.types import Generation, Json, Prompting, StageInfo
 class Request:
     """What a user asks for. ``run`` is the run's folder; ``run_seed=None`` is the run's first seed.
 
-    At most ``max_cost`` US dollars are spent (None: no limit); at most the share ``max_failures`` of replies may fail.
+    ``wanted`` takes the students that are so (`sitkit.results.arms.PICKERS`; None: any), ``own_tasks`` their answers to
+    the tasks they were trained and refined on. At most ``max_cost`` US dollars are spent (None: no limit); at most the
+    share ``max_failures`` of replies may fail.
     """
 
     run: Path
@@ -52,6 +55,8 @@ class Request:
     promptings: Sequence[Prompting]
     benchmarks: Sequence[str] | None
     run_seed: int | None
+    wanted: Mapping[str, Json] = field(default_factory=dict)
+    own_tasks: bool = False
     sample: int
     seed: int
     max_new_tokens: int
@@ -105,7 +110,8 @@ def prepare(request: Request, registry: Registry) -> Prepared:
     generation = Generation(request.max_new_tokens, request.temperature, stop=())
     judge = Judge(components.teacher(request.judge), generation, store)
     run_seed = results.recipe["seeds"][0] if request.run_seed is None else request.run_seed
-    choice = Choice(request.phases, request.promptings, request.benchmarks, run_seed)
+    wanted = by_first_names(request.wanted, registry, results.recipe.get("questions", ()))
+    choice = Choice(request.phases, request.promptings, request.benchmarks, run_seed, wanted, request.own_tasks)
     run = RunAnswers(results, request.run, store, choice)
     questions = run.questions(TestQuestions(results, StoredRows(workspace), registry))
     answers = run.answers(questions)

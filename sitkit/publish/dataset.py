@@ -9,14 +9,14 @@ from typing import Any, Literal
 from sitkit.components import Selection
 from sitkit.errors import RecipeError, RunNotFoundError
 from sitkit.publish.card import README, escaped, stage_settings
-from sitkit.publish.export import by_first_names, moved, staging
+from sitkit.publish.export import moved, staging
 from sitkit.publish.redact import Redactor
 from sitkit.registry import Registry
-from sitkit.results.arms import Chosen, choose
+from sitkit.results.arms import Chosen, by_first_names, choose
 from sitkit.results.files import again, load_results, workspace_of
 from sitkit.results.model import Results
 from sitkit.results.rows import StoredRows
-from sitkit.stages.annotate import DEMONSTRATIONS, kept_of
+from sitkit.stages.annotate import DEMONSTRATIONS, Taken, kept_of
 from sitkit.stages.pair import PAIRS
 from sitkit.store import Store, disk_errors
 from sitkit.store.jsonl import read_rows, write_rows
@@ -81,13 +81,14 @@ def _rows(
         return artifact.folder
 
     if lesson.instruct is not None:
-        made = stored.material("instruct", lesson.instruct) or {}
+        made = (stored.material("instruct", lesson.instruct) or {}).get("settings", {})
+        taken, share = Taken(made.get("keep", "right"), made.get("reasoning", "drop")), made.get("share") or {}
         kept = list[Demonstration]()
         for key in lesson.annotate:
             rows = read_rows(folder("annotate", key) / DEMONSTRATIONS, Demonstration)
-            own, _ = kept_of(rows, made.get("settings", {}).get("keep", "right"))
-            if made.get("share"):
-                drawn = Selection(**made["share"]).drawn([row.question_id for row in own])
+            own, _ = kept_of(rows, taken)
+            if "fraction" in share:
+                drawn = Selection(**share).drawn([row.question_id for row in own])
                 own = [row for row in own if row.question_id in drawn]
             kept += [row for row in own if row.benchmark in chosen.arm.train_on]
         yield (

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sitkit.components import Component
 from sitkit.errors import RecipeError, RunNotFoundError, StoreError
 from sitkit.publish.card import README, Exported, model_card
 from sitkit.registry import Registry
-from sitkit.results.arms import Chosen, choose
+from sitkit.results.arms import Chosen, by_first_names, choose
 from sitkit.results.files import again, load_results, workspace_of
 from sitkit.results.model import Results
 from sitkit.results.rows import StoredRows
@@ -97,17 +97,6 @@ def _copy_tasks(folder: Path, phase: Phase, chosen: Chosen, results: Results, st
         scored = store.find(Evaluate.name, key)
         if scored is not None and (scored.folder / TASKS).is_dir():
             shutil.copytree(scored.folder / TASKS, folder / TASKS, dirs_exist_ok=True)
-
-
-def by_first_names(wanted: Mapping[str, Any], registry: Registry, own: Collection[str]) -> dict[str, Any]:
-    """Return the same with benchmarks by the names that results know them by."""
-    found = dict(wanted)
-    for name in ("train_on", "refine_on"):
-        if found.get(name) is not None:
-            names = found[name].split(",") if isinstance(found[name], str) else found[name]
-            words = [word.strip() for word in names if word.strip()]
-            found[name] = tuple(word if word in own else registry.first_name("benchmark", word) for word in words)
-    return found
 
 
 @contextlib.contextmanager

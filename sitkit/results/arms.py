@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sitkit.errors import RecipeError, RunNotFoundError
+from sitkit.registry import Registry
 from sitkit.results.model import Arm, Lesson, Results
 
 _METHODS = {"both": "instruct and refine", "instruct": "instruct only", "refine": "refine only"}
@@ -89,6 +90,30 @@ def choose(results: Results, phase: str, wanted: Mapping[str, Any], run: str) ->
     if len({one.key for one in fits}) > 1:
         raise RecipeError(f"{run} has several {phase} students; say which: {_variety(fits, {})}")
     return fits[0]
+
+
+def fitting(results: Results, wanted: Mapping[str, Any]) -> list[Arm]:
+    """Return the arms that are as ``wanted`` (a name of `PICKERS` -> value; None: any).
+
+    Raises `RecipeError` where none is, saying which there are.
+    """
+    asked = _said(wanted)
+    fits = [arm for arm in results.arms if all(getattr(arm, name) == value for name, value in asked.items())]
+    if not fits:
+        every = [Chosen(arm, lesson, "") for arm in results.arms for lesson in arm.lessons]
+        raise RecipeError(f"the run has no such student; it has {_variety(every, asked)}")
+    return fits
+
+
+def by_first_names(wanted: Mapping[str, Any], registry: Registry, own: Collection[str]) -> dict[str, Any]:
+    """Return the same with benchmarks by the names that results know them by."""
+    found = dict(wanted)
+    for name in ("train_on", "refine_on"):
+        if found.get(name) is not None:
+            names = found[name].split(",") if isinstance(found[name], str) else found[name]
+            words = [word.strip() for word in names if word.strip()]
+            found[name] = tuple(word if word in own else registry.first_name("benchmark", word) for word in words)
+    return found
 
 
 def picking(results: Results, arm: Arm) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from sitkit import answers
+from sitkit.answers.thinking import CLOSES, OPENS
 from sitkit.capabilities import BatchSubmitter
 from sitkit.components import Component, QuestionSet, Selection
 from sitkit.errors import RecipeError
@@ -34,6 +35,31 @@ FAILURES = "failures.jsonl"
 
 CUT_OFF = "cut off"
 WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Which of the demonstrations are learnt from, and whether with what the teacher thought aloud."""
+
+    keep: Literal["right", "all"] = "right"
+    reasoning: Literal["drop", "keep"] = "drop"
+
+    @classmethod
+    def of(cls, settings: AnnotateSettings) -> Taken:
+        """Return what the settings say."""
+        return cls(settings.keep, settings.reasoning)
+
+    def material(self) -> dict[str, Json]:
+        """Return what determines what is learnt from; the reasoning only where it is kept."""
+        return {"keep": self.keep, **({"reasoning": "keep"} if self.reasoning == "keep" else {})}
+
+    def text(self, row: Demonstration) -> Demonstration:
+        """Return a demonstration with the completion that is learnt: a block of thinking before it where that is kept,
+        as chat templates that think write it.
+        """
+        if self.reasoning == "drop" or not row.reasoning.strip():
+            return row
+        return replace(row, completion=f"{OPENS}\n{row.reasoning.strip()}\n{CLOSES}\n\n{row.completion.strip()}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +234,7 @@ class Annotate:
 
 
 def kept_demonstrations(
-    work: Work, annotated: Iterable[Node], keep: Literal["right", "all"], share: Selection | None = None
+    work: Work, annotated: Iterable[Node], taken: Taken, share: Selection | None = None
 ) -> tuple[list[Demonstration], Counter[str]]:
     """Return the demonstrations kept, in order, and why the others were dropped, counted: cut off, empty or wrong.
 
@@ -216,7 +242,7 @@ def kept_demonstrations(
     """
     kept, dropped = list[Demonstration](), Counter[str]()
     for one in annotated:
-        own, why = kept_of(read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration), keep)
+        own, why = kept_of(read_rows(work.artifact(one).folder / DEMONSTRATIONS, Demonstration), taken)
         dropped += why
         if share is not None:
             drawn, count = share.drawn([row.question_id for row in own]), len(own)
@@ -227,7 +253,7 @@ def kept_demonstrations(
     return kept, dropped
 
 
-def kept_of(rows: Iterable[Demonstration], keep: Literal["right", "all"]) -> tuple[list[Demonstration], Counter[str]]:
+def kept_of(rows: Iterable[Demonstration], taken: Taken) -> tuple[list[Demonstration], Counter[str]]:
     """Do as `kept_demonstrations` does with rows that were read already, all of them."""
     kept, dropped = list[Demonstration](), Counter[str]()
     for row in rows:
@@ -235,8 +261,8 @@ def kept_of(rows: Iterable[Demonstration], keep: Literal["right", "all"]) -> tup
             dropped[CUT_OFF] += 1
         elif not row.completion:
             dropped["empty"] += 1
-        elif not row.correct and keep == "right":
+        elif not row.correct and taken.keep == "right":
             dropped[WRONG] += 1
         else:
-            kept.append(row)
+            kept.append(taken.text(row))
     return kept, dropped

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sitkit import answers
 from sitkit.answers.number import canonical_number
+from sitkit.answers.thinking import apart
 from sitkit.components import Component, QuestionSet, task_name
 from sitkit.errors import PluginError
 from sitkit.settings import EvaluateSettings, key_material
@@ -138,6 +139,12 @@ class Evaluate:
             scores.append(self._score(prompting, results["results"][task], made))
             predictions += made
         write_rows(work.folder / PREDICTIONS, predictions)
+        thinking = sum(one.truncated and not apart(one.completion).closed for one in predictions)
+        if thinking:
+            work.notice(
+                f"{self.label()}: {thinking} of {len(predictions)} answers were cut at evaluate.max_new_tokens="
+                f"{self.settings.max_new_tokens} while still thinking, and answer nothing"
+            )
         told = {"scores": [asdict(score) for score in scores], "worked": _worked(predictions)}
         return told if not self.settings.samples else {**told, "sampled": self._sampled(work, folders)}
 

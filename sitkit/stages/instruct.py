@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from sitkit.answers.thinking import OPENS
 from sitkit.components import Component, Selection
 from sitkit.errors import RecipeError
 from sitkit.settings import InstructSettings, key_material
-from sitkit.stages.annotate import CUT_OFF, WRONG, kept_demonstrations
+from sitkit.stages.annotate import CUT_OFF, WRONG, Taken, kept_demonstrations
 from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.training import ADAPTER, training_info
 from sitkit.types import Json, Student
@@ -24,7 +25,7 @@ class Instruct:
 
     student: Component[Student]
     demonstrations: tuple[Node, ...]
-    keep: Literal["right", "all"]
+    taken: Taken
     settings: InstructSettings
     seed: int
     where: str = ""
@@ -48,7 +49,7 @@ class Instruct:
         """Return student, settings, seed, and the share of the demonstrations where it is one."""
         return {
             "student": self.student.fingerprint,
-            "keep": self.keep,
+            **self.taken.material(),
             "settings": key_material(self.settings),
             "seed": self.seed,
             **({} if self.share is None else {"share": self.share.material()}),
@@ -63,11 +64,16 @@ class Instruct:
 
         Raises `RecipeError` if no demonstration is left to train on.
         """
-        kept, dropped = kept_demonstrations(work, self.demonstrations, self.keep, self.share)
+        kept, dropped = kept_demonstrations(work, self.demonstrations, self.taken, self.share)
         if self.demonstrations and not kept and not dropped:
             raise RecipeError("the teacher answered no question, so there is nothing to train on")
         if self.demonstrations and not kept:
             raise RecipeError(_nothing_left(dropped))
+        silent = sum(not one.completion.startswith(OPENS) for one in kept)
+        if self.taken.reasoning == "keep" and silent:
+            work.notice(
+                f"annotate.reasoning=keep: {silent} of {len(kept)} demonstrations have none: the teacher told none"
+            )
         with self.student.calling("instruct"):
             report = self.student.made.instruct(
                 kept,

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from sitkit import answers as reader
 from sitkit.components import Component, QuestionSet, Selection
 from sitkit.conformance import claim_fault, pair_fault
 from sitkit.errors import PluginError
 from sitkit.settings import PairSettings, key_material
-from sitkit.stages.annotate import kept_demonstrations
+from sitkit.stages.annotate import Taken, kept_demonstrations
 from sitkit.stages.base import Node, Work, stage_label
 from sitkit.stages.sample import ANSWERS, SAMPLES, Drawn
 from sitkit.store.jsonl import read_rows, write_rows
@@ -49,7 +49,7 @@ class Pair:
     sampled: tuple[Node, ...]
     questions: tuple[QuestionSet, ...]
     demonstrations: tuple[Node, ...]
-    keep: Literal["right", "all"]
+    taken: Taken
     settings: PairSettings
     seed: int
     where: str = ""
@@ -74,7 +74,7 @@ class Pair:
         """Return the strategy and how answers are judged."""
         return {
             "strategy": self.strategy.fingerprint,
-            "keep": self.keep,
+            **self.taken.material(),
             "settings": key_material(self.settings),
             "reader": reader.READER_VERSION,
             **({} if self.share is None else {"share": self.share.material()}),
@@ -180,7 +180,7 @@ class Pair:
         raise PluginError(f"{self.strategy.at('pairs')}: pairs gave {fault}")
 
     def _candidates(self, work: Work) -> list[Candidate]:
-        kept, _ = kept_demonstrations(work, self.demonstrations, self.keep, self.share)
+        kept, _ = kept_demonstrations(work, self.demonstrations, self.taken, self.share)
         taught = {(row.benchmark, row.question_id): row for row in kept}
         found = []
         for sampled, source in zip(self.sampled, self.questions, strict=True):

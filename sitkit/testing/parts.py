@@ -21,6 +21,7 @@ from sitkit.plugin_import import line_of
 from sitkit.plugin_support import folder_digests
 from sitkit.settings import PairSettings, resolve
 from sitkit.stages import Budget, Pair, Work
+from sitkit.stages.annotate import Taken
 from sitkit.stages.explore import distillation_of, is_distilled, is_online, reward_of
 from sitkit.testing.samples import demonstration, right_answer
 from sitkit.types import (
@@ -166,7 +167,7 @@ def strategy_findings(part: Component[Strategy], given: Sequence[Candidate]) -> 
             found.wrong("pairs", "the same candidates give other pairs when asked again")
     if not any(finding.fault for finding in found):
         with found.calling("pairs"), tempfile.TemporaryDirectory() as folder:
-            stage = _GridPair(part, (), (), (), "all", PairSettings(), 0)
+            stage = _GridPair(part, (), (), (), Taken("all"), PairSettings(), 0)
             object.__setattr__(stage, "given", given)
             counts = stage.run(_work(Path(folder)))
             if not counts["total"]:

@@ -28,6 +28,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with example_registry() as registry:
         make_run(registry, folder, "one", limit=9)
         make_run(registry, folder, "two", limit=9, fraction=(0.5, 1.0))
+        make_run(registry, folder, "half", limit=9, fraction=(0.5,), fraction_of="demonstrations")
         make_run(registry, folder, "taught", limit=9, methods=("instruct",))
         make_run(registry, folder, "rounds", limit=9, settings={"refine": {"rounds": 2}})
     return folder
@@ -124,6 +125,16 @@ def test_a_student_of_several_is_chosen_and_one_that_was_taught_alone_has_no_pai
     assert not (tmp_path / "taught" / "pairs.jsonl").exists()
     with pytest.raises(RecipeError, match="is not an empty folder"):
         _export(workspace, "taught", tmp_path / "taught")
+
+
+def test_of_a_share_of_the_demonstrations_only_those_trained_on_are_given(workspace: Path, tmp_path: Path) -> None:
+    for name in ("one", "half"):
+        _export(workspace, name, tmp_path / name)
+    every, half = (_rows(tmp_path / name / "demonstrations.jsonl") for name in ("one", "half"))
+    results = json.loads((workspace / "runs" / "half" / "results.json").read_text(encoding="utf-8"))
+    trained = next(one["examples"] for one in results["training"] if one["stage"] == "instruct")
+    assert 0 < len(half) == trained < len(every)
+    assert all(row in every for row in half)
 
 
 def _pushed(server: Hub, workspace: Path, out: Path, *more: str, **environment: str) -> Any:

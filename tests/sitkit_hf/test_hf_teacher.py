@@ -64,13 +64,6 @@ def test_a_teacher_may_think(thinker: Any) -> None:
     assert forced.tokenizer.decode(forced.prompt("1+1?")).endswith("<|assistant|><think>\n")
 
 
-def test_students_are_told_that_thinking_is_for_teachers(chatty: Path) -> None:
-    import sitkit_hf
-
-    with pytest.raises(SpecError, match="for teachers"):
-        sitkit_hf.hf_student(Spec("hf", str(chatty), {"thinking": "true"}), Context())
-
-
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Ask a teacher whose model writes the given texts: no random model thinks on demand."""

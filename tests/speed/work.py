@@ -123,13 +123,12 @@ def made(count: int, shape: str, options: Options) -> Work:
 
 def smol(count: int, data: Path | None, device: str = "cpu") -> Work:
     """Return SmolLM2-135M-Instruct, without its chat template, on GSM8K's training questions (or made-up text)."""
-    from sitkit.spec import Spec
-    from sitkit.types import Context
-    from sitkit_smol import smol_student
+    from sitkit.registry import load_plugins
+    from sitkit.spec import parse_spec
 
-    folder: Any = smol_student(Spec("smol", None, {}), Context()).models.place()  # type: ignore[attr-defined]
+    student: Any = load_plugins().student(parse_spec("smol"))
     questions = _gsm8k(data, count) if data is not None else _ragged(count)
-    return Work(SMOL, Path(folder), questions, 128, 1.0, device, quantized=device == "cuda")
+    return Work(SMOL, Path(student.models.place()), questions, 128, 1.0, device, quantized=device == "cuda")
 
 
 def embedded(count: int) -> Work:
