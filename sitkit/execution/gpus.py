@@ -218,7 +218,7 @@ class GpuPlan:
 
     def _instructed(self, stage: Instruct, made: Mapping[str, Artifact]) -> _Examples:
         annotated = [(node, node.stage) for node in stage.demonstrations if isinstance(node.stage, Annotate)]
-        kept = "right" if stage.keep == "right" else "answered"
+        kept = "right" if stage.taken.keep == "right" else "answered"
         # Of a teacher that has not answered yet every question may become one.
         count = sum(int(made[node.key].info[kept]) if node.key in made else one.prompts() for node, one in annotated)
         count = round(count * (1.0 if stage.share is None else stage.share.fraction))

@@ -181,3 +181,24 @@ def test_the_command_shows_hours_by_kind_of_stage(tmp_path: Path, capsys: pytest
 def test_a_card_without_a_dry_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["run", "--gpu", "h100"]) == 2
     assert "--gpu says what a run would take, with --dry-run" in capsys.readouterr().err
+
+
+def test_demonstrations_are_those_that_are_stored_once_they_are(sized: Registry, tmp_path: Path) -> None:
+    def instructed(epochs: float, **recipe: Any) -> float:
+        plan = build_plan(
+            replace(
+                RECIPE, limit=40, test_limit=3, settings={"instruct": {"epochs": epochs, "batch_size": 1}}, **recipe
+            ),
+            sized,
+        )
+        found = dry_run(plan, Store(tmp_path), sized, CARD)
+        stage = next(stage for stage in found.stages if stage.stage == "instruct")
+        assert stage.on_gpu is not None
+        return stage.on_gpu.seconds
+
+    poor = {"teacher": ("speller,slips=2",)}
+    before = instructed(3.0, **poor)
+    recipe = replace(RECIPE, limit=40, test_limit=3, **poor)
+    run_plan(build_plan(recipe, sized), Store(tmp_path), sized, lambda event: None)
+    # About half of the answers were right; another number of passes makes the stage anew.
+    assert instructed(3.0, **poor) < 0.8 * before
