@@ -49,7 +49,9 @@ class Repo:
 
 @dataclass
 class Hub:
-    """What the stand-in holds, and what it was asked. ``failing``: how many commits it refuses before it takes one."""
+    """What the stand-in holds, and what it was asked. ``failing``: how many commits it refuses before it takes one;
+    ``dropping``: how many files it breaks off half-way, closing the connection, before it sends one whole.
+    """
 
     url: str = ""
     repos: dict[str, Repo] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Hub:
     sent: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     failing: int = 0
+    dropping: int = 0
 
     def environment(self, home: str, **more: str) -> dict[str, str]:
         """Return the variables of a program that takes this for the hub."""
@@ -195,9 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         sha, files = found
         if action == "tree":
-            self._json(
-                200, [{"type": "file", "path": one, "size": len(data), "oid": "0"} for one, data in files.items()]
-            )
+            self._json(200, _listed(files, f"{file}/" if file else "", "recursive=True" in self.path))
         elif api:
             siblings = [{"rfilename": one} for one in files]
             self._json(200, {"id": name, "modelId": name, "sha": sha, "siblings": siblings, "private": repo.private})
@@ -219,6 +220,15 @@ class _Handler(BaseHTTPRequestHandler):
         if (asked := self.headers.get("Range", "")).startswith("bytes="):
             start = int(asked.removeprefix("bytes=").partition("-")[0] or 0)
         more = {"ETag": f'"{etag}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
+        if self.hub.dropping and self.command == "GET" and len(content) > 1000:
+            self.hub.dropping -= 1
+            self.send_response(206 if start else 200)
+            for name, value in {**more, "Content-Length": str(len(content) - start)}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content[start : (start + len(content)) // 2])
+            self.close_connection = True
+            return
         if start:
             more["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         self._answer(206 if start else 200, content[start:], **more)
@@ -249,3 +259,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+
+def _listed(files: dict[str, bytes], under: str, recursive: bool) -> list[dict[str, Any]]:
+    """Return what a folder holds, and with ``recursive`` all the folders in it hold."""
+    inside = [name for name in files if name.startswith(under)]
+    shown = [name for name in inside if recursive or "/" not in name.removeprefix(under)]
+    folders = dict.fromkeys(name.removeprefix(under).partition("/")[0] for name in inside if name not in shown)
+    return [{"type": "file", "path": name, "size": len(files[name]), "oid": "0"} for name in shown] + [
+        {"type": "directory", "path": f"{under}{name}", "oid": "0"} for name in folders
+    ]
