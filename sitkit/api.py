@@ -23,6 +23,7 @@ from sitkit.errors import PluginError, RecipeError, RunNotFoundError, blamed
 from sitkit.execution.dry_run import DryRun
 from sitkit.execution.dry_run import dry_run as dry_run_of
 from sitkit.execution.events import Listener
+from sitkit.execution.gpus import find_gpu
 from sitkit.plan import Plan, build_plan
 from sitkit.recipe import Recipe, check_name, default_name, make_recipe
 from sitkit.registry import Registry, load_plugins
@@ -74,18 +75,24 @@ def run(
 
 
 def dry_run(
-    recipe: RecipeLike = None, *, workspace: str | Path = WORKSPACE, registry: Registry | None = None, **keywords: Any
+    recipe: RecipeLike = None,
+    *,
+    workspace: str | Path = WORKSPACE,
+    registry: Registry | None = None,
+    gpu: str | None = None,
+    **keywords: Any,
 ) -> DryRun:
     """Return what `run` would do with the same arguments: stages, what is stored, prompts, teachers' calls and cost.
 
-    Questions are read, nobody is asked and no model is loaded. Raises as `run` does.
+    With ``gpu``, the name of a card ("h100", "2xl40s"), hours and memory there are counted too. Questions are read,
+    nobody is asked and no model is loaded. Raises as `run` does.
     """
     registry = registry or load_plugins()
     said = _recipe(recipe, keywords, registry)
     registry = registry.with_files(said.plugins)
     plan = build_plan(said, registry)
     try:
-        return dry_run_of(plan, Store(Path(workspace).absolute()), registry)
+        return dry_run_of(plan, Store(Path(workspace).absolute()), registry, None if gpu is None else find_gpu(gpu))
     finally:
         plan.close()
 

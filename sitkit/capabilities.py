@@ -28,7 +28,7 @@ from sitkit.types import (
 )
 
 if TYPE_CHECKING:
-    from sitkit.settings import ExploreSettings
+    from sitkit.settings import ExploreSettings, Settings
 
 Identity = tuple[str, frozenset[str]]
 """What two equal questions share: the question, folded, and the set of its options, folded."""
@@ -267,6 +267,67 @@ class ScoredTogether(Protocol):
 
     def scored_with(self) -> Sequence[str]:
         """Return the names of all of them, its own included, in the order of the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What training takes on a GPU.
+
+    ``held`` is in bytes, before any example; ``token`` are the bytes that a token of an example keeps for the way back.
+    It begins with ``at_once`` examples. ``operations`` are those of a token, forward and back, and ``share`` the part
+    of the card's rate at which they are done; ``pass_seconds`` is what a pass takes however small it is.
+    ``processes`` share each step, one a GPU; the weights are ``spread`` over so many GPUs (0: over all), which work one
+    after the other.
+    """
+
+    held: float
+    token: float
+    at_once: int
+    operations: float
+    share: float
+    pass_seconds: float
+    processes: int = 1
+    spread: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What a model takes on a GPU, counted from its shape before anything is loaded; sizes are in bytes.
+
+    ``overhead`` is what is taken beside the model on each card. Answering: ``answering`` is held before any row,
+    ``cache`` is what a token of a row keeps and ``row`` what a row takes beside; rows take ``row_share`` of what is
+    free. ``operations`` are those of a token, done at ``share`` of the card's rate; ``read`` is read of the weights for
+    each token that all rows write, at ``bandwidth_share``; ``pass_seconds`` is what a token takes at least.
+    While answering the weights are ``spread`` over so many GPUs (0: over all), which work at once where ``parallel``,
+    else one after the other. ``training`` is by stage; none for what is not trained.
+    """
+
+    model: str
+    parameters: int
+    overhead: float
+    answering: float
+    cache: float
+    row: float
+    row_share: float
+    operations: float
+    share: float
+    read: float
+    bandwidth_share: float
+    pass_seconds: float
+    spread: int = 1
+    parallel: bool = False
+    training: Mapping[str, Training] = field(default_factory=dict)
+
+
+@runtime_checkable
+class LocalModel(Protocol):
+    """A teacher or a student that runs on this machine, and can tell how large it is before it is loaded."""
+
+    def footprint(self, settings: Settings) -> Footprint | None:
+        """Return what it takes on a GPU; None where its size is not known here. Cheap; asks no network."""
+
+    def gpu_memory(self) -> Sequence[int]:
+        """Return the bytes of each GPU that it would run on; none where it runs on no GPU here. Cheap."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,7 +125,7 @@ def chosen_shift(trainer: Any, dataset: Any, batch_size: int) -> float:
                 use_cache=False,
             ).log_probs
         chosen = log_probs.sum(dim=1).chunk(2)[0]
-        total += float((chosen - batch["ref_chosen_logps"]).sum())
+        total += float((chosen - batch["ref_chosen_logps"].to(chosen.device)).sum())
     return total / len(dataset)
 
 

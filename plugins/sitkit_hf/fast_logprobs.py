@@ -16,7 +16,7 @@ from types import MethodType
 from typing import Any
 
 from sitkit.plugin_support import NOTICES
-from sitkit_hf.kv_cache import attends_to_all, counts_positions
+from sitkit_hf.kv_cache import attends_to_all, counts_positions, is_spread
 from sitkit_hf.memory import out_of_memory
 
 _LOG = logging.getLogger(NOTICES)
@@ -78,7 +78,7 @@ def speed_up(model: Any, *, pairs: bool) -> None:
     pairs = pairs and attends_to_all(model) and counts_positions(model)
     if getattr(model.forward, _MARK, False):
         return
-    if why := _unfit(model.config.get_text_config()):
+    if why := _unfit(model):
         _LOG.info(_SLOWER, why)
         return
     theirs, trusted = model.forward, list[bool]()
@@ -98,7 +98,10 @@ def speed_up(model: Any, *, pairs: bool) -> None:
     model.forward = MethodType(forward, model)
 
 
-def _unfit(config: Any) -> str:
+def _unfit(model: Any) -> str:
+    config = model.config.get_text_config()
+    if is_spread(model):
+        return "its layers lie on several GPUs"
     if any(getattr(config, name, None) not in (None, 1.0) for name in _SPECIAL_HEADS):
         return "this model scales or caps its logits"
     if hasattr(config, "output_router_logits"):

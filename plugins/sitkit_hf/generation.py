@@ -11,7 +11,7 @@ from sitkit.answers.thinking import CLOSES, apart
 from sitkit.errors import ModelError
 from sitkit.plugin_support import NOTICES, stream_seed
 from sitkit.types import Completion, Generation, Prompt
-from sitkit_hf.kv_cache import families, read
+from sitkit_hf.kv_cache import families, read, select_rows
 from sitkit_hf.memory import MOST_ROWS, free_memory, generation_rows, out_of_memory
 from sitkit_hf.prompts import Prompts
 from sitkit_hf.sampling import Greedy, GumbelRows
@@ -222,7 +222,7 @@ class Decoding:
 
         kept = torch.tensor(slots, device=chosen.device)
         state = self._read
-        state.cache.batch_select_indices(kept)
+        select_rows(state.cache, kept)
         state.mask, state.last = state.mask[kept], state.last[kept]
         self._pick.keep(kept)
         self.alive = [self.alive[slot] for slot in slots]

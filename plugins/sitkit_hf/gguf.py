@@ -33,16 +33,24 @@ def gguf_digest(gguf: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def converted_folder(gguf: Path) -> Path:
+    """Return the folder that holds the file as safetensors once it has been turned into them."""
+    from huggingface_hub import cached_assets_path
+
+    home: Path = cached_assets_path("sitkit", "gguf", gguf_digest(gguf))
+    return home / "model"
+
+
 def converted(gguf: Path) -> Path:
     """Return the folder that holds the file as safetensors, made first where there is none, or a damaged one.
 
     Raises what transformers raises for a file that it cannot read, and OSError where the cache cannot be written.
     """
     from filelock import FileLock
-    from huggingface_hub import cached_assets_path
 
-    home: Path = cached_assets_path("sitkit", "gguf", gguf_digest(gguf))
-    folder, part = home / "model", home / "part"
+    folder = converted_folder(gguf)
+    home = folder.parent
+    part = home / "part"
     with FileLock(home / "lock"):
         if folder.is_dir():
             damage = changed(folder, ("config.json", _ORIGIN))

@@ -35,6 +35,11 @@ def counts_positions(model: Any) -> bool:
     return "position_ids" in inspect.signature(model.base_model.forward).parameters
 
 
+def is_spread(model: Any) -> bool:
+    """Tell whether the model's layers lie on more than one device (``device_map``)."""
+    return len(set(getattr(model, "hf_device_map", {}).values())) > 1
+
+
 def attends_to_all(model: Any) -> bool:
     """Tell whether every layer attends to every position: no sliding windows, no linear attention."""
     return make_cache(model)[1]
@@ -88,6 +93,13 @@ def _layer_class() -> Any:
     return RoomyLayer
 
 
+def select_rows(cache: Any, rows: Any) -> None:
+    """Go on with these rows, in this order; layers may lie on other devices than the rows' numbers."""
+    for layer in cache.layers:
+        device = getattr(layer, "device", None)
+        layer.batch_select_indices(rows if device is None else rows.to(device))
+
+
 def _appended(held: Any, room: Any, added: Any) -> tuple[Any, Any]:
     start = held.shape[-2] if held.numel() else 0
     end = start + added.shape[-2]
@@ -131,7 +143,7 @@ def read(model: Any, prompts: Sequence[Sequence[int]], pad: int) -> PrefilledPro
     mask, last, _ = _forward(model, cache, None, None, heads, pad)
     owner = {row: index for index, family in enumerate(kin) for row in family.rows}
     owners = torch.tensor([owner[row] for row in range(len(prompts))], device=mask.device)
-    cache.batch_select_indices(owners)
+    select_rows(cache, owners)
     tails = [prompt[kin[owner[row]].length :] for row, prompt in enumerate(prompts)]
     mask, last, logits = _forward(model, cache, mask[owners], last[owners], tails, pad)
     return PrefilledPrompts(cache, mask, last, logits)
@@ -184,7 +196,8 @@ def _forward(
         past_key_values=cache,
         use_cache=True,
         # As an index: a number is taken as a slice, which is not contiguous, and behind it torch multiplies in bfloat16
-        # on a CPU with a copy of the output layer for every row: 15 GB for 256 rows of a vocabulary of 49,152.
-        logits_to_keep=torch.tensor([-1], device=device),
+        # on a CPU with a copy of the output layer for every row: 15 GB for 256 rows of a vocabulary of 49,152. An index
+        # has to lie where the last layer does, which of a spread model is elsewhere.
+        logits_to_keep=1 if is_spread(model) else torch.tensor([-1], device=device),
     ).logits[:, -1]
     return mask, positions[:, -1], logits

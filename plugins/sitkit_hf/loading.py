@@ -13,6 +13,7 @@ from sitkit.plugin_support import NOTICES, check_loaded, check_weights, quiet
 from sitkit_hf.adapters import check_adapter, merge
 from sitkit_hf.checkpoints import DISK_FULL, disk_errors
 from sitkit_hf.gguf import converted, quantization
+from sitkit_hf.kv_cache import is_spread
 from sitkit_hf.memory import free_memory, out_of_memory
 from sitkit_hf.options import Options, cpu_dtype
 
@@ -62,9 +63,18 @@ class Models:
         return self._base
 
     def for_training(self) -> Any:
-        """Return the base, with the merged copy's memory given back."""
+        """Return the base, with the merged copy's memory given back.
+
+        Raises `ModelError` for one of which a part lies in this machine's memory or on disk, which cannot be trained.
+        """
         self._drop_merged()
-        return self.base()
+        base = self.base()
+        if outside := outside_gpus(base):
+            raise ModelError(
+                f"{self.options.name} does not fit the GPUs that can be seen here, to be trained ({outside} of its"
+                " parts lie outside): use more of them, or quantize=nf4"
+            )
+        return base
 
     def generator(self, adapter: Path | None) -> Any:
         """Return the full-precision model with the adapter merged in, kept until another one is asked for."""
@@ -143,7 +153,9 @@ class Models:
 
     def _merge(self, adapter: Path | None) -> Any:
         try:
-            model = self._load_model(quantized=False) if self.quantized() else copy.deepcopy(self.base())
+            # The hooks of a spread model belong to its own modules: a copy would answer from the original's.
+            again = self.quantized() or self.options.device_map == "auto"
+            model = self._load_model(quantized=False) if again else copy.deepcopy(self.base())
             if adapter is None:
                 return model.eval()
             return merge(model, adapter).eval()
@@ -183,6 +195,8 @@ class Models:
                 bnb_4bit_compute_dtype=self.dtype(),
             )
             extra["device_map"] = {"": self.device()}
+        if options.device_map == "auto":
+            extra |= spread_options()
         model, loaded = self._load(
             AutoModelForCausalLM.from_pretrained,
             dtype=self.dtype(),
@@ -201,8 +215,15 @@ class Models:
             )
         if quantized:
             keep_differentiable(model)
-        else:
+        elif options.device_map == "none":
             model.to(self.device())
+        if outside := outside_gpus(model):
+            _LOG.warning(
+                "%s does not fit the GPUs that can be seen here: %d of its parts lie in this machine's memory or on"
+                " disk, and are brought over for every token, which is slow",
+                options.name,
+                outside,
+            )
         return model.requires_grad_(False).eval()
 
     def _load(self, load: Any, **extra: Any) -> Any:
@@ -231,6 +252,16 @@ class Models:
     def _reason(self, error: Exception) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f"cannot load {self.options.gguf or self.options.model}: {lines[0] if lines else type(error).__name__}"
+
+
+def spread_options() -> dict[str, Any]:
+    """Return what spreads a model while it is loaded: over all GPUs that can be seen, layer by layer (accelerate)."""
+    return {"device_map": "auto"}
+
+
+def outside_gpus(model: Any) -> int:
+    """Return how many parts of a spread model lie on no GPU although others do, or on disk."""
+    return sum(place in ("cpu", "disk") for place in model.hf_device_map.values()) if is_spread(model) else 0
 
 
 def keep_differentiable(model: Any) -> None:

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import Any
 
-from sitkit_hf.kv_cache import ROOM
+from sitkit_hf.kv_cache import ROOM, is_spread
 
 _SAID = re.compile(r"can't allocate memory|DefaultCPUAllocator|not enough memory|MPS backend out of memory")
 
@@ -55,7 +55,21 @@ def generation_rows(model: Any, prompt: int, answer: int) -> int:
     ``prompt`` and ``answer`` are the most tokens that a row has to read and may write.
     """
     most = MOST_ROWS[model.device.type]
-    return int(max(1, min(most, _free_bytes(model.device) // 2 // row_bytes(model, prompt, answer))))
+    free = [_free_bytes(device) for device in _devices(model)]
+    # Of a spread model each device holds a part of every row's cache.
+    return int(max(1, min(most, len(free) * min(free) // 2 // row_bytes(model, prompt, answer))))
+
+
+def _devices(model: Any) -> list[Any]:
+    """Return the GPUs that the layers of a spread model lie on; of another one, where it lies."""
+    import torch
+
+    places = set(getattr(model, "hf_device_map", {}).values()) - {"cpu", "disk"}
+    return (
+        [torch.device("cuda", int(place)) for place in sorted(places)]
+        if is_spread(model) and places
+        else [model.device]
+    )
 
 
 def row_bytes(model: Any, prompt: int, answer: int) -> int:
@@ -80,6 +94,11 @@ def row_bytes(model: Any, prompt: int, answer: int) -> int:
 TRAINING_BYTES = 4 * 2**30
 """What one forward and backward pass may keep on a CPU. More rows bring no speed there, and a kernel that runs out of
 memory kills the process, which no smaller batch can follow."""
+
+
+def first_guess(parameters: int) -> int:
+    """Return how many examples a model of this size is first trained on at once."""
+    return 32 if parameters < 10**9 else 8
 
 
 def training_rows(model: Any, longest: int, most: int, *, dropout: bool) -> int:

@@ -16,6 +16,7 @@ from sitkit.spec import Spec, boolean, one_of, temperature, top_p
 Quantize = Literal["auto", "nf4", "none"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Switch = Literal["auto", "on", "off"]
+DeviceMap = Literal["none", "auto"]
 
 BFLOAT16_PARAMETERS = 50_000_000
 """With fewer parameters a model runs in float32 on any CPU: it is quick as it is, and exact."""
@@ -27,7 +28,8 @@ class Options:
 
     ``model`` is a hub id, or the absolute path of ``folder`` where it lies here; of that folder ``gguf`` is the one
     file that is read, where it is given. ``quantize`` and ``dtype`` "auto" mean nf4 and bfloat16 on CUDA; on a CPU
-    none, and what `cpu_dtype` says. ``batch_size`` is that of generation; 0 adapts it to the memory there is.
+    none, and what `cpu_dtype` says. ``device_map`` "auto" spreads the layers over all visible GPUs, by accelerate.
+    ``batch_size`` is that of generation; 0 adapts it to the memory there is.
     ``thinking`` lets a template that can think do so; after ``thinking_tokens`` of a student's answer (0: never) the
     thinking is ended for it. ``temperature`` and ``top_p`` stand over what is asked for: these are for teachers.
     ``recommended`` is read in place of the folder's sitkit.json.
@@ -42,6 +44,7 @@ class Options:
     chat_template: Switch = "auto"
     trust_remote_code: bool = False
     device: str = "auto"
+    device_map: DeviceMap = "none"
     batch_size: int = 0
     system: str | None = None
     thinking: bool = False
@@ -72,6 +75,7 @@ def parse_options(spec: Spec) -> Options:
             "chat_template": one_of("auto", "on", "off"),
             "trust_remote_code": boolean,
             "device": _device,
+            "device_map": one_of("none", "auto"),
             "batch_size": _batch_size,
             "system": _text,
             "thinking": boolean,
@@ -95,6 +99,8 @@ def parse_options(spec: Spec) -> Options:
         raise SpecError(f"{model!r} is neither a folder nor a hub id (org/name)")
     if given.get("device") == "mps" and given.get("quantize") == "nf4":
         raise SpecError("quantize=nf4: bitsandbytes does not run on Apple's GPU; use quantize=none, or device=cpu")
+    if given.get("device_map") == "auto" and given.get("device") in ("cpu", "mps"):
+        raise SpecError(f"device_map=auto spreads a model over CUDA GPUs; leave device={given['device']} out")
     if given.get("system") and given.get("chat_template") == "off":
         raise SpecError("system= needs a chat template, and chat_template=off leaves it out")
     if given.get("thinking") and given.get("chat_template") == "off":
@@ -190,10 +196,10 @@ def cpu_dtype(options: Options) -> Dtype:
 
 
 def _is_large(options: Options) -> bool:
-    return options.folder is None or options.gguf is not None or _parameters(options.folder) >= BFLOAT16_PARAMETERS
+    return options.folder is None or options.gguf is not None or count_parameters(options.folder) >= BFLOAT16_PARAMETERS
 
 
-def _parameters(folder: Path) -> int:
+def count_parameters(folder: Path) -> int:
     """Count the parameters from the headers of the weight files; 0 where one cannot be read, which loading will say."""
     from safetensors import SafetensorError, safe_open
 
@@ -222,9 +228,26 @@ def has_bfloat16() -> bool:
 
 def has_cuda() -> bool:
     """Tell whether a CUDA device can be used, as torch would, by asking the driver: importing torch takes seconds."""
+    return bool(cuda_memory())
+
+
+def cuda_memory() -> tuple[int, ...]:
+    """Return the bytes of memory of each CUDA device that can be used here, as the driver says."""
     try:
         driver = ctypes.CDLL("libcuda.so.1" if sys.platform != "win32" else "nvcuda.dll")
-        count = ctypes.c_int()
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+        count, found = ctypes.c_int(), list[int]()
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+            return ()
+        for number in range(count.value):
+            device, size = ctypes.c_int(), ctypes.c_size_t()
+            if driver.cuDeviceGet(ctypes.byref(device), number) == 0:
+                driver.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+            found.append(size.value)
+        return tuple(found)
     except (OSError, AttributeError):
-        return False
+        return ()
+
+
+def gpu_memory(options: Options) -> tuple[int, ...]:
+    """Return the bytes of each GPU that the model would run on: those of CUDA, unless it is to run elsewhere."""
+    return cuda_memory() if options.device in ("auto", "cuda") else ()

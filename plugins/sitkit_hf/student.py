@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.answers.thinking import CLOSES
-from sitkit.capabilities import ModelFacts
+from sitkit.capabilities import Footprint, ModelFacts
 from sitkit.errors import SettingError
 from sitkit.plugin_support import end_tokens
 from sitkit.settings import ExploreSettings, InstructSettings, RefineSettings, Settings, TrainSettings
@@ -30,7 +30,7 @@ from sitkit.types import (
 )
 from sitkit_hf.fingerprint import fingerprint, recommended
 from sitkit_hf.loading import Models
-from sitkit_hf.options import Options
+from sitkit_hf.options import Options, gpu_memory
 from sitkit_hf.processes import TrainingJob
 
 
@@ -61,6 +61,10 @@ class HfStudent:
             check_optimizer(stage, train)
         for stage, train in stages:
             check_processes(stage, train)
+            if train.processes > 1 and self.options.device_map == "auto":
+                raise SettingError(
+                    f"{stage}.processes={train.processes}: device_map=auto spreads one model over all GPUs; use either"
+                )
         check_explore(settings.explore)
         check_losses(objective, settings.refine)
         check_patience(settings.refine)
@@ -246,6 +250,16 @@ class HfStudent:
         # The training processes need the memory that this one's copies of the model take.
         self.models.close()
         return launch(job, progress)
+
+    def footprint(self, settings: Settings) -> Footprint | None:
+        """Return what it takes on a GPU, from its config and the headers of its weights."""
+        from sitkit_hf.footprint import footprint
+
+        return footprint(self.options, settings, trained=True)
+
+    def gpu_memory(self) -> Sequence[int]:
+        """Return the bytes of each GPU that it would run on."""
+        return gpu_memory(self.options)
 
     def close(self) -> None:
         """Free what was loaded."""

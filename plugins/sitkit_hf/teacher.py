@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sitkit.answers.thinking import apart
+from sitkit.capabilities import Footprint
 from sitkit.errors import ModelError, TeacherError
 from sitkit.plugin_support import end_tokens, own_sampling
+from sitkit.settings import Settings
 from sitkit.types import ANSWERED, TRUNCATED, Generation, Json, Prompt, Prompting, Question, Reply
 from sitkit_hf.fingerprint import fingerprint
 from sitkit_hf.loading import Models
-from sitkit_hf.options import Options
+from sitkit_hf.options import Options, gpu_memory
 
 
 class HfTeacher:
@@ -43,6 +45,16 @@ class HfTeacher:
             yield from self._replies(prompts, generation)
         except ModelError as error:
             raise TeacherError(str(error)) from error
+
+    def footprint(self, settings: Settings) -> Footprint | None:
+        """Return what it takes on a GPU, from its config and the headers of its weights."""
+        from sitkit_hf.footprint import footprint
+
+        return footprint(self.options, settings, trained=False)
+
+    def gpu_memory(self) -> Sequence[int]:
+        """Return the bytes of each GPU that it would run on."""
+        return gpu_memory(self.options)
 
     def close(self) -> None:
         """Free what was loaded."""

@@ -17,7 +17,7 @@ from sitkit_hf import checkpoints
 from sitkit_hf.adapters import is_first_process
 from sitkit_hf.checkpoints import disk_errors
 from sitkit_hf.loading import Models
-from sitkit_hf.memory import MemoryRanOutError, free_memory, out_of_memory, training_rows
+from sitkit_hf.memory import MemoryRanOutError, first_guess, free_memory, out_of_memory, training_rows
 from sitkit_hf.prompts import Examples
 from sitkit_hf.report_to import reporting, tracking
 
@@ -42,9 +42,6 @@ SCHEDULERS = (
 
 CURVE_ROWS = 500
 """About so many rows a training's curve has at most."""
-
-_MOST_ROWS = 32
-_MANY_PARAMETERS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +212,7 @@ def with_batches_that_fit(job: Job, longest: int, attempt: Callable[[int], T]) -
 
 def _first_guess(job: Job, longest: int) -> int:
     model = job.models.base()
-    most = _MOST_ROWS if model.num_parameters() < _MANY_PARAMETERS else 8
+    most = first_guess(model.num_parameters())
     if model.device.type != "cpu":
         return most
     return training_rows(model, longest, most, dropout=job.dropout)

@@ -20,6 +20,7 @@ HF: Mapping[str, Callable[[str], object]] = dict.fromkeys(
         "chat_template",
         "trust_remote_code",
         "device",
+        "device_map",
         "batch_size",
         "system",
         "thinking",

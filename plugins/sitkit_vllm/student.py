@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import sitkit
-from sitkit.capabilities import CardFacts, DistillingStudent, ExploringStudent, HarnessStudent, ModelFacts
+from sitkit.capabilities import (
+    CardFacts,
+    DistillingStudent,
+    ExploringStudent,
+    Footprint,
+    HarnessStudent,
+    LocalModel,
+    ModelFacts,
+)
 from sitkit.errors import PluginError
 from sitkit.settings import ExploreSettings, InstructSettings, RefineSettings, Settings
 from sitkit.types import (
@@ -176,10 +185,32 @@ class VllmStudent:
         """Return what ``hf`` says of what it wrote."""
         return self.hf.card_facts(folder) if isinstance(self.hf, CardFacts) else ModelFacts()
 
+    def footprint(self, settings: Settings) -> Footprint | None:
+        """Return what ``hf`` says of itself, its answers as the engine writes them where vLLM is there."""
+        return engine_footprint(self.hf, settings, self.options, installed=self.version is not None)
+
+    def gpu_memory(self) -> Sequence[int]:
+        """Return the bytes of each GPU that it would run on."""
+        return self.hf.gpu_memory() if isinstance(self.hf, LocalModel) else ()
+
     def close(self) -> None:
         """Free what was loaded."""
         self.engine.close()
         self.hf.close()
+
+
+def engine_footprint(hf: object, settings: Settings, options: Options, *, installed: bool) -> Footprint | None:
+    """Return what ``hf`` says it takes on a GPU, with the engine's manner of answering where vLLM is ``installed``.
+
+    The engine holds the weights in 16 bits, the adapter beside, spread over the GPUs of ``tensor_parallel_size``, and
+    fills the rest with caches; it starts a token's kernels at once (CUDA graphs). Not measured.
+    """
+    found = hf.footprint(settings) if isinstance(hf, LocalModel) else None
+    if found is None or not installed:
+        return found
+    weights = found.parameters * (4.0 if options.dtype == "float32" else 2.0)
+    gpus = int(str(options.engine.get("tensor_parallel_size", 1)))
+    return replace(found, answering=weights, read=weights, row_share=0.9, pass_seconds=0.0, spread=gpus, parallel=True)
 
 
 def engine_fingerprint(hf: Json, version: str, options: Options) -> Json:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sitkit.answers.thinking import apart
-from sitkit.capabilities import PromptCompleter
+from sitkit.capabilities import Footprint, LocalModel, PromptCompleter
 from sitkit.errors import ModelError, TeacherError
 from sitkit.plugin_support import own_sampling
+from sitkit.settings import Settings
 from sitkit.types import ANSWERED, TRUNCATED, Generation, Json, Prompt, Prompting, Question, Reply, Teacher
 from sitkit_vllm.engine import Engine, Request, Written
 from sitkit_vllm.installed import MissingVllmNotice, vllm_version
 from sitkit_vllm.options import Options
-from sitkit_vllm.student import engine_fingerprint
+from sitkit_vllm.student import engine_fingerprint, engine_footprint
 
 
 class VllmTeacher:
@@ -55,6 +56,14 @@ class VllmTeacher:
             raise TeacherError("vLLM is not installed here, and the teacher hf answers questions only")
         self.missing.give()
         yield from self.hf.complete(prompts, generation)
+
+    def footprint(self, settings: Settings) -> Footprint | None:
+        """Return what the teacher ``hf`` says of itself, its answers as the engine writes them where vLLM is there."""
+        return engine_footprint(self.hf, settings, self.options, installed=self.version is not None)
+
+    def gpu_memory(self) -> Sequence[int]:
+        """Return the bytes of each GPU that it would run on."""
+        return self.hf.gpu_memory() if isinstance(self.hf, LocalModel) else ()
 
     def close(self) -> None:
         """Free what was loaded."""

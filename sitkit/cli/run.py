@@ -26,6 +26,7 @@ from sitkit.registry import Registry
 from sitkit.types import Json
 
 if TYPE_CHECKING:
+    from sitkit.execution.gpus import Gpu
     from sitkit.recipe import Recipe
 
 BENCHMARKS = "B[,B]"
@@ -118,6 +119,9 @@ running_options = together(
         "--executor", type=ComponentName("executor"), default="here", show_default=True, help="Where stages run."
     ),
     click.option("--dry-run", is_flag=True, help="Print the plan, and what it would take, and stop."),
+    click.option(
+        "--gpu", metavar="[Nx]CARD", help="With --dry-run: hours and memory on a card, such as h100, rtx4090, 2xl40s."
+    ),
     click.option("--quiet", is_flag=True, help="Print only notes and the path of the report."),
     click.option("--verbose", is_flag=True, help="Show where pairs came from, and every stage, at the end."),
     click.option("--json", "as_json", is_flag=True, help="Print the results, or with --dry-run the plan, as JSON."),
@@ -244,18 +248,22 @@ def contest(registry: Registry, /, **flags: Any) -> None:
 
 def run_recipe(registry: Registry, flags: Mapping[str, Any]) -> None:
     """Run what the flags of a command say, or show its plan. Raises `SitkitError`."""
+    from sitkit.execution.gpus import find_gpu
     from sitkit.plan import build_plan
 
     given = dict(flags)
     workspace, name = given.pop("workspace"), given.pop("name")
-    dry_run, quiet, verbose, as_json, executor, replace = (
-        given.pop(key) for key in ("dry_run", "quiet", "verbose", "as_json", "executor", "replace")
+    dry_run, gpu, quiet, verbose, as_json, executor, replace = (
+        given.pop(key) for key in ("dry_run", "gpu", "quiet", "verbose", "as_json", "executor", "replace")
     )
+    if gpu is not None and not dry_run:
+        raise UsageError("--gpu says what a run would take, with --dry-run; a run takes the GPU that is there")
+    card = None if gpu is None else find_gpu(gpu)
     recipe = _recipe(given, registry)
     registry = registry.with_files(recipe.plugins)
     plan = build_plan(recipe, registry)
     if dry_run:
-        _show_dry_run(plan, workspace, registry, as_json=as_json)
+        _show_dry_run(plan, workspace, registry, card, as_json=as_json)
         return
     from sitkit.api import run_plan
     from sitkit.cli.progress import listening
@@ -303,11 +311,11 @@ def parse_settings(texts: Sequence[str]) -> dict[str, dict[str, Json]]:
     return found
 
 
-def _show_dry_run(plan: Any, workspace: Path, registry: Registry, *, as_json: bool) -> None:
+def _show_dry_run(plan: Any, workspace: Path, registry: Registry, card: Gpu | None, *, as_json: bool) -> None:
     from sitkit.execution.dry_run import dry_run
     from sitkit.store import Store
 
-    found = dry_run(plan, Store(workspace), registry)
+    found = dry_run(plan, Store(workspace), registry, card)
     if as_json:
         from dataclasses import asdict
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from sitkit.cli.rich_console import CleanConsole
 from sitkit.execution.dry_run import DryRun
+from sitkit.execution.gpus import ANSWER_TOKENS, Gpu, OnGpu
 from sitkit.plain_text import visible
 from sitkit.report.tables import (
     Table,
@@ -168,6 +169,52 @@ def show_dry_run(found: DryRun) -> None:
     show_table(out, Table("Plan", ("stage", "", "prompts", "key"), rows, note))
     if found.estimate is not None:
         show_text(out, _taking(found.estimate))
+    if found.gpu is not None:
+        show_table(out, _gpu_table(found, found.gpu))
+        for text in (*found.misfits, *_uncounted(found, found.gpu)):
+            show_text(out, f"! {text}", style="yellow")
+
+
+def _gpu_table(found: DryRun, gpu: Gpu) -> Table:
+    """What each kind of stage takes on the card, for each model."""
+    kinds: dict[tuple[str, str], list[OnGpu]] = {}
+    for stage in found.stages:
+        if stage.on_gpu is not None:
+            kinds.setdefault((stage.stage, stage.on_gpu.model), []).append(stage.on_gpu)
+    rows = [
+        (
+            kind,
+            model,
+            str(len(stages)),
+            *(
+                _hours(sum(times)) if all(one.fits for one in stages) else "-"
+                for times in ([one.seconds for one in stages], [one.most_seconds for one in stages])
+            ),
+            f"{max(one.memory for one in stages) / 1e9:.1f}",
+        )
+        for (kind, model), stages in kinds.items()
+    ]
+    every = [one for stages in kinds.values() for one in stages]
+    likely, most = (
+        _hours(sum(times)) for times in ([one.seconds for one in every], [one.most_seconds for one in every])
+    )
+    note = (
+        f"{likely} hours on {gpu.title} with answers of {ANSWER_TOKENS} tokens, {most} if all run into their limits."
+        " Counted from shapes and data sheets (docs/cost.md), not measured; loading and lm-eval tasks are left out."
+    )
+    return Table(f"On {gpu.title}", ("stage", "model", "stages", "hours", "at most", "GB"), tuple(rows), note)
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def _uncounted(found: DryRun, gpu: Gpu) -> Iterator[str]:
+    if found.unknown:
+        yield f"not counted, because its size is not known here: {', '.join(found.unknown)}"
+    if not gpu.bfloat16:
+        yield f"{gpu.name} has no bfloat16: the hours are those of dtype=float16"
 
 
 def _passes(found: DryRun) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from sitkit.capabilities import PaidEndpoint
 from sitkit.conformance import estimate_fault
 from sitkit.execution.freshness import freshness
+from sitkit.execution.gpus import Gpu, GpuPlan, OnGpu, misfits
 from sitkit.execution.task_checks import check_plan_tasks
 from sitkit.plan import Plan, one_by_one
 from sitkit.registry import Registry
@@ -25,7 +26,8 @@ class PlannedStage:
     ``prompts`` is how many prompts it will answer (0 for training and pairing). ``reason`` says why it has to run
     although something is stored: a damaged file, an input that has changed, replies that failed.
     ``passes`` is how many times a refining will go over its ``pairs``; where these are not chosen yet
-    (``pairs_known`` is false) they are the most that there can be, and the passes the fewest.
+    (``pairs_known`` is false) they are the most that there can be, and the passes the fewest. ``on_gpu`` is what it
+    would take on the card that was asked for, where that is known of its model.
     """
 
     stage: str
@@ -37,6 +39,7 @@ class PlannedStage:
     passes: float = 0.0
     pairs: int = 0
     pairs_known: bool = False
+    on_gpu: OnGpu | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class DryRun:
     ``stages`` are in the order in which they would run; ``scores`` counts the scored cells (phase, benchmark, seed and
     arm). ``estimate`` sums the calls to teachers behind an endpoint (None where there is none); its ``cost``, in US
     dollars, is None unless the price of each is known. ``alone_stages`` and ``alone_prompts`` are what a script would
-    run that makes each score by itself, sharing nothing.
+    run that makes each score by itself, sharing nothing. ``gpu`` is the card that was asked for, and ``unknown`` are
+    the models of which it is not known what they take on one.
     """
 
     stages: tuple[PlannedStage, ...]
@@ -54,6 +58,14 @@ class DryRun:
     estimate: Estimate | None
     alone_stages: int
     alone_prompts: int
+    gpu: Gpu | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def misfits(self) -> list[str]:
+        """A sentence for each model that does not fit the card."""
+        found = [(stage.stage, stage.on_gpu) for stage in self.stages if stage.on_gpu is not None]
+        return [] if self.gpu is None else misfits(found, self.gpu)
 
     @property
     def stored(self) -> int:
@@ -71,13 +83,15 @@ class DryRun:
         return sum(stage.prompts for stage in self.stages)
 
 
-def dry_run(plan: Plan, store: Store, registry: Registry | None = None) -> DryRun:
-    """Return what a plan would take. Loads the questions; asks nobody, writes nothing.
+def dry_run(plan: Plan, store: Store, registry: Registry | None = None, gpu: Gpu | None = None) -> DryRun:
+    """Return what a plan would take, on a ``gpu`` if one is given. Loads the questions; asks nobody, writes nothing.
 
     With a registry, the lm-eval tasks of scores that are not stored yet are checked; one that is not plain has to be
     loaded, which takes seconds unless a run has checked it. `PluginError` says what is wrong with one.
     """
     made, stages, estimates = dict[str, Artifact](), list[PlannedStage](), list[Estimate]()
+    on_gpu = None if gpu is None else GpuPlan(plan, gpu)
+    unknown = dict[str, None]()
     for node in plan.nodes:
         stage, found = node.stage, freshness(node, store, made)
         if found.artifact is not None:
@@ -98,6 +112,9 @@ def dry_run(plan: Plan, store: Store, registry: Registry | None = None) -> DryRu
             paired = made.get(stage.paired.key)
             pairs = stage.most_pairs() if paired is None else int(paired.info["total"])
             planned = replace(planned, passes=stage.passes(pairs), pairs=pairs, pairs_known=paired is not None)
+        if on_gpu is not None and not found.holds:
+            planned = replace(planned, on_gpu=on_gpu.stage(stage, made, planned.pairs))
+            unknown |= dict.fromkeys(on_gpu.unknown(stage))
         stages.append(planned)
     if registry is not None and any(stage.stage == Evaluate.name and not stage.stored for stage in stages):
         check_plan_tasks(plan, store, registry)
@@ -108,6 +125,8 @@ def dry_run(plan: Plan, store: Store, registry: Registry | None = None) -> DryRu
         estimate=_total(estimates) if estimates else None,
         alone_stages=alone.total(),
         alone_prompts=sum(count * plan.by_key[key].stage.prompts() for key, count in alone.items()),
+        gpu=gpu,
+        unknown=tuple(unknown),
     )
 
 

@@ -27,6 +27,7 @@ from sitkit.execution.events import (
     receive_notices,
 )
 from sitkit.execution.freshness import Freshness, freshness
+from sitkit.execution.gpus import here_misfits
 from sitkit.execution.interrupts import interruptible
 from sitkit.execution.task_checks import check_plan_tasks
 from sitkit.execution.time_left import TimeLeft
@@ -180,6 +181,9 @@ class Executor(ABC):
                         " options of the same text, of which only one counts as right"
                     )
             self._check_teachers()
+            for text in here_misfits(self.plan, lambda node: self.freshness(node).holds):
+                # Said here alone, and not in every report: it may have fitted after all.
+                self.listener(Notice(f"{text}; the run goes on"))
             for key in check_plan_tasks(self.plan, self.store, self.registry):
                 self.store.note_checked(key)
             self._questions_checked = True

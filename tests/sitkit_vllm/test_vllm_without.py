@@ -10,6 +10,7 @@ import pytest
 
 from sitkit.capabilities import HarnessStudent
 from sitkit.registry import load_plugins
+from sitkit.settings import Settings
 from sitkit.spec import parse_spec
 from sitkit.types import Generation, Prompt, Question
 from sitkit_vllm.installed import vllm_version
@@ -66,3 +67,13 @@ def test_the_teacher_answers_as_hf(registry: Any, model: Path, caplog: pytest.Lo
         assert list(teacher.answer(QUESTIONS, "cot", GREEDY)) == list(hf.answer(QUESTIONS, "cot", GREEDY))
     assert len([record for record in caplog.records if record.name == "sitkit.notices"]) == 1
     teacher.close()
+
+
+def test_an_engine_holds_the_weights_once_over_its_gpus(registry: Any, model: Path) -> None:
+    student: Any = registry.student(parse_spec(f"vllm:{model},quantize=nf4,tensor_parallel_size=2"))
+    alone = student.footprint(Settings())
+    assert alone == registry.student(parse_spec(f"hf:{model},quantize=nf4")).footprint(Settings())
+    student.version = "0.27"
+    found = student.footprint(Settings())
+    assert (found.answering, found.spread, found.parallel) == (2.0 * found.parameters, 2, True)
+    assert found.training == alone.training
