@@ -77,7 +77,7 @@ def _stages(student: str, limit: int | None) -> dict[str, float]:
 
     registry = load_plugins()
     settings = {"evaluate": {"max_new_tokens": TOKENS}}
-    plan = build_plan(Recipe(student=student, eval_on=NAMES, test_limit=limit, settings=settings), registry)
+    plan = build_plan(Recipe(student=(student,), eval_on=NAMES, test_limit=limit, settings=settings), registry)
     baseline = tuple(cell for cell in plan.cells if cell.phase == "baseline")
     plan = dataclasses.replace(plan, nodes=tuple(cell.node for cell in baseline))
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
