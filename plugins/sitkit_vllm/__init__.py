@@ -6,6 +6,7 @@ Training, export and everything else stay with the student ``hf``; without vLLM,
 from __future__ import annotations
 
 from sitkit import hookimpl
+from sitkit.errors import SpecError
 from sitkit.hookspecs import Register
 from sitkit.spec import Spec
 from sitkit.types import Context, Student, StudentFactory, Teacher, TeacherFactory
@@ -17,6 +18,10 @@ def vllm_student(spec: Spec, context: Context) -> Student:
     from sitkit_vllm.student import VllmStudent
 
     hf, options = read(spec, context.student)
+    if options.thinking:
+        raise SpecError(
+            "thinking=true is for teachers here, and for the student hf, which ends thinking that is too long"
+        )
     return VllmStudent(hf, options)
 
 
