@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sitkit.capabilities import BatchSubmitter, PaidEndpoint
@@ -76,7 +77,6 @@ class Executor(ABC):
         self.outcome = Outcome()
         self.budget = Budget(plan.recipe.max_cost)
         self._places = {node.key: place for place, node in enumerate(plan.nodes, 1)}
-        self._time_left = TimeLeft(plan)
         self._questions_checked = False
         self._submitted = False
 
@@ -105,6 +105,11 @@ class Executor(ABC):
         `visit` does it in this process. What was run elsewhere, in a store that this process sees, is found by
         `freshness` and noted by `record`; `started`, `progressed` and `tell` say what happens meanwhile.
         """
+
+    @cached_property
+    def _time_left(self) -> TimeLeft:
+        # It counts prompts, for which questions are read: a run that finds everything stored need not.
+        return TimeLeft(self.plan)
 
     def visit(self, node: Node) -> None:
         """Have the artifacts of a stage in the outcome: reused, or made in this process. Its inputs must be there."""
