@@ -156,6 +156,10 @@ class Recipe:
             self.control is None or self.control in (self.strategies or ()),
             f"control: {self.control} is not one of the strategies",
         )
+        _require(
+            len(self.strategies or ()) < 2 or self.methods != ("instruct",),
+            "strategies: they are told apart by refining, which methods: instruct leaves out",
+        )
         several = [name for name in ("teacher", "student", "fraction", "methods") if len(getattr(self, name) or ()) > 1]
         several += ["cross"] if self.cross else []
         _require(self.cross_eval is None or self.cross, "cross_eval: it says what is scored with cross: true alone")

@@ -220,11 +220,11 @@ def _uncounted(found: DryRun, gpu: Gpu) -> Iterator[str]:
 def _passes(found: DryRun) -> Iterator[str]:
     """Yield how often refining goes over its pairs: ``max_steps`` does not show that it may be hundreds of times."""
     refined = [stage for stage in found.stages if stage.passes]
-    for known, of in ((True, ""), (False, "at most ")):
+    for known, of in ((True, ""), (False, " if each question gives one")):
         stages = [stage for stage in refined if stage.pairs_known is known]
         if stages:
             few, most = (_range(values) for values in ([s.pairs for s in stages], [s.passes for s in stages]))
-            yield f"Refining makes {'' if known else 'at least '}{most} passes over {of}{few} pairs."
+            yield f"Refining makes {'' if known else 'about '}{most} passes over {few} pairs{of}."
 
 
 def _range(values: Sequence[float]) -> str:

@@ -23,11 +23,12 @@ class PlannedStage:
 
     ``stage`` is its kind (annotate, instruct, sample, pair, refine, evaluate), ``title`` that and what tells it from
     others, ``key`` its key in the store (64 hex digits). ``stored``: it is there and will be reused; otherwise
-    ``prompts`` is how many prompts it will answer (0 for training and pairing). ``reason`` says why it has to run
-    although something is stored: a damaged file, an input that has changed, replies that failed.
-    ``passes`` is how many times a refining will go over its ``pairs``; where these are not chosen yet
-    (``pairs_known`` is false) they are the most that there can be, and the passes the fewest. ``on_gpu`` is what it
-    would take on the card that was asked for, where that is known of its model.
+    ``prompts`` is how many prompts it will answer (0 for training and pairing), without those that a stage before it
+    asks the same teacher. ``reason`` says why it has to run although something is stored: a damaged file, an input that
+    has changed, replies that failed. ``passes`` is how many times a refining will go over its ``pairs``; where these
+    are not chosen yet (``pairs_known`` is false) one is counted for each question, though a strategy may leave
+    questions out or take several of one. ``on_gpu`` is what it would take on the card that was asked for, where that is
+    known of its model.
     """
 
     stage: str
@@ -92,13 +93,17 @@ def dry_run(plan: Plan, store: Store, registry: Registry | None = None, gpu: Gpu
     made, stages, estimates = dict[str, Artifact](), list[PlannedStage](), list[Estimate]()
     on_gpu = None if gpu is None else GpuPlan(plan, gpu)
     unknown = dict[str, None]()
+    # Stages of several shares ask for many of the same questions, each of which is asked once.
+    asked = set[tuple[str, str]]()
     for node in plan.nodes:
         stage, found = node.stage, freshness(node, store, made)
         if found.artifact is not None:
             made[node.key] = found.artifact
         prompts = 0
         if not found.holds and isinstance(stage, Annotate):
-            missing = unanswered(stage, store)
+            name = stage.journal_name()
+            missing = [one for one in unanswered(stage, store) if (name, one.id) not in asked]
+            asked.update((name, one.id) for one in missing)
             prompts = len(missing)
             if isinstance(stage.teacher.made, PaidEndpoint):
                 with stage.teacher.calling("estimate"):
@@ -110,7 +115,7 @@ def dry_run(plan: Plan, store: Store, registry: Registry | None = None, gpu: Gpu
         planned = PlannedStage(stage.name, node.title, node.key, found.holds, prompts, found.reason)
         if isinstance(stage, Refine) and not found.holds:
             paired = made.get(stage.paired.key)
-            pairs = stage.most_pairs() if paired is None else int(paired.info["total"])
+            pairs = stage.expected_pairs() if paired is None else int(paired.info["total"])
             planned = replace(planned, passes=stage.passes(pairs), pairs=pairs, pairs_known=paired is not None)
         if on_gpu is not None and not found.holds:
             planned = replace(planned, on_gpu=on_gpu.stage(stage, made, planned.pairs))

@@ -330,10 +330,10 @@ def here_misfits(plan: Plan, is_stored: Callable[[Node], bool]) -> list[str]:
     said = dict[str, None]()
     for name, one in gpus.items():
         nodes = [node for node in plan.nodes if name in map(str, node.stage.components[:1]) and not is_stored(node)]
-        found = [(node.stage.name, one.stage(node.stage, {}, _most_pairs(node.stage))) for node in nodes]
+        found = [(node.stage.name, one.stage(node.stage, {}, _expected_pairs(node.stage))) for node in nodes]
         said |= dict.fromkeys(misfits([(name, stage) for name, stage in found if stage is not None], one.gpu))
     return list(said)
 
 
-def _most_pairs(stage: Stage) -> int:
-    return stage.most_pairs() if isinstance(stage, Refine) else 0
+def _expected_pairs(stage: Stage) -> int:
+    return stage.expected_pairs() if isinstance(stage, Refine) else 0

@@ -58,9 +58,11 @@ class RayExecutor(Executor):
     def execute(self) -> None:
         """Run every stage on the cluster of RAY_ADDRESS, or on one started here that listens on loopback alone.
 
-        Raises `UsageError` if Ray is not installed or would listen on the network.
+        Raises `UsageError` if Ray is not installed or would listen on the network, and where no machine of the cluster
+        has the GPUs that a stage trains with.
         """
         with _ray() as ray:
+            self._check_gpus(ray)
             for node in [node for node in self._waiting if _is_asked_here(node)]:
                 # One budget holds for all calls that cost money, and they need no machine of the cluster.
                 self.visit(node)
@@ -102,6 +104,15 @@ class RayExecutor(Executor):
 
     def _gpus(self) -> int:
         return max(max(one.instruct.processes, one.refine.processes) for one in self.plan.settings.values())
+
+    def _check_gpus(self, ray: Any) -> None:
+        # Ray would wait for such a machine for ever, and say nothing.
+        most = max(_gpus_by_machine(ray), default=0)
+        if 0 < most < self._gpus():
+            raise UsageError(
+                f"processes={self._gpus()}: a stage trains on as many GPUs of one machine, and none of the cluster has"
+                f" more than {most}; lower instruct.processes and refine.processes"
+            )
 
     def _collect(self, ray: Any) -> None:
         done, _ = ray.wait(list(self._running), timeout=_POLL_SECONDS)
@@ -194,10 +205,15 @@ def _is_asked_here(node: Node) -> bool:
 
 
 def _most_workers(ray: Any, gpus: int) -> int:
-    resources = ray.cluster_resources()
-    if resources.get("GPU"):
-        return max(1, int(resources["GPU"]) // gpus)
-    return max(1, int(resources.get("CPU", 1)))
+    machines = _gpus_by_machine(ray)
+    if any(machines):
+        # What machines have left over makes no worker together: it would be waited for until the others are gone.
+        return max(1, sum(count // gpus for count in machines))
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _gpus_by_machine(ray: Any) -> list[int]:
+    return [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
 
 
 def _error(name: str, text: str) -> SitkitError:

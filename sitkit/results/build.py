@@ -40,7 +40,7 @@ from sitkit.results.model import (
 )
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import compare, detectable, holm, independent_discordance, needed
-from sitkit.stages import Annotate, Evaluate, EvaluateTask, Explore, Instruct, Node, Pair, Refine
+from sitkit.stages import Annotate, Evaluate, EvaluateTask, Explore, Instruct, Node, Pair, Refine, usage_of
 from sitkit.stages.evaluate_task import DOCUMENTS
 from sitkit.store import make_key
 from sitkit.survey import duplicates
@@ -79,7 +79,7 @@ def build_results(plan: Plan, outcome: Outcome, stored: StoredRows, before: Resu
             training=_training(plan, outcome),
             demonstrations=_demonstrations(plan, outcome),
             teacher_scores=_teacher_scores(plan, outcome),
-            usage=_usage(plan, outcome),
+            usage=_usage(plan, outcome, stored),
             duplicates=tuple(Duplicates(**counts) for counts in duplicates(plan.question_sets)),
             contamination=_contamination(plan, cells, stored),
             tasks=_tasks(plan),
@@ -383,12 +383,26 @@ def teacher_score_told(
     )
 
 
-def _usage(plan: Plan, outcome: Outcome) -> Usage:
-    return usage_told([outcome.artifacts[node.key].info for node in plan.annotated])
+def _usage(plan: Plan, outcome: Outcome, stored: StoredRows) -> Usage:
+    shared: dict[str, list[tuple[str, Annotate]]] = {}
+    for node in plan.annotated:
+        if isinstance(node.stage, Annotate):
+            shared.setdefault(node.stage.journal_name(), []).append((node.key, node.stage))
+    infos = list[Json]()
+    for name, stages in shared.items():
+        told = [outcome.artifacts[key].info for key, _ in stages]
+        replies = stored.replies(name) if len(stages) > 1 else {}
+        # Shares of the same questions have replies in common, each of which was paid for once.
+        ids = {question.id for _, stage in stages for question in stage.questions.questions} if replies else set()
+        found = [replies[one] for one in sorted(ids) if one in replies]
+        # Rows may have been cleaned away since; what the stages told of themselves is then added up, common ones too.
+        whole = found and len(found) >= max(info["asked"] - info["unanswered"] for info in told)
+        infos += [{"usage": usage_of(stages[0][1].teacher, found).as_json()}] if whole else told
+    return usage_told(infos)
 
 
 def usage_told(infos: Sequence[Json]) -> Usage:
-    """Return what all annotate stages' infos tell of tokens and money."""
+    """Return what these annotate stages' infos tell of tokens and money, added up."""
     used = [info["usage"] for info in infos]
     costs = [usage["cost"] for usage in used]
     return Usage(

@@ -137,7 +137,16 @@ def _counts(results: Results, infos: Mapping[str, Json]) -> Iterator[_Claim]:
             yield f"the accuracy of {score.teacher}", score, found
     asked = [stage.key for stage in results.stages if stage.stage == Annotate.name]
     if all(key in infos for key in asked):
-        yield "what teachers used", results.usage, usage_told([infos[key] for key in asked])
+        used = usage_told([infos[key] for key in asked])
+        if any(arm.fraction < 1 for arm in results.arms):
+            # Shares have replies in common, which their stages tell of each.
+            said = results.usage
+            used = replace(
+                said,
+                prompt_tokens=min(said.prompt_tokens, used.prompt_tokens),
+                completion_tokens=min(said.completion_tokens, used.completion_tokens),
+            )
+        yield "what teachers used", results.usage, used
 
 
 def _taken(results: Results, infos: Mapping[str, Json]) -> Iterator[_Claim]:

@@ -13,10 +13,11 @@ from sitkit.stages.evaluate import PREDICTIONS
 from sitkit.stages.evaluate_task import DOCUMENTS
 from sitkit.stages.pair import PAIRS
 from sitkit.stages.sample import ANSWERS
+from sitkit.stages.teacher_calls import read_replies
 from sitkit.stages.training import LOG
-from sitkit.store import Store
+from sitkit.store import Journal, Store
 from sitkit.store.jsonl import read_dicts
-from sitkit.types import Json
+from sitkit.types import Json, Reply
 
 FILES: Mapping[str, str] = {
     "annotate": DEMONSTRATIONS,
@@ -72,6 +73,10 @@ class StoredRows:
             for row in self.rows("evaluate", key, DOCUMENTS) or ()
             if row["task"] in tasks and row["filter"] == chosen and metric in row["metrics"]
         }
+
+    def replies(self, journal: str) -> Mapping[str, Reply]:
+        """Return what a teacher has replied, failures included, by question; empty if the journal is gone."""
+        return read_replies(Journal.peek(Store(self.workspace).journal(journal)))
 
     def material(self, stage: str, key: str) -> Json:
         """Return what determined a stage, from its manifest; None if that is gone."""

@@ -9,7 +9,7 @@ from sitkit.stages.instruct import Instruct
 from sitkit.stages.pair import Pair
 from sitkit.stages.refine import Refine
 from sitkit.stages.sample import Sample
-from sitkit.stages.teacher_calls import Budget, TeacherSession, Usage, read_replies
+from sitkit.stages.teacher_calls import Budget, TeacherSession, Usage, read_replies, usage_of
 
 __all__ = [
     "Annotate",
@@ -27,4 +27,5 @@ __all__ = [
     "Usage",
     "Work",
     "read_replies",
+    "usage_of",
 ]

@@ -65,8 +65,8 @@ class Refine:
         """Return how many answers to watched questions are taken, before and after; training answers no prompt."""
         return 2 * len(self._watched())
 
-    def most_pairs(self) -> int:
-        """Return how many pairs there can be: one a question."""
+    def expected_pairs(self) -> int:
+        """Return how many pairs there are if each question gives one; strategies may take several, or none."""
         return len(self._questions()) - len(self._watched())
 
     def passes(self, pairs: int) -> float:

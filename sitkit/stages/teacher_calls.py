@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ class Budget:
     """What a run may spend on teachers, in US dollars: ``limit`` (None: no limit) and what was ``spent`` of it.
 
     ``held``: what work that was handed in and not waited for yet has used and may still take, by its journal.
+    ``counted``: the ids whose replies are in ``spent``, by journal: several stages may share replies.
     """
 
     limit: float | None = None
     spent: float = 0.0
     held: dict[Path, float] = field(default_factory=dict)
+    counted: dict[Path, set[str]] = field(default_factory=dict)
 
     def left(self) -> float | None:
         """Return what is left, 0 at least."""
@@ -75,7 +77,8 @@ class TeacherSession:
         """
         wanted, missing = set(self.ids), self._missing()
         self.budget.held.pop(self.journal.path, None)
-        self.budget.spent += self.usage().cost or 0.0
+        self.budget.spent += self._uncounted().cost or 0.0
+        self.budget.counted.setdefault(self.journal.path, set()).update(wanted)
         done, failed, came = len(wanted) - len(missing), 0, set[str]()
         self.progress(done, len(wanted))
         if not missing:
@@ -110,7 +113,7 @@ class TeacherSession:
         missing = self._missing()
         self.budget.held.pop(self.journal.path, None)
         if missing:
-            used, left = self.usage().cost or 0.0, self.budget.left()
+            used, left = self._uncounted().cost or 0.0, self.budget.left()
             self._begin(None if left is None else max(0.0, left - used))
             self.budget.held[self.journal.path] = used + call(missing)
 
@@ -160,9 +163,19 @@ class TeacherSession:
 
     def usage(self) -> Usage:
         """Return what all replies used, failed attempts included."""
-        into = sum(reply.prompt_tokens for reply in self.replies.values())
-        out = sum(reply.completion_tokens for reply in self.replies.values())
-        return Usage(into, out, cost(self.part, into, out))
+        return usage_of(self.part, self.replies.values())
+
+    def _uncounted(self) -> Usage:
+        """Return what the replies used that no stage of this run has counted yet."""
+        counted = self.budget.counted.get(self.journal.path, set())
+        return usage_of(self.part, [reply for name, reply in self.replies.items() if name not in counted])
+
+
+def usage_of(part: Component[Teacher], replies: Collection[Reply]) -> Usage:
+    """Return what these replies of a teacher used, failed attempts included."""
+    into = sum(reply.prompt_tokens for reply in replies)
+    out = sum(reply.completion_tokens for reply in replies)
+    return Usage(into, out, cost(part, into, out))
 
 
 def cost(part: Component[Any], prompt_tokens: int, completion_tokens: int) -> float | None:

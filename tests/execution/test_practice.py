@@ -66,6 +66,7 @@ def test_rounds_practise_in_each(example: Registry) -> None:
         ({"limit": None}, "letters: every one of its training questions is demonstrated already; --limit N leaves"),
         ({"practice_on": ("letters:0",)}, "letters:0: expected a benchmark's name, or NAME:N with a number above 0"),
         ({"practice_on": ("letters:x",)}, "letters:x: expected"),
+        ({"practice_on": (f"letters:{'9' * 5000}",)}, "expected a benchmark's name, or NAME:N"),
         ({"practice_on": ("letters:2", "letters:3")}, "give each benchmark once"),
     ],
 )

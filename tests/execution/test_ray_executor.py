@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
+
+from sitkit.execution.ray_executor import _most_workers
 
 pytest.importorskip("ray", reason='Ray is not installed: pip install "sitkit[ray]"')
 pytestmark = pytest.mark.slow
@@ -72,6 +75,43 @@ def test_an_error_in_a_worker_is_the_same_line(tmp_path: Path) -> None:
     said, _ = command.communicate(timeout=200)
     assert command.returncode == 2, said
     assert "demonstrations can be trained on" in said.splitlines()[-1]
+
+
+FEW_GPUS = """
+import sys
+from pathlib import Path
+import ray
+from sitkit.errors import UsageError
+from sitkit.execution.ray_executor import RayExecutor
+from sitkit.plan import build_plan
+from sitkit.recipe import Recipe
+from sitkit.registry import load_plugins
+from sitkit.store import Store
+
+ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+registry = load_plugins()
+plan = build_plan(Recipe(limit=4, test_limit=2, settings={"train": {"processes": 2}}), registry)
+try:
+    RayExecutor(plan, Store(Path(sys.argv[1])), registry, lambda event: None).run()
+except UsageError as error:
+    print(error)
+"""
+
+
+def test_more_processes_than_any_machine_has_gpus_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment.pop("RAY_ADDRESS", None)
+    command = [sys.executable, "-c", FEW_GPUS, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.startswith("processes=2: a stage trains on as many GPUs of one machine, and none of the cluster")
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [(1, 6), (2, 2), (3, 2)])
+def test_a_worker_has_its_gpus_on_one_machine(gpus: int, workers: int) -> None:
+    machines = [{"Alive": alive, "Resources": {"CPU": 4.0, "GPU": 3.0}} for alive in (True, True, False)]
+    ray = SimpleNamespace(nodes=lambda: machines, cluster_resources=lambda: {"CPU": 8.0, "GPU": 6.0})
+    # Machines of three GPUs each: a worker of two leaves one over, and two that are left over make no worker.
+    assert _most_workers(ray, gpus) == workers
 
 
 def _listening(parent: psutil.Process) -> tuple[set[str], set[str]]:

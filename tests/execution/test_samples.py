@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from sitkit.cli.show import show_dry_run
 from sitkit.errors import PluginError, RecipeError, SettingError
+from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
 from sitkit.plan import build_plan
 from sitkit.recipe import Recipe
@@ -58,6 +60,21 @@ def test_every_answer_is_stored_and_the_first_are_where_they_were(example: Regis
     first = {row["question_id"]: (row["direct"], row["cot"]) for row in stored.rows("sample", key) or ()}
     by_question = {(row["question_id"], row["prompting"]): row["text"] for row in rows if row["sample"] == 0}
     assert first == {name: (by_question[name, "direct"], by_question[name, "cot"]) for name in first}
+
+
+def test_a_dry_run_claims_no_most_of_pairs_that_are_not_chosen_yet(
+    example: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(recipe: Recipe) -> str:
+        show_dry_run(dry_run(build_plan(recipe, example), Store(tmp_path)))
+        return " ".join(capsys.readouterr().out.split())
+
+    recipe = replace(RECIPE, settings={"sample": {"samples": 8, "temperature": 1.0}})
+    assert "about 1,000 passes over 14 pairs if each question gives one." in told(recipe)
+    results, stored = run(example, tmp_path, recipe)
+    assert (total := len(pairs_of(results, stored))) > 14
+    again = replace(recipe, settings={**recipe.settings, "refine": {"beta": 0.3}})
+    assert f"makes 1,000 passes over {total} pairs." in told(again)
 
 
 def test_each_answer_has_noise_of_its_own(example: Registry, tmp_path: Path) -> None:

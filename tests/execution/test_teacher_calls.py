@@ -20,6 +20,7 @@ from sitkit.providers import Provider
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry, build_registry
 from sitkit.results.build import build_results
+from sitkit.results.contradictions import contradiction
 from sitkit.results.model import Results, Usage
 from sitkit.results.rows import StoredRows
 from sitkit.store import Store
@@ -221,6 +222,39 @@ def test_money_lost_on_the_way_is_money_spent_for_the_next_benchmark(
     teacher.lost = 0.25
     _run(registry, tmp_path, replace(RECIPE, limit=4, max_cost=5.0, eval_teacher=True, test_limit=2))
     assert teacher.budgets[1:4] == [5.0, 5.0 - (4 * PRICE + 0.25), 5.0 - (8 * PRICE + 0.5)]
+
+
+@pytest.mark.parametrize(
+    "shares", [{"fraction": (0.5, 1.0)}, {"fraction": (1.0, 0.5)}, {"fraction": (0.5,), "seeds": (0, 1, 2)}]
+)
+def test_a_reply_that_several_shares_have_in_common_is_paid_and_counted_once(
+    moody: tuple[Registry, Moody], tmp_path: Path, shares: Any
+) -> None:
+    registry, teacher = moody
+    recipe = replace(RECIPE, max_cost=20.0, **shares)
+    planned = dry_run(build_plan(recipe, registry), Store(tmp_path))
+    outcome, _ = _run(registry, tmp_path, recipe)
+    asked = len(teacher.asked)
+    assert asked == len(set(teacher.asked))
+    assert asked < sum(info.info["asked"] for info in outcome.stages if info.stage == "annotate")
+    assert planned.estimate == Estimate(asked, asked, asked, asked * PRICE)
+    assert sum(stage.prompts for stage in planned.stages if stage.stage == "annotate") == asked
+    results = _results(registry, outcome, recipe)
+    assert results.usage == Usage(prompt_tokens=asked, completion_tokens=asked, cost=asked * PRICE)
+    assert contradiction(results, Store(tmp_path)) is None
+    more = replace(results.usage, prompt_tokens=1000)
+    assert (
+        contradiction(replace(results, usage=more), Store(tmp_path)) == "what teachers used is not what the store has"
+    )
+    # Each stage that asks is given what the replies before it have left, and no less.
+    left = [budget for budget in teacher.budgets if budget is not None and budget != 20.0]
+    assert left == sorted(left, reverse=True)
+    assert all(budget >= 20.0 - asked * PRICE for budget in left)
+
+    # What was cleaned away cannot be told apart: then the stages' own numbers are added up.
+    shutil.rmtree(Store(tmp_path).journals)
+    told = sum(info.info["usage"]["prompt_tokens"] for info in outcome.stages if info.stage == "annotate")
+    assert _results(registry, outcome, recipe).usage.prompt_tokens == told
 
 
 def test_a_teacher_that_cannot_be_asked_shows_before_another_one_is_paid(

@@ -117,6 +117,7 @@ def _read(text: str) -> dict[str, Any]:
         ({"control": "c"}, "control: c is not one of the strategies"),
         ({"strategies": ("a", "b"), "teacher": ("x", "y")}, "not across teacher"),
         ({"strategies": ("a", "b"), "cross": True}, "not across cross"),
+        ({"strategies": ("a", "b"), "methods": ("instruct",)}, "told apart by refining, which methods: instruct"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], message: str) -> None:
