@@ -33,23 +33,62 @@ class Row:
 
 
 def complete(
+    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, *, batch_size: int = 0
+) -> Iterator[Completion]:
+    """Yield completions as rows finish, in batches of the longest prompts first.
+
+    A batch that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
+    """
+    stops = StopStrings(prompts.tokenizer, generation.stop)
+    for name, tokens, truncated in _written(model, prompts, wanted, generation, stops, batch_size):
+        yield Completion(name, stops.text(tokens), truncated)
+
+
+def complete_thinking(
+    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, most: int, *, batch_size: int = 0
+) -> Iterator[Completion]:
+    """Yield completions in which at most ``most`` tokens are thought: thinking that goes on is ended there, as by the
+    model itself, and the answer follows it (Muennighoff et al. 2025, "s1", arXiv 2501.19393, section 3.1).
+
+    The answer has ``generation.max_new_tokens`` beside them. How often thinking was ended is told.
+    """
+    stops = StopStrings(prompts.tokenizer, generation.stop)
+    begun, ended = dict[str, list[int]](), dict[str, str]()
+    thinking = replace(generation, max_new_tokens=most)
+    for name, tokens, truncated in _written(model, prompts, wanted, thinking, stops, batch_size):
+        text = stops.text(tokens)
+        if not truncated:
+            yield Completion(name, text, truncated)
+        elif apart(prompts.opening + text).closed:
+            # An answer is under way: it goes on from its very tokens, whose blanks a text at the cut would lose.
+            begun[name] = tokens
+        else:
+            ended[name] = f"{text}\n{CLOSES}\n\n"
+            begun[name] = prompts.ids(ended[name], special=False)
+    if ended:
+        _LOG.warning("thinking was ended at thinking_tokens=%d in %d of %d answers", most, len(ended), len(wanted))
+    left = [prompt for prompt in wanted if prompt.id in begun]
+    # Drawn answers go on with noise of their own.
+    follow = replace(generation, seed=stream_seed(generation.seed, "answer") % 2**31)
+    for name, tokens, truncated in _written(model, prompts, left, follow, stops, batch_size, begun):
+        whole = ended[name] + stops.text(tokens) if name in ended else stops.text([*begun[name], *tokens])
+        yield Completion(name, whole, truncated)
+
+
+def _written(
     model: Any,
     prompts: Prompts,
     wanted: Sequence[Prompt],
     generation: Generation,
-    *,
-    batch_size: int = 0,
-    begun: Mapping[str, str] | None = None,
-) -> Iterator[Completion]:
-    """Yield completions as rows finish, in batches of the longest prompts first.
+    stops: StopStrings,
+    batch_size: int,
+    begun: Mapping[str, list[int]] | None = None,
+) -> Iterator[tuple[str, list[int], bool]]:
+    """Yield of each prompt, as rows finish, its id, the tokens written, and whether they were cut at the limit.
 
-    ``begun``: prompt id -> what of the answer is there already, to be gone on with; it is not yielded again. A batch
-    that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
+    ``begun``: prompt id -> tokens of the answer that are there already, to be gone on with; not yielded again.
     """
     waiting = in_order(_rows(model, prompts, wanted, generation, begun or {}))
-    if not waiting:
-        return
-    stops = StopStrings(prompts.tokenizer, generation.stop)
     most = batch_size
     while waiting:
         batch = waiting[: most or _fitting(model, waiting[: MOST_ROWS[model.device.type]])]
@@ -57,8 +96,7 @@ def complete(
         try:
             for row, tokens in _decoded(model, batch, prompts, stops, generation):
                 done.add(row.id)
-                truncated = len(tokens) >= row.limit and not stops.reached(tokens)
-                yield Completion(row.id, stops.text(tokens), truncated)
+                yield row.id, tokens, len(tokens) >= row.limit and not stops.reached(tokens)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -73,32 +111,6 @@ def complete(
         # What had finished is handed out already.
         waiting = [row for row in batch if row.id not in done] + waiting[len(batch) :]
         free_memory(after_failure=True)
-
-
-def complete_thinking(
-    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, most: int, *, batch_size: int = 0
-) -> Iterator[Completion]:
-    """Yield completions in which at most ``most`` tokens are thought: thinking that goes on is ended there, as by the
-    model itself, and the answer follows it (Muennighoff et al. 2025, "s1", arXiv 2501.19393, section 3.1).
-
-    The answer has ``generation.max_new_tokens`` beside them. How often thinking was ended is told.
-    """
-    texts, ended = dict[str, str](), 0
-    for given in complete(model, prompts, wanted, replace(generation, max_new_tokens=most), batch_size=batch_size):
-        if not given.truncated:
-            yield given
-        elif apart(prompts.opening + given.text).closed and CLOSES in given.text:
-            texts[given.id] = given.text
-        else:
-            ended += 1
-            texts[given.id] = f"{given.text.rstrip()}\n{CLOSES}\n\n"
-    if ended:
-        _LOG.warning("thinking was ended at thinking_tokens=%d in %d of %d answers", most, ended, len(wanted))
-    left = [prompt for prompt in wanted if prompt.id in texts]
-    # Drawn answers go on with noise of their own.
-    follow = replace(generation, seed=stream_seed(generation.seed, "answer") % 2**31)
-    for given in complete(model, prompts, left, follow, batch_size=batch_size, begun=texts):
-        yield Completion(given.id, texts[given.id] + given.text, given.truncated)
 
 
 def _fitting(model: Any, rows: Sequence[Row]) -> int:
@@ -116,14 +128,12 @@ def _decoded(
 
 
 def _rows(
-    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, begun: Mapping[str, str]
+    model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, begun: Mapping[str, list[int]]
 ) -> list[Row]:
     longest = _positions(model)
     rows, cut = [], 0
     for prompt in wanted:
-        tokens, limit = prompts.prompt(prompt.text), generation.max_new_tokens
-        if prompt.id in begun:
-            tokens = tokens + prompts.ids(begun[prompt.id], special=False)
+        tokens, limit = [*prompts.prompt(prompt.text), *begun.get(prompt.id, ())], generation.max_new_tokens
         if longest is not None:
             # The prompt matters more than the length of the answer, up to half of what the model can see.
             room = longest - min(limit, longest // 2)

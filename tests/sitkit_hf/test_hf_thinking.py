@@ -13,7 +13,7 @@ from sitkit.errors import SettingError, SpecError
 from sitkit.settings import AnnotateSettings, InstructSettings
 from sitkit.spec import Spec
 from sitkit.stages.annotate import Taken
-from sitkit.types import Completion, Context, Demonstration, Generation, Prompt
+from sitkit.types import Context, Demonstration, Generation, Prompt
 from tests.sitkit_hf.test_hf_teacher import FORCED, SWITCHED, prompts, thinker
 
 __all__ = ["thinker"]
@@ -84,32 +84,39 @@ def test_a_budget_is_in_the_key_only_where_there_is_one(chatty: Path) -> None:
     assert len({str(one) for one in (plain, thinks, budget)}) == 3
 
 
-@pytest.mark.parametrize("template", [SWITCHED, FORCED], ids=["switched", "forced"])
-def test_thinking_ends_at_its_budget_and_the_answer_follows(
-    template: str, thinker: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    student = made(thinker(template), thinking="true", thinking_tokens="6")
+def test_thinking_ends_at_its_budget_and_the_answer_follows(thinker: Any, caplog: pytest.LogCaptureFixture) -> None:
+    student = made(thinker(FORCED), thinking="true", thinking_tokens="6")
     asked = [Prompt(f"p{n}", f"{n}+{n}?") for n in range(4)]
-    opening = "<think>" if template == FORCED else ""
-    free = {one.id: one for one in made(thinker(template), thinking="true").complete(None, asked, Generation(6))}
+    free = {one.id: one for one in made(thinker(FORCED), thinking="true").complete(None, asked, Generation(6))}
     found = {one.id: one for one in student.complete(None, asked, Generation(5))}
     ended = 0
     for name, one in found.items():
-        assert one.text.startswith(opening)
+        assert one.text.startswith("<think>")
         if free[name].truncated:
             ended += 1
             before, closed, answer = one.text.partition("\n</think>\n\n")
             assert (before, bool(closed)) == (free[name].text.rstrip(), True)
             # The model goes on from exactly these tokens.
             model, tokenizer = student.load(None)
-            joined = prompts(thinker(template), thinking=True)
-            begun = free[name].text.removeprefix(opening).rstrip() + closed
+            joined = prompts(thinker(FORCED), thinking=True)
+            begun = free[name].text.removeprefix("<think>").rstrip() + closed
             ids = joined.prompt(asked[int(name[1:])].text) + joined.ids(begun, special=False)
             assert answer == continued(model, tokenizer, ids, 5)
         else:
             assert one == free[name]
     assert ended
     assert f"thinking was ended at thinking_tokens=6 in {ended} of 4 answers" in caplog.text
+    student.close()
+
+
+def test_an_answer_without_thinking_is_what_it_is_without_a_budget(
+    thinker: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = [Prompt(f"p{n}", f"{n}+{n}?") for n in range(4)]
+    free = made(thinker(SWITCHED), thinking="true").complete(None, asked, Generation(11))
+    student = made(thinker(SWITCHED), thinking="true", thinking_tokens="6")
+    assert set(student.complete(None, asked, Generation(5))) == set(free)
+    assert not caplog.text
     student.close()
 
 
@@ -120,26 +127,31 @@ def continued(model: Any, tokenizer: Any, ids: list[int], count: int) -> str:
     return str(tokenizer.decode(written, skip_special_tokens=True))
 
 
-def test_an_answer_that_closed_its_thinking_goes_on_as_it_is(chatty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", ["<think>a</think>", "[THINK]a[/THINK]", ""])
+def test_an_answer_under_way_at_the_budget_goes_on_as_it_is(
+    block: str, thinker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sitkit_hf import generation
 
-    asked: list[tuple[list[str], int, dict[str, str]]] = []
+    joined = prompts(thinker(SWITCHED), thinking=True)
+    texts = {"open": "<think>a", "cut": f"{block}It is 1 ", "whole": f"{block}b."}
+    asked: list[tuple[list[str], int]] = []
 
-    def complete(
-        model: Any, joined: Any, wanted: Any, drawn: Generation, *, begun: Any = None, batch_size: int = 0
-    ) -> Iterator[Completion]:
-        asked.append(([one.id for one in wanted], drawn.max_new_tokens, dict(begun or {})))
+    def written(
+        model: Any, _: Any, wanted: Any, drawn: Generation, stops: Any, size: int, begun: Any = None
+    ) -> Iterator[tuple[str, list[int], bool]]:
+        asked.append(([one.id for one in wanted], drawn.max_new_tokens))
         for one in wanted:
-            first = {"open": "<think>a", "cut": "<think>a</think>b", "whole": "<think>a</think>b."}[one.id]
-            yield Completion(one.id, "c", False) if begun else Completion(one.id, first, one.id != "whole")
+            text = "2 c" if begun else texts[one.id]
+            yield one.id, joined.ids(text, special=False), not begun and one.id != "whole"
 
-    monkeypatch.setattr(generation, "complete", complete)
-    wanted = [Prompt(name, "?") for name in ("open", "cut", "whole")]
-    joined = prompts(chatty)
+    monkeypatch.setattr(generation, "_written", written)
+    wanted = [Prompt(name, "?") for name in texts]
     found = {one.id: one.text for one in generation.complete_thinking(None, joined, wanted, Generation(7), 3)}
+    # The blank at the cut stands: "12" would be another answer.
     assert found == {
-        "whole": "<think>a</think>b.",
-        "open": "<think>a\n</think>\n\nc",
-        "cut": "<think>a</think>bc",
+        "whole": f"{block}b.",
+        "open": "<think>a\n</think>\n\n2 c",
+        "cut": f"{block}It is 1 2 c",
     }
-    assert [(ids, most) for ids, most, _ in asked] == [(["open", "cut", "whole"], 3), (["open", "cut"], 7)]
+    assert asked == [(["open", "cut", "whole"], 3), (["open", "cut"], 7)]
