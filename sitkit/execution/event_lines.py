@@ -96,8 +96,9 @@ class EventLines:
                 yield message_line(f"note: {text}")
 
     def _advance(self, running: _Running, done: int, total: int, loss: float | None) -> None:
-        if running.began is None:
-            # What was done before it went on, and the time that loading took, say nothing of the rate.
+        if running.began is None or done < running.done or total != running.total:
+            # What was done before it went on, the time that loading took, and an earlier part of the stage (answers to
+            # watched questions before a training) say nothing of the rate.
             running.began, running.first = time.monotonic(), done
         running.done, running.total, running.loss = done, total, loss
 

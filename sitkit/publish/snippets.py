@@ -98,9 +98,10 @@ class Snippets:
     def _inputs(self) -> list[str]:
         if not self.facts.chat:
             return ['inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)']
+        thinking = self.facts.model_args.get("enable_thinking", "False")
         messages = [{"role": "system", "content": self.facts.system}] if self.facts.system else []
         return [
             f'messages = {json.dumps(messages)} + [{{"role": "user", "content": prompt}}]',
             "inputs = tokenizer.apply_chat_template("
-            'messages, add_generation_prompt=True, enable_thinking=False, return_tensors="pt", return_dict=True)',
+            f'messages, add_generation_prompt=True, enable_thinking={thinking}, return_tensors="pt", return_dict=True)',
         ]

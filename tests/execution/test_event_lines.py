@@ -57,6 +57,18 @@ def test_a_stage_says_now_and_then_how_far_it_is() -> None:
     assert lines[-2:] == ["    done in 1.0 s", "    instruct seed 0 done in 2.0 s"]
 
 
+def test_a_stage_in_parts_is_timed_by_the_part_under_way() -> None:
+    lines: list[str] = []
+    with EventLines(lines.append, every=EVERY) as heard:
+        heard(StageStarted(INSTRUCT, 1, 1))
+        # Answers that were found in a journal, then a training.
+        heard(StageProgress(INSTRUCT, 40, 40))
+        heard(StageProgress(INSTRUCT, 0, 400))
+        time.sleep(0.05)
+        heard(StageProgress(INSTRUCT, 20, 400))
+        assert re.search(r"20/400, \d+\.\d/s, \d+ s left$", until(lines, "20/400"))
+
+
 def test_a_slow_stage_says_seconds_for_each() -> None:
     lines: list[str] = []
     with EventLines(lines.append, every=0.3) as heard:

@@ -280,6 +280,9 @@ def test_a_card_of_a_chat_model_goes_through_its_template(tmp_path: Path) -> Non
     assert "--apply_chat_template --system_instruction 'Be brief.'" in text
     assert "--model_args 'pretrained=o/m,revision=v1,peft=./my student,enable_thinking=False' --apply" in text
     assert "apply_chat_template(" in text
+    assert "enable_thinking=False, return_tensors" in text
+    thinks = ModelFacts(chat=True, model_args={"enable_thinking": "True", "think_end_token": "</think>"})
+    assert "enable_thinking=True, return_tensors" in _card(tmp_path, _results(), facts=thinks).text
     assert "(revision v1)" in text
     assert "one user message of the chat template" in text
     assert "apply_chat_template" not in _card(tmp_path, _results()).text
