@@ -189,6 +189,10 @@ def _chosen(results: Results, choice: Choice) -> list[tuple[Cell, SeedScore]]:
         if cell.benchmark in wanted
         and (not choice.own_tasks or cell.benchmark in arm.train_on or cell.benchmark in arm.refine_on)
     }
+    if choice.own_tasks and not taken:
+        raise RecipeError(
+            f"--own-tasks: none of the students chosen was both trained and refined on {' or '.join(wanted)}"
+        )
     return [
         (cell, score)
         for cell in results.cells

@@ -38,6 +38,14 @@ def test_students_are_taken_with_the_phases_they_share() -> None:
     assert counted(wanted={"train_on": ("sums",), "fraction": None}, own_tasks=True) == dict.fromkeys(PHASES, 1)
 
 
+def test_students_without_own_tasks_among_those_asked_for_are_told() -> None:
+    one = {"train_on": ("sums",)}
+    with pytest.raises(RecipeError, match=r"none of the students chosen was both trained and refined on cups or gifts"):
+        counted(wanted=one, benchmarks=("cups", "gifts"), own_tasks=True)
+    with pytest.raises(RecipeError, match=r"--own-tasks: none"):
+        counted(wanted={**one, "refine_on": ("cups",)}, own_tasks=True)
+
+
 def test_a_student_that_there_is_not_is_named_with_those_there_are() -> None:
     with pytest.raises(RecipeError, match=r"no such student; it has --train-on sums\|cups\|gifts"):
         counted(wanted={"train_on": ("chess",)})
