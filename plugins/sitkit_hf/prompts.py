@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sitkit.answers.thinking import CLOSES, OPENS
-from sitkit.errors import ModelError
+from sitkit.errors import ModelError, SettingError
 from sitkit.plugin_support import PromptTokenizer
 from sitkit.types import PreferencePair
 from sitkit_hf.options import Options
@@ -37,6 +37,14 @@ class Prompts(PromptTokenizer):
     def count(self, completion: str) -> int:
         """Return how many tokens a completion takes, without the one that ends it."""
         return len(self.ids(completion, special=False))
+
+    def check_thoughts(self, demonstrated: Iterable[str]) -> None:
+        """Raise `SettingError` if demonstrations think and the template has the student answer without."""
+        if self.template and not self.thinking and any(text.startswith(OPENS) for text in demonstrated):
+            raise SettingError(
+                f"annotate.reasoning=keep: the student {self.name} is asked through a chat template that has it answer"
+                " without thinking; add ,thinking=true to it, or chat_template=off"
+            )
 
     def joined(self, prompt: str, completion: str, *, truncated: bool = False) -> tuple[list[int], list[int]]:
         """Return the prompt's token ids, exactly those of `prompt`, and the completion's, closed by an end token.

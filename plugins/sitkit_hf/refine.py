@@ -86,6 +86,8 @@ def refine(
     check_adapter(start)
     base = models.for_training()
     prompts = Prompts(models.tokenizer(), models.options, end_tokens(base.generation_config))
+    # A student that was not instructed meets them here for the first time.
+    prompts.check_thoughts(pair.chosen for pair in pairs if pair.chosen_from == "teacher")
 
     def attach(model: Any) -> Any:
         return trainable_adapter(model, start, models.folder())

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sitkit.answers.thinking import OPENS
-from sitkit.errors import ModelError, SettingError
+from sitkit.errors import ModelError
 from sitkit.plugin_support import end_tokens, quiet, seeded
 from sitkit.settings import InstructSettings
 from sitkit.types import Demonstration, Progress, TrainingReport
@@ -56,11 +55,7 @@ def instruct(
     base = models.for_training()
     prompts = Prompts(models.tokenizer(), models.options, end_tokens(base.generation_config))
     texts = [(row.prompt, row.completion) for row in demonstrations]
-    if prompts.template and not prompts.thinking and any(text.startswith(OPENS) for _, text in texts):
-        raise SettingError(
-            f"annotate.reasoning=keep: the student {models.options.name} is asked through a chat template that has it"
-            " answer without thinking; add ,thinking=true to it, or chat_template=off"
-        )
+    prompts.check_thoughts(text for _, text in texts)
     examples = completions(prompts, texts, job.max_length())
     if settings.packing:
         _check_packing(base)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sitkit.errors import SettingError, SpecError
-from sitkit.settings import AnnotateSettings, InstructSettings
+from sitkit.settings import AnnotateSettings, InstructSettings, RefineSettings
 from sitkit.spec import Spec
 from sitkit.stages.annotate import Taken
-from sitkit.types import Context, Demonstration, Generation, Prompt
+from sitkit.types import Context, Demonstration, Generation, Objective, PreferencePair, Prompt
 from tests.sitkit_hf.test_hf_teacher import FORCED, SWITCHED, prompts, thinker
 
 __all__ = ["thinker"]
@@ -61,6 +61,14 @@ def test_thinking_is_not_taught_to_a_student_that_is_asked_without(
     rows = [Taken("right", "keep").text(THOUGHT)]
     with pytest.raises(SettingError, match=r"annotate\.reasoning=keep: the student thinker .* add ,thinking=true"):
         made(thinker(SWITCHED)).instruct(rows, quick, **work)
+
+
+def test_thinking_is_not_preferred_by_a_student_that_is_asked_without(thinker: Any, work: dict[str, Any]) -> None:
+    student, untaught = made(thinker(SWITCHED)), {**work, "out": work["out"].with_name("untaught")}
+    student.instruct([], InstructSettings(lora_r=2), **untaught)
+    pair = PreferencePair("q", "sums", "1+1?", BLOCK, "3", "teacher", True, False)
+    with pytest.raises(SettingError, match=r"annotate\.reasoning=keep: the student thinker .* add ,thinking=true"):
+        student.refine(untaught["out"], [pair], Objective(), RefineSettings(max_steps=1), **work)
 
 
 @pytest.mark.parametrize(
