@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -222,6 +221,12 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
             student.made.check(chosen, Objective() if online else resolve_objective(objective(strategy), chosen.refine))
         if online and set(recipe.methods) != {"instruct"}:
             check_online(student, strategy, teachers, chosen)
+            if chosen.refine.watch:
+                logging.getLogger(NOTICES).warning(
+                    "refine.watch=%d watches refining on pairs, and %s has none: it is not watched",
+                    chosen.refine.watch,
+                    strategy.spec,
+                )
             if recipe.fraction_of == "demonstrations" and min(recipe.fraction) < 1:
                 raise RecipeError(
                     f"fraction_of=demonstrations: {strategy.spec} learns on questions, not on demonstrations;"
@@ -652,11 +657,6 @@ class _Shared:
 
     def cell(self, phase: Phase, benchmark: str, seed: int, node: Node) -> CellPlan:
         return CellPlan(phase, benchmark, seed, node, **vars(self))
-
-
-def count_stages(plan: Plan) -> dict[str, int]:
-    """Return how many stages of each name a plan has."""
-    return dict(Counter(one.stage.name for one in plan.nodes))
 
 
 def one_by_one(plan: Plan) -> Iterator[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from sitkit.execution import executors
 from sitkit.execution.here_executor import run_plan
-from sitkit.plan import build_plan
+from sitkit.plan import Plan, build_plan
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe, recipe_yaml
 from sitkit.registry import Registry, build_registry, plugin_manager
@@ -55,3 +56,8 @@ def make_run(registry: Registry, workspace: Path, name: str, **changes: Any) -> 
     write_results(folder, build_results(plan, outcome, StoredRows(workspace)))
     (folder / RECIPE).write_text(recipe_yaml(plan.full_recipe()), encoding="utf-8")
     return folder, sum(not record.reused for record in outcome.stages)
+
+
+def count_stages(plan: Plan) -> dict[str, int]:
+    """Return how many stages of each name a plan has."""
+    return dict(Counter(node.stage.name for node in plan.nodes))

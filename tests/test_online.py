@@ -13,7 +13,7 @@ from sitkit.errors import PluginError, RecipeError, SettingError
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
 from sitkit.hookspecs import hookimpl
-from sitkit.plan import Plan, build_plan, count_stages
+from sitkit.plan import Plan, build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.report.figures import figures
@@ -28,6 +28,7 @@ from sitkit.testing.samples import BENCHMARK, STUB, questions, right_answer, wro
 from sitkit.testing.stubs import StubStudent
 from sitkit.types import Completion, Objective, Reward
 from sitkit_preference.online import judge
+from tests.example_runs import count_stages
 
 RECIPE = Recipe(
     teacher=(STUB,),
@@ -242,3 +243,9 @@ def test_what_a_strategy_recommends_is_under_what_the_user_says(registry: Regist
     (settings,) = plan.settings.values()
     assert (settings.explore.samples, settings.explore.prompts, settings.explore.steps) == (1, 32, 2)
     assert resolve({"train": {"learning_rate": 0.5}}).explore.learning_rate == 1e-6
+
+
+def test_watching_what_has_no_pairs_is_said_to_do_nothing(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    settings = {**RECIPE.settings, "refine": {"watch": 4}}
+    build_plan(replace(RECIPE, settings=settings), registry)
+    assert "refine.watch=4 watches refining on pairs, and grpo" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from sitkit.execution.dry_run import dry_run
 from sitkit.execution.here_executor import run_plan
 from sitkit.hookspecs import hookimpl
-from sitkit.plan import Plan, build_plan, count_stages
+from sitkit.plan import Plan, build_plan
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry, build_registry, load_plugins
@@ -19,6 +19,7 @@ from sitkit.results.build import build_results
 from sitkit.results.model import Results
 from sitkit.results.rows import StoredRows, place
 from sitkit.store import Store
+from tests.example_runs import count_stages
 
 RECIPE = Recipe(
     teacher=("speller",), student=("counter",), strategy="spelled-first", train_on=("letters",), eval_teacher=False

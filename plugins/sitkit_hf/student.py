@@ -228,8 +228,15 @@ class HfStudent:
         on_gpu, size = self.models.device().startswith("cuda"), self.options.batch_size
         # It sets the tokenizer's padding as it likes.
         tokenizer = copy.deepcopy(self.models.tokenizer())
-        # On a CPU finding the batch that fits takes longer than it saves.
-        return HFLM(self.models.generator(adapter), tokenizer=tokenizer, batch_size=size or ("auto" if on_gpu else 8))
+        return HFLM(
+            self.models.generator(adapter),
+            tokenizer=tokenizer,
+            # On a CPU finding the batch that fits takes longer than it saves.
+            batch_size=size or ("auto" if on_gpu else 8),
+            # Templates that can think do so unless they are told.
+            chat_template_args={"enable_thinking": self.options.thinking},
+            think_end_token=CLOSES if self.options.thinking else None,
+        )
 
     def card_facts(self, folder: Path) -> ModelFacts:
         """Return the base's hub id and how prompts reach the model: through the chat template of the export."""

@@ -67,7 +67,7 @@ def _names(folders: tuple[Path, Path]) -> tuple[str, str]:
 
 
 def _write(page: Path, runs: tuple[Run, Run], found: Compared, names: tuple[str, str], registry: Registry) -> None:
-    from sitkit.workspace.comparison import write_comparison
+    from sitkit.workspace.compare_report import write_comparison
 
     try:
         write_comparison(page, runs, found, names, registry)
@@ -85,7 +85,7 @@ def _finite(value: Json) -> Json:
 
 def _show(found: Compared, names: tuple[str, str]) -> None:
     from sitkit.cli.show import console, show_table, show_text
-    from sitkit.workspace.comparison import comparison_tables, sameness
+    from sitkit.workspace.compare_report import comparison_tables, sameness
 
     out = console()
     for table in comparison_tables(found, names):

@@ -20,7 +20,7 @@ class Snippets:
 
     ``task`` is an lm-eval task (empty: there is none to ask), ``tasks`` the folder it lies in, as a word of the shell,
     ``length`` the longest answer in tokens, ``evaluation`` the flags of lm_eval that take the run's own questions.
-    All but `vllm` are run by sitkit's tests, on a card of its own.
+    All but `vllm` and `llama_cpp` are run by sitkit's tests, on a card of its own.
     """
 
     name: str
@@ -94,6 +94,12 @@ class Snippets:
         return (
             f"vllm serve {self.facts.base or 'BASE'} --enable-lora --max-lora-rank {most} --lora-modules {named}"
         )  # fmt: skip
+
+    @property
+    def llama_cpp(self) -> str:
+        """The commands that turn the merged model into a GGUF and serve it, in a checkout of llama.cpp."""
+        place, out = shlex.quote(self.place), shlex.quote(f"{self.name}-f16.gguf")
+        return f"python convert_hf_to_gguf.py {place} --outtype f16 --outfile {out}\nllama-server -m {out}"
 
     def _inputs(self) -> list[str]:
         if not self.facts.chat:

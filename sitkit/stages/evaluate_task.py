@@ -37,7 +37,7 @@ class EvaluateTask:
     """
 
     name: ClassVar[str] = "evaluate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     student: Component[Student]
     phase: Phase

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sitkit import answers
+from sitkit.answers.thinking import without_thoughts
 from sitkit.stages.completions import complete_all
 from sitkit.types import Completion, Generation, Prompt, Question
 
@@ -61,7 +62,7 @@ def ask(
             answers.is_correct(question, one.text, settings.match)
             for question, one in zip(questions, given, strict=True)
         ),
-        worked=sum(answers.is_worked(one.text) for one in given),
+        worked=sum(answers.is_worked(without_thoughts(one.text)) for one in given),
         cut=sum(one.truncated for one in given),
     )
 

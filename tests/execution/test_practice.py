@@ -7,13 +7,14 @@ import pytest
 
 from sitkit.errors import RecipeError, UnknownNameError
 from sitkit.execution.here_executor import run_plan
-from sitkit.plan import build_plan, count_stages
+from sitkit.plan import build_plan
 from sitkit.recipe import Recipe, recipe_from
 from sitkit.registry import Registry
 from sitkit.results.build import build_results
 from sitkit.results.rows import StoredRows
 from sitkit.stages import Annotate
 from sitkit.store import Store
+from tests.example_runs import count_stages
 
 RECIPE = Recipe(
     teacher=("speller",),

@@ -8,7 +8,7 @@ import pytest
 
 from sitkit.execution.executor import Outcome
 from sitkit.execution.here_executor import run_plan
-from sitkit.plan import Plan, build_plan, count_stages
+from sitkit.plan import Plan, build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.report.figures import drawings
@@ -20,6 +20,7 @@ from sitkit.results.model import Results, decoded, encoded
 from sitkit.results.rows import StoredRows
 from sitkit.stages import Refine, Sample
 from sitkit.store import Store
+from tests.example_runs import count_stages
 
 RECIPE = Recipe(
     teacher=("speller",),

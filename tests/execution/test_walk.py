@@ -18,7 +18,7 @@ from sitkit.execution.events import Event, Notice, StageFinished, StageStarted
 from sitkit.execution.executor import Outcome
 from sitkit.execution.here_executor import run_plan
 from sitkit.hookspecs import hookimpl
-from sitkit.plan import build_plan, count_stages
+from sitkit.plan import build_plan
 from sitkit.plugin_import import Broken
 from sitkit.providers import Provider
 from sitkit.recipe import Recipe, recipe_from
@@ -29,6 +29,7 @@ from sitkit.results.rows import StoredRows
 from sitkit.stages import Refine
 from sitkit.store import Store
 from sitkit.types import Objective, PreferencePair, StageInfo, TrainingReport
+from tests.example_runs import count_stages
 from tests.installed import register
 
 RECIPE = Recipe(teacher=("speller,slips=5",), student=("counter",), strategy="spelled-first", train_on=("letters",))

@@ -124,6 +124,7 @@ def _card(tmp_path: Path, results: Results, **more: Any) -> Any:
 
 def test_an_adapters_metadata_reads_back(tmp_path: Path) -> None:
     card = _card(tmp_path, _results())
+    assert "llama.cpp" not in card.text
     found = card.data.to_dict()
     assert (found["library_name"], found["base_model"]) == ("peft", "some-org/some-model")
     assert (found["base_model_relation"], found["pipeline_tag"]) == ("adapter", "text-generation")
@@ -140,7 +141,9 @@ def test_an_adapters_metadata_reads_back(tmp_path: Path) -> None:
 
 
 def test_a_merged_model_is_transformers_own(tmp_path: Path) -> None:
-    found = _card(tmp_path, _results(), kind="model", phase="instruct").data
+    card = _card(tmp_path, _results(), kind="model", phase="instruct")
+    assert "convert_hf_to_gguf.py './my student' --outtype f16 --outfile 'my student-f16.gguf'" in card.text
+    found = card.data
     assert (found.library_name, found.base_model_relation) == ("transformers", "finetune")
     assert {one.metric_value for one in found.eval_results} == {0.5, 0.625}
     assert "dpo" not in found.tags

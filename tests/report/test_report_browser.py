@@ -15,7 +15,7 @@ from sitkit.report.tables import ReportSection, Table
 from sitkit.results.model import sealed
 from sitkit.types import Question
 from sitkit.workspace.compare import Run, compare_runs
-from sitkit.workspace.comparison import write_comparison
+from sitkit.workspace.compare_report import write_comparison
 from tests.example_runs import example_registry, make_run
 from tests.report.synthetic import invented, question_set, say_by_turns, write_workspace
 

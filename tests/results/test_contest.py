@@ -9,7 +9,7 @@ import pytest
 from sitkit.components import objective
 from sitkit.errors import RecipeError
 from sitkit.execution.here_executor import run_plan
-from sitkit.plan import Plan, build_plan, count_stages
+from sitkit.plan import Plan, build_plan
 from sitkit.recipe import Recipe, recipe_from, recipe_yaml
 from sitkit.registry import Registry
 from sitkit.report.markdown import markdown
@@ -22,6 +22,7 @@ from sitkit.results.model import Contender, Contest, Duel, Results, decoded, enc
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import mcnemar, sign_flips
 from sitkit.store import Store
+from tests.example_runs import count_stages
 
 ALONE = "spelled-samples,alone=yes"
 RECIPE = Recipe(

@@ -163,3 +163,12 @@ def test_an_answer_under_way_at_the_budget_goes_on_as_it_is(
         "cut": f"{block}It is 1 2 c",
     }
     assert asked == [(["open", "cut", "whole"], 3), (["open", "cut"], 7)]
+
+
+@pytest.mark.parametrize(("thinking", "ends"), [("false", "<think>\n\n</think>\n\n"), ("true", "<|assistant|>")])
+def test_lm_evals_own_tasks_ask_as_the_student_is_asked(thinking: str, ends: str, thinker: Any) -> None:
+    student = made(thinker(SWITCHED), thinking=thinking)
+    model = student.harness_model(None)
+    assert model.apply_chat_template([{"role": "user", "content": "1+1?"}]).endswith(ends)
+    assert model.think_end_token == ("</think>" if thinking == "true" else None)
+    student.close()
