@@ -197,3 +197,15 @@ def test_a_loss_that_takes_the_place_of_the_strategys_own_is_said(caplog: pytest
     assert "refine.loss" not in caplog.text
     build_plan(replace(first, strategy="sft-chosen"), plugged)
     assert "refine.loss=sigmoid is set, and takes the place of what sft-chosen minimises: sft" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"reasoning": "keep"}, {"keep": "all"}])
+def test_what_is_taken_of_demonstrations_moves_what_is_learnt_and_not_what_is_asked(change: dict[str, str]) -> None:
+    plugged = load_plugins()
+    before, after = (
+        {node.stage.name: node.key for node in build_plan(Recipe(settings={"annotate": given}), plugged).nodes}
+        for given in ({}, change)
+    )
+    assert before["annotate"] == after["annotate"]
+    # A refining reads its pairs, and both move with them.
+    assert all(before[name] != after[name] for name in ("instruct", "pair", "refine"))

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from sitkit.report.markdown import markdown
 from sitkit.results.files import read_results
 from sitkit.results.significance import holm
 from sitkit.store import Store
-from sitkit.workspace.compare import differences
+from sitkit.workspace.compare import Run, compare_runs, differences
+from sitkit.workspace.compare_report import comparison_tables
 from tests.example_runs import example_registry, make_run
 
 
@@ -261,3 +263,16 @@ def test_a_page_shows_what_both_runs_answered(
     capsys.readouterr()
     assert run(["compare", "whole", "less", "--workspace", str(workspace), "--page", str(tmp_path / "no" / "x")]) == 2
     assert capsys.readouterr().err.startswith("sitkit: --page ")
+
+
+def test_answers_that_turned_both_ways_are_a_difference(workspace: Path) -> None:
+    with example_registry() as registry:
+        runs = (Run.load(workspace / "runs" / name, registry) for name in ("whole", "less"))
+        found = compare_runs(*runs)
+    one = next(cell for cell in found.cells if cell.paired is not None)
+    assert one.paired is not None
+    level = replace(one, second=one.first, difference=0.0)
+    for turned, shown in ((0, 0), (2, 1)):
+        cell = replace(level, paired=replace(one.paired, n=one.first.n, gained=turned, lost=turned))
+        tables = comparison_tables(replace(found, recipe=(), versions=(), cells=(cell,)), ("a", "b"))
+        assert sum(len(table.rows) for table in tables) == shown
