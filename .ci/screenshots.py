@@ -22,7 +22,7 @@ RUNS = {
     "embedded": ["run"],
     "lowresource": ["lowresource", "--train-on", "tiny_chain", "--eval-on", "tiny_chain,tiny_shop"],
     "matrix": ["matrix"],
-    "hotter": ["run", "--set", "refine.beta=0.5"],
+    "beta-0.5": ["run", "--set", "refine.beta=0.5"],
 }
 REAL = "real"
 
@@ -40,7 +40,7 @@ SHOTS = [
     ("report-phone", "embedded", ANSWERS, 390, 844, True),
     ("report-lowresource", "lowresource", "", 1200, 760, False),
     ("report-matrix", "matrix", "#matrix", 1200, 900, False),
-    ("compare", "hotter/compare.html", "#answers?change=wrong+to+right", 1200, 700, False),
+    ("compare", "beta-0.5/compare.html", "#answers?change=wrong+to+right", 1200, 700, False),
     ("real-accuracy", REAL, "#results", 1200, 900, False),
     ("real-answers", REAL, GAINED, 1200, 900, False),
 ]
@@ -55,11 +55,11 @@ def main(workspace: Path, wanted: Sequence[str]) -> None:
     sitkit, place = [sys.executable, "-m", "sitkit"], ["--workspace", workspace]
     needed = {shot[1].split("/")[0] for shot in shots}
     for name, command in RUNS.items():
-        if name in needed or (name == "embedded" and "hotter" in needed):
+        if name in needed or (name == "embedded" and "beta-0.5" in needed):
             subprocess.run([*sitkit, *command, "--name", name, *place], check=True)
-    if "hotter" in needed:
-        page = workspace / "runs" / "hotter" / "compare.html"
-        subprocess.run([*sitkit, "compare", "embedded", "hotter", "--page", page, *place], check=True)
+    if "beta-0.5" in needed:
+        page = workspace / "runs" / "beta-0.5" / "compare.html"
+        subprocess.run([*sitkit, "compare", "embedded", "beta-0.5", "--page", page, *place], check=True)
     options = webdriver.ChromeOptions()
     for flag in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
         options.add_argument(flag)
