@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sitkit.errors import ModelError
 from sitkit.plugin_support import check_loaded, quiet
 from sitkit_hf.checkpoints import disk_errors
-from sitkit_hf.memory import out_of_memory
+from sitkit_hf.memory import free_bytes, out_of_memory
 
 if TYPE_CHECKING:
     from sitkit_hf.loading import Models
@@ -138,6 +138,33 @@ def merge(model: Any, adapter: Path) -> Any:
     # PEFT draws first weights before it loads the adapter's.
     with quiet(), torch.random.fork_rng():
         return _with_adapter(model, adapter, trainable=False).merge_and_unload()
+
+
+@contextlib.contextmanager
+def merged_meanwhile(model: Any) -> Iterator[Any]:
+    """Yield what a PeftModel has put the adapter "default" on, with the adapter in its weights, to generate with.
+
+    Afterwards they are the very weights that they were: taking the adapter out of them again would round. Weights of 4
+    bits stay as they are, with the adapter beside them, and so do others where there is no room for a copy.
+    """
+    import torch
+    from peft.tuners.lora.layer import Linear
+
+    training, layers = model.training, [one for one in model.modules() if type(one) is Linear]
+    kept = [(one, one.get_base_layer().weight.data) for one in layers]
+    if sum(weight.nbytes for _, weight in kept) > free_bytes(model.device) // 2:
+        kept = []
+    model.eval()
+    try:
+        with torch.no_grad():
+            for layer, _ in kept:
+                layer.merge(safe_merge=True, adapter_names=["default"])
+        yield model.get_base_model()
+    finally:
+        for layer, weight in kept:
+            layer.get_base_layer().weight.data = weight
+            layer.merged_adapters.clear()
+        model.train(training)
 
 
 def _with_adapter(model: Any, folder: Path, *, trainable: bool) -> Any:

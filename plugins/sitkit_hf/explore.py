@@ -1,5 +1,5 @@
 """Learn from answers that the student writes meanwhile: by a reward with TRL's GRPOTrainer, by a teacher with its
-DistillationTrainer. The answers start from the very tokens that `sitkit_hf.generation` starts from.
+DistillationTrainer. `sitkit_hf.generation` writes the answers, as it writes those that are scored.
 """
 
 from __future__ import annotations
@@ -15,10 +15,18 @@ from typing import Any
 
 from sitkit.conformance import judged_fault
 from sitkit.errors import ModelError, PluginError, SettingError
-from sitkit.plugin_support import end_tokens, quiet, seeded
+from sitkit.plugin_support import end_tokens, quiet, seeded, stream_seed
 from sitkit.settings import ExploreSettings, OptimizerSettings, TrainSettings
-from sitkit.types import Completion, Distillation, Progress, Question, Reward, Teacher, TrainingReport
-from sitkit_hf.adapters import adapted, check_adapter, save_adapter, switch_attention_dropout_off, trainable_adapter
+from sitkit.types import Completion, Distillation, Generation, Progress, Question, Reward, Teacher, TrainingReport
+from sitkit_hf.adapters import (
+    adapted,
+    check_adapter,
+    merged_meanwhile,
+    save_adapter,
+    switch_attention_dropout_off,
+    trainable_adapter,
+)
+from sitkit_hf.generation import Row, StopStrings, write
 from sitkit_hf.loading import Models
 from sitkit_hf.prompts import Prompts
 from sitkit_hf.teacher import HfTeacher
@@ -72,7 +80,7 @@ def explore(
         from datasets import Dataset
         from trl import GRPOConfig, GRPOTrainer
 
-        return with_tokens(GRPOTrainer, asked.tokens)(
+        return writing(GRPOTrainer, prompts, asked, settings, seed)(
             model=model,
             reward_funcs=rewards(reward, known, prompts.ends),
             args=job.config(
@@ -106,7 +114,8 @@ def distil(
 ) -> TrainingReport:
     """Go on from the adapter in ``start`` towards what the teacher says of each token of the student's own answers."""
     job = _job(models, start, settings, out, scratch, seed, progress)
-    asked = ask(_prompts(models), questions, settings, models.base(), seed, repeats=settings.samples)
+    prompts = _prompts(models)
+    asked = ask(prompts, questions, settings, models.base(), seed, repeats=settings.samples)
     if models.tokenizer().get_vocab() != teacher.models.tokenizer().get_vocab():
         raise SettingError(other_vocabulary(models.options.name))
     model_of_teacher = teacher.models.generator(None)
@@ -115,7 +124,7 @@ def distil(
         from datasets import Dataset
         from trl import DistillationConfig, DistillationTrainer
 
-        return with_tokens(DistillationTrainer, asked.tokens)(
+        return writing(DistillationTrainer, prompts, asked, settings, seed)(
             model=model,
             teacher_model=model_of_teacher,
             args=job.config(DistillationConfig, micro, **_generating(settings, asked), beta=distillation.beta),
@@ -224,14 +233,40 @@ def rewards(reward: Reward, questions: Mapping[int, Question], ends: Sequence[in
     return [function(name, name == names[-1]) for name in names]
 
 
-def with_tokens(kind: Any, tokens: Mapping[str, list[int]]) -> Any:
-    """Return a trainer's class that starts each answer from these tokens of its prompt's text."""
+def writing(kind: Any, prompts: Prompts, asked: Asked, settings: ExploreSettings, seed: int) -> Any:
+    """Return a trainer's class that has its answers from `sitkit_hf.generation`, drawn by the seed, the step and the
+    place in it.
 
-    class FromTokens(kind):  # type: ignore[misc]
-        def _tokenize_prompts(self, prompts: Sequence[str]) -> Any:
-            return [list(tokens[text]) for text in prompts], None, {}
+    TRL writes them with ``generate``, which reads a prompt again for each answer to it, goes on for all rows until the
+    longest ends, and multiplies with the adapter beside the weights.
+    """
+    generation = Generation(asked.longest, settings.temperature, stop=())
+    stops = StopStrings(prompts.tokenizer, ())
 
-    return FromTokens
+    class Writing(kind):  # type: ignore[misc]
+        written = (0, 0)
+        """The step, and how many of its answers are written: not every trainer asks for all at once."""
+
+        def _tokenize_prompts(self, texts: Sequence[str]) -> Any:
+            return [list(asked.tokens[text]) for text in texts], None, {}
+
+        def _generate_single_turn(self, prompt_ids: Sequence[list[int]], *_: Any, **__: Any) -> Any:
+            step = int(self.state.global_step)
+            first = self.written[1] if self.written[0] == step else 0
+            self.written = (step, first + len(prompt_ids))
+            rows = [
+                Row(str(place), list(ids), asked.longest, stream_seed(seed, f"explore/{step}/{first + place}"))
+                for place, ids in enumerate(prompt_ids)
+            ]
+            with merged_meanwhile(self.accelerator.unwrap_model(self.model)) as model:
+                found = {
+                    one.id: one.tokens if one.end is None else [*one.tokens, one.end]
+                    for one in write(model, prompts, rows, generation, stops)
+                }
+            ids = [found[row.id] for row in rows]
+            return (ids, None) if hasattr(self, "reward_funcs") else ids
+
+    return Writing
 
 
 def _prompts(models: Models) -> Prompts:

@@ -32,6 +32,16 @@ class Row:
     seed: int
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a row wrote: its tokens, the end token that closed them, if any did, and if they were cut at the limit."""
+
+    id: str
+    tokens: list[int]
+    end: int | None
+    truncated: bool
+
+
 def complete(
     model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, *, batch_size: int = 0
 ) -> Iterator[Completion]:
@@ -40,8 +50,9 @@ def complete(
     A batch that does not fit into memory is halved and tried again. Raises `ModelError` if one row does not fit.
     """
     stops = StopStrings(prompts.tokenizer, generation.stop)
-    for name, tokens, truncated in _written(model, prompts, wanted, generation, stops, batch_size):
-        yield Completion(name, stops.text(tokens), truncated)
+    rows = _rows(model, prompts, wanted, generation, {})
+    for written in write(model, prompts, rows, generation, stops, batch_size):
+        yield Completion(written.id, stops.text(written.tokens), written.truncated)
 
 
 def complete_thinking(
@@ -55,48 +66,43 @@ def complete_thinking(
     stops = StopStrings(prompts.tokenizer, generation.stop)
     begun, ended = dict[str, list[int]](), dict[str, str]()
     thinking = replace(generation, max_new_tokens=most)
-    for name, tokens, truncated in _written(model, prompts, wanted, thinking, stops, batch_size):
-        text = stops.text(tokens)
-        if not truncated:
-            yield Completion(name, text, truncated)
+    for one in write(model, prompts, _rows(model, prompts, wanted, thinking, {}), thinking, stops, batch_size):
+        text = stops.text(one.tokens)
+        if not one.truncated:
+            yield Completion(one.id, text, one.truncated)
         elif apart(prompts.opening + text).closed:
             # An answer is under way: it goes on from its very tokens, whose blanks a text at the cut would lose.
-            begun[name] = tokens
+            begun[one.id] = one.tokens
         else:
-            ended[name] = f"{text}\n{CLOSES}\n\n"
-            begun[name] = prompts.ids(ended[name], special=False)
+            ended[one.id] = f"{text}\n{CLOSES}\n\n"
+            begun[one.id] = prompts.ids(ended[one.id], special=False)
     if ended:
         _LOG.warning("thinking was ended at thinking_tokens=%d in %d of %d answers", most, len(ended), len(wanted))
     left = [prompt for prompt in wanted if prompt.id in begun]
     # Drawn answers go on with noise of their own.
     follow = replace(generation, seed=stream_seed(generation.seed, "answer") % 2**31)
-    for name, tokens, truncated in _written(model, prompts, left, follow, stops, batch_size, begun):
-        whole = ended[name] + stops.text(tokens) if name in ended else stops.text([*begun[name], *tokens])
-        yield Completion(name, whole, truncated)
+    for one in write(model, prompts, _rows(model, prompts, left, follow, begun), follow, stops, batch_size):
+        tokens = one.tokens
+        whole = ended[one.id] + stops.text(tokens) if one.id in ended else stops.text([*begun[one.id], *tokens])
+        yield Completion(one.id, whole, one.truncated)
 
 
-def _written(
-    model: Any,
-    prompts: Prompts,
-    wanted: Sequence[Prompt],
-    generation: Generation,
-    stops: StopStrings,
-    batch_size: int,
-    begun: Mapping[str, list[int]] | None = None,
-) -> Iterator[tuple[str, list[int], bool]]:
-    """Yield of each prompt, as rows finish, its id, the tokens written, and whether they were cut at the limit.
+def write(
+    model: Any, prompts: Prompts, rows: Sequence[Row], generation: Generation, stops: StopStrings, batch_size: int = 0
+) -> Iterator[Written]:
+    """Yield what each row wrote, as rows finish. The rows say how much each may write and which stream it draws from.
 
-    ``begun``: prompt id -> tokens of the answer that are there already, to be gone on with; not yielded again.
+    Raises `ModelError` if one row does not fit into memory.
     """
-    waiting = in_order(_rows(model, prompts, wanted, generation, begun or {}))
+    waiting = in_order(rows)
     most = batch_size
     while waiting:
         batch = waiting[: most or _fitting(model, waiting[: MOST_ROWS[model.device.type]])]
         done: set[str] = set()
         try:
-            for row, tokens in _decoded(model, batch, prompts, stops, generation):
-                done.add(row.id)
-                yield row.id, tokens, len(tokens) >= row.limit and not stops.reached(tokens)
+            for written in _decoded(model, batch, prompts, stops, generation):
+                done.add(written.id)
+                yield written
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -120,8 +126,8 @@ def _fitting(model: Any, rows: Sequence[Row]) -> int:
 
 def _decoded(
     model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, generation: Generation
-) -> Iterator[tuple[Row, list[int]]]:
-    """Yield each row as it ends. The cache goes when this returns or raises, before the next batch is read."""
+) -> Iterator[Written]:
+    """Yield what rows wrote, as they end. The cache goes when this returns or raises, before the next batch is read."""
     decoding = Decoding(model, rows, prompts, stops, generation)
     while decoding.going:
         yield from decoding.step()
@@ -197,8 +203,8 @@ class Decoding:
         """Whether any row has still to write."""
         return bool(self.alive)
 
-    def step(self) -> list[tuple[Row, list[int]]]:
-        """Write one token of every row, and return the rows that ended with it, end tokens left out."""
+    def step(self) -> list[Written]:
+        """Write one token of every row, and return what the rows wrote that ended with it."""
         import torch
 
         with torch.inference_mode():
@@ -213,18 +219,18 @@ class Decoding:
             self._forward(chosen)
         return ended
 
-    def _write(self, tokens: Sequence[int]) -> list[tuple[Row, list[int]]]:
-        ended = []
+    def _write(self, tokens: Sequence[int]) -> list[Written]:
+        ended = list[Written]()
         for slot, (one, token) in enumerate(zip(self.alive, tokens, strict=True)):
             if one is None:
                 continue
-            row, written = one
-            if token not in self.ends:
+            (row, written), end = one, token in self.ends
+            if not end:
                 written.append(token)
-                if len(written) < row.limit and not self.stops.reached(written):
-                    continue
-            ended.append(one)
-            self.alive[slot] = None
+            stopped = end or self.stops.reached(written)
+            if stopped or len(written) >= row.limit:
+                ended.append(Written(row.id, written, token if end else None, truncated=not stopped))
+                self.alive[slot] = None
         return ended
 
     def _keep(self, slots: Sequence[int], chosen: Any) -> Any:

@@ -55,7 +55,7 @@ def generation_rows(model: Any, prompt: int, answer: int) -> int:
     ``prompt`` and ``answer`` are the most tokens that a row has to read and may write.
     """
     most = MOST_ROWS[model.device.type]
-    free = [_free_bytes(device) for device in _devices(model)]
+    free = [free_bytes(device) for device in _devices(model)]
     # Of a spread model each device holds a part of every row's cache.
     return int(max(1, min(most, len(free) * min(free) // 2 // row_bytes(model, prompt, answer))))
 
@@ -103,7 +103,7 @@ def first_guess(parameters: int) -> int:
 
 def training_rows(model: Any, longest: int, most: int, *, dropout: bool) -> int:
     """Return how many examples of up to ``longest`` tokens to train on at once on a CPU, at most ``most``."""
-    room = min(TRAINING_BYTES, _free_bytes(model.device) // 2)
+    room = min(TRAINING_BYTES, free_bytes(model.device) // 2)
     return int(max(1, min(most, room // (longest * training_bytes(model, longest, dropout=dropout)))))
 
 
@@ -136,7 +136,8 @@ def _inner(layer: Any) -> int:
     return width if isinstance(width, int) else 4 * int(layer.hidden_size)
 
 
-def _free_bytes(device: Any) -> int:
+def free_bytes(device: Any) -> int:
+    """Return the memory that is free on a device, for the CPU the machine's."""
     import psutil
     import torch
 

@@ -1,9 +1,10 @@
-"""``python -m tests.gpu.effect DATA OUT --student SPEC``: the real student's settings, then what refining does to it.
+"""``python -m tests.gpu.effect PART DATA OUT --student SPEC``: the real student, several runs at a time on one card.
 
-Settings are looked for on questions held out of the training file, several at a time on one card; then every seed
-trains with the best of them and is scored on the test file, MultiArith and GSM8K, once for each strategy. DATA has
-word_problems, MultiArith, gsm8k and demonstrations, as ../shared/data has. Each run's results.json is copied to OUT as
-it ends, so that a run that is cut short leaves what it has.
+PART search looks for settings of instruction-tuning and refining, on questions held out of the training file. PART
+rates tries learning rates of grpo there. PART grpo trains every seed with one of them, and its control, and scores them
+on held-out questions, on the test file, MultiArith and OpenBookQA. DATA has word_problems, MultiArith, openbookqa and
+demonstrations, as ../shared/data has. Each run's results.json is copied to OUT as it ends, so that a part that is cut
+short leaves what it has. Parts that are given the same OUT share what they have made.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ REFINE: dict[str, dict[str, Any]] = {
     "lr 5e-5": {"learning_rate": 5e-5, "batch_size": 16},
     "lr 5e-5 with sft": {"learning_rate": 5e-5, "batch_size": 16, "loss": "sigmoid+sft", "weights": "1+1"},
 }
-STRATEGIES = ("dpo-cot", "sft-chosen", "dpo-answer")
+EXPLORE = {"prompts": 16, "samples": 8, "max_new_tokens": 160, "save_steps": 1000}
+BEST = "lr 1e-3, 4 epochs"
+"""What the search found for instruction-tuning."""
 
 
 class Runs:
@@ -59,7 +62,7 @@ class Runs:
             "train_on": [train_on],
             "eval_on": list(eval_on),
             "data_dir": str(self.data),
-            "set": {stage: {**COMMON.get(stage, {}), **settings.get(stage, {})} for stage in COMMON},
+            "set": {stage: {**COMMON.get(stage, {}), **settings.get(stage, {})} for stage in {**COMMON, **settings}},
             **rest,
         }
         path = self.out / f"{name}.yaml"
@@ -82,6 +85,7 @@ class Runs:
                 if code == 0:
                     found[name] = json.loads(results.read_text(encoding="utf-8"))
                     shutil.copy(results, self.out / f"{name}.json")
+                    self.tell(f"{name}: {told(found[name])}")
             time.sleep(0.2)
         return found
 
@@ -98,53 +102,71 @@ def accuracy(results: Any, phase: str, prompting: str = "cot") -> float:
 
 
 def told(results: Any) -> str:
-    """Return every cell in a line."""
-    return "; ".join(
+    """Return every cell in a line, and what grpo's answers were worth at first and at last."""
+    cells = [
         f"{one['phase']} {one['benchmark']} {one['prompting']}"
         f" {100 * one['value']:.1f} cut {100 * one['truncated']:.0f}%"
         for one in results["cells"]
-    )
+    ]
+    worth = [
+        f"{name} {one['metrics'][name]:.3g}"
+        for one in results["training"]
+        if "last_reward" in one["metrics"]
+        for name in ("first_correct", "last_correct", "last_kl", "first_truncated", "last_truncated", "last_length")
+    ]
+    return "; ".join([*worth, *cells])
+
+
+def search(runs: Runs, split: str, few: Mapping[str, Any]) -> None:
+    """Look for the settings of instruction-tuning, then for those of dpo-cot behind the best."""
+    for index, one in enumerate(INSTRUCT.values()):
+        runs.start(f"instruct-{index}", {"instruct": one}, split, [split], methods=["instruct"], seed=100, **few)
+    found = runs.wait()
+    best = max(found, key=lambda name: accuracy(found[name], "instruct"))
+    instruct = list(INSTRUCT.values())[int(best.rpartition("-")[2])]
+    for index, one in enumerate(REFINE.values()):
+        runs.start(f"refine-{index}", {"instruct": instruct, "refine": one}, split, [split], seed=100, **few)
+    runs.wait()
+
+
+def explored(runs: Runs, name: str, rate: float, steps: int, split: str, eval_on: list[str], **rest: Any) -> None:
+    """Start a run of grpo."""
+    settings = {"instruct": INSTRUCT[BEST], "explore": {**EXPLORE, "learning_rate": rate, "steps": steps}}
+    runs.start(name, settings, split, eval_on, strategy="grpo", **rest)
 
 
 def main() -> int:
-    """Look for settings, then train and score every seed."""
+    """Do one part."""
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.effect", description=(__doc__ or "").partition("\n")[2])
+    parser.add_argument("part", choices=["search", "rates", "grpo"])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--student", default="smol", metavar="SPEC")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="training questions, for a look")
-    parser.add_argument("--test-limit", type=int, default=400)
+    parser.add_argument("--test-limit", type=int, default=360)
+    parser.add_argument("--rates", type=float, nargs="+", default=[5e-5, 1e-4, 2e-4], help="of grpo")
+    parser.add_argument("--steps", type=int, default=10, help="of grpo")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     runs = Runs(options.data.absolute(), options.out.absolute(), options.student)
     split = f"file:{runs.data / 'word_problems/train.jsonl.gz'},test=0.2"
-    few = {"limit": options.limit} if options.limit else {}
-    for index, one in enumerate(INSTRUCT.values()):
-        runs.start(f"instruct-{index}", {"instruct": one}, split, [split], methods=["instruct"], seed=100, **few)
-    found = runs.wait()
-    for name, results in found.items():
-        runs.tell(f"{name}: {told(results)}")
-    best = max(found, key=lambda name: accuracy(found[name], "instruct"))
-    instruct = list(INSTRUCT.values())[int(best.rpartition("-")[2])]
-    for index, one in enumerate(REFINE.values()):
-        runs.start(f"refine-{index}", {"instruct": instruct, "refine": one}, split, [split], seed=100, **few)
-    found = runs.wait()
-    for name, results in found.items():
-        runs.tell(f"{name}: {told(results)}")
-    best = max(found, key=lambda name: accuracy(found[name], "refine"))
-    refine = list(REFINE.values())[int(best.rpartition("-")[2])]
-    runs.tell(f"settings: instruct {instruct}, refine {refine}")
-    train = f"file:{runs.data / 'word_problems/train.jsonl.gz'}"
-    test = [f"file:{runs.data / 'word_problems/test.jsonl.gz'}", "multiarith", "gsm8k"]
-    # What the strategies share of a seed is made by one run while the others wait for it.
-    for strategies in (STRATEGIES[:2], STRATEGIES[2:]):
-        for strategy in strategies:
-            for seed in range(options.seeds):
-                named = {"strategy": strategy, "seed": seed, "test_limit": options.test_limit, **few}
-                runs.start(f"{strategy}-{seed}", {"instruct": instruct, "refine": refine}, train, test, **named)
-        for name, results in runs.wait().items():
-            runs.tell(f"{name}: {told(results)}")
+    few = {"test_limit": options.test_limit, **({"limit": options.limit} if options.limit else {})}
+    wide = [split, f"file:{runs.data / 'word_problems/test.jsonl.gz'},name=test", "multiarith", "obqa"]
+    best = {"instruct": INSTRUCT[BEST]}
+    if options.part == "search":
+        search(runs, split, few)
+    elif options.part == "rates":
+        for rate in options.rates:
+            explored(runs, f"rate-{rate:g}", rate, options.steps, split, [split], seed=100, **few)
+        # What the other part starts from is made meanwhile.
+        for seed in range(options.seeds):
+            runs.start(f"instructed-{seed}", best, split, wide, methods=["instruct"], seed=seed, **few)
+    else:
+        for seed in range(options.seeds):
+            explored(runs, f"grpo-{seed}", options.rates[0], options.steps, split, wide, seed=seed, **few)
+            runs.start(f"control-{seed}", best, split, wide, strategy="sft-chosen", seed=seed, **few)
+    runs.wait()
     return 0
 
 

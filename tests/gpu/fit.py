@@ -72,6 +72,7 @@ class Bench:
     out: Path | None
     ends: float
     rate: float = 0.0
+    only: Sequence[str] = ()
 
     def tell(self, **values: object) -> None:
         """Write a line of JSON."""
@@ -84,6 +85,8 @@ class Bench:
 
     def try_to(self, measure: Callable[..., object], *given: Any, **named: Any) -> None:
         """Measure, unless time is up; a failure is a line too, and the rest goes on."""
+        if self.only and measure.__name__ not in self.only:
+            return
         what = f"{measure.__name__} {[one for one in given if isinstance(one, str)]} {named}"
         if time.monotonic() > self.ends:
             self.tell(left_out=what, why="time is up")
@@ -105,11 +108,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="begin nothing after so many (default 30)")
     parser.add_argument("--folder", type=Path, help="where models of up to 26 GB are written (default: a new one)")
     parser.add_argument("--brief", action="store_true", help="one training of each kind, nothing beside them")
+    parser.add_argument("--only", nargs="+", default=[], help="instruct, refine, beside_sft, beside_dpo, answer")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.stdout.write("gpu: skipped, no CUDA device is available here\n")
         return 0
-    bench = Bench(options.out, time.monotonic() + 60 * options.minutes)
+    bench = Bench(options.out, time.monotonic() + 60 * options.minutes, only=options.only)
     bench.tell(device=torch.cuda.get_device_name(), torch=torch.__version__, gigabytes=total_memory())
     bench.rate = matrix_rate()
     bench.tell(matrix_product_bfloat16_tflops=bench.rate / 1e12)
@@ -164,22 +168,24 @@ def measure_shape(bench: Bench, shape: str, folder: Path, *, brief: bool) -> Non
     for micro, checkpointing in tries:
         bench.try_to(instruct, student, shape, length=512, micro=micro, checkpointing=checkpointing)
     bench.try_to(instruct, student, shape, length=1024, micro=max(4, tries[0][0] // 2), checkpointing=not small)
+    adapter = folder / "adapter"
+    if not adapter.is_dir():
+        # What the others start from, where instruct is not asked for.
+        instruct(bench, student, shape, length=512, micro=tries[0][0], checkpointing=not small)
     bench.try_to(refine, student, shape, length=512, micro=tries[0][0] // 2, checkpointing=not small)
+    answers = [("sitkit", 64), ("sitkit", 256), ("sitkit", 1024)] if small and not brief else [("sitkit", 256)]
+    answers += [] if brief else [("generate", 64), ("generate", 256)]
+    for turn in range(1 if brief else 2):
+        for side, rows in answers[:: 1 - 2 * turn]:
+            bench.try_to(answer, student, shape, adapter, side, rows=rows)
     if not brief:
-        for turn in range(2):
-            for side in ("sitkit", "sitkit, in groups", "trl", "trl, grouped")[:: 1 - 2 * turn]:
-                bench.try_to(beside_sft, student, shape, side, micro=8, checkpointing=not small)
         for turn in range(2):
             for side in ("sitkit", "sitkit, in groups", "trl")[:: 1 - 2 * turn]:
                 bench.try_to(beside_dpo, student, shape, side, micro=4, checkpointing=not small)
-    adapter = folder / "adapter"
-    if adapter.is_dir():
-        for rows in (64, 256, 1024) if small and not brief else (256,):
-            bench.try_to(answer, student, shape, adapter, "sitkit", rows=rows)
-        if not brief:
-            for rows in (64, 256):
-                bench.try_to(answer, student, shape, adapter, "generate", rows=rows)
-            bench.try_to(beside_sft, student, shape, "trl, liger", micro=8, checkpointing=not small)
+        for turn in range(2):
+            for side in ("sitkit", "sitkit, in groups", "trl", "trl, grouped")[:: 1 - 2 * turn]:
+                bench.try_to(beside_sft, student, shape, side, micro=8, checkpointing=not small)
+        bench.try_to(beside_sft, student, shape, "trl, liger", micro=8, checkpointing=not small)
     student.close()
 
 

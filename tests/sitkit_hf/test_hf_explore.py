@@ -16,6 +16,7 @@ import pytest
 from sitkit.errors import PluginError, SettingError
 from sitkit.settings import ExploreSettings
 from sitkit.types import Completion, Distillation, Generation, Prompt, Question, Reward
+from sitkit_hf import generation
 from sitkit_hf.explore import ask, fallen, vocabulary
 from sitkit_hf.options import Options
 from sitkit_hf.prompts import Prompts
@@ -79,6 +80,18 @@ def test_an_answer_is_the_one_that_would_be_written(student: Any, start: Path, w
     assert {one.id: one.text for one in written} == seen
 
 
+def test_answers_are_drawn_anew_for_each_and_the_base_is_as_it_was(
+    student: Any, start: Path, work: dict[str, Any], written: list[list[int]]
+) -> None:
+    before = [one.clone() for one in student.models.base().parameters()]
+    once = replace(SHORT, steps=2, prompts=1, samples=8, learning_rate=1e-9)
+    student.explore(start, QUESTIONS[:1], Reward({"digits": 1.0, "ended": 1.0}, digits), once, **work)
+    assert len({tuple(ids) for ids in written}) == 16
+    after = list(student.models.base().parameters())
+    assert len(after) == len(before)
+    assert all(one.equal(other) for one, other in zip(after, before, strict=True))
+
+
 @pytest.mark.slow
 def test_a_killed_exploring_goes_on_and_ends_with_the_same_bytes(
     tiny: Path, student: Any, start: Path, tmp_path: Path, read_adapter: Callable[[Path], bytes]
@@ -104,8 +117,26 @@ def test_a_killed_exploring_goes_on_and_ends_with_the_same_bytes(
         assert resumed == whole[method]
 
 
-def stock(kind: str, folder: Path, start: Path, asked: Any, out: Path, **more: Any) -> list[dict[str, float]]:
-    """Train the same with TRL as it is, and return what it logged."""
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """What the student wrote, all tokens, in the order in which it was asked."""
+    kept: list[list[int]] = []
+
+    def write(model: Any, prompts: Any, rows: Sequence[Any], *given: Any) -> Any:
+        found = {one.id: one for one in generation.write(model, prompts, rows, *given)}
+        kept.extend(
+            [*found[row.id].tokens, *([] if found[row.id].end is None else [found[row.id].end])] for row in rows
+        )
+        return found.values()
+
+    monkeypatch.setattr("sitkit_hf.explore.write", write)
+    return kept
+
+
+def stock(
+    kind: str, folder: Path, start: Path, asked: Any, out: Path, written: list[list[int]], **more: Any
+) -> list[dict[str, float]]:
+    """Train on the same answers with TRL as it is, and return what it logged."""
     import trl
     from datasets import Dataset
     from peft import PeftModel
@@ -135,7 +166,14 @@ def stock(kind: str, folder: Path, start: Path, asked: Any, out: Path, **more: A
         disable_dropout=True,
         **arguments,
     )
-    trainer = getattr(trl, f"{kind}Trainer")(
+    waiting = iter(written)
+
+    class Replaying(getattr(trl, f"{kind}Trainer")):  # type: ignore[misc]
+        def _generate_single_turn(self, prompt_ids: Sequence[list[int]], *_: Any, **__: Any) -> Any:
+            ids = [next(waiting) for _ in prompt_ids]
+            return (ids, None) if kind == "GRPO" else ids
+
+    trainer = Replaying(
         model=model,
         args=config,
         train_dataset=Dataset.from_list(asked.rows),
@@ -143,6 +181,7 @@ def stock(kind: str, folder: Path, start: Path, asked: Any, out: Path, **more: A
         **own,
     )
     trainer.train()
+    assert not list(waiting)
     return [row for row in trainer.state.log_history if "loss" in row]
 
 
@@ -153,7 +192,9 @@ def same(log: Sequence[Any], other: Sequence[Any], names: Sequence[str]) -> None
 
 
 @pytest.mark.slow
-def test_exploring_is_what_trl_does(tiny: Path, student: Any, start: Path, work: dict[str, Any]) -> None:
+def test_exploring_is_what_trl_does(
+    tiny: Path, student: Any, start: Path, work: dict[str, Any], written: list[list[int]]
+) -> None:
     report = student.explore(start, QUESTIONS, Reward({"digits": 1.0, "ended": 0.5}, digits), SHORT, **work)
     asked = ask(Prompts(student.models.tokenizer(), student.options, (2,)), QUESTIONS, SHORT, student.models.base(), 1,
                 repeats=1)  # fmt: skip
@@ -167,7 +208,7 @@ def test_exploring_is_what_trl_does(tiny: Path, student: Any, start: Path, work:
 
     functions = [partial(worth, "digits"), partial(worth, "ended")]
     theirs = stock(
-        "GRPO", tiny, start, asked, work["scratch"] / "stock", reward_funcs=functions,
+        "GRPO", tiny, start, asked, work["scratch"] / "stock", written, reward_funcs=functions,
         arguments={"num_generations": 4, "beta": SHORT.beta, "reward_weights": [1.0, 0.5]},
     )  # fmt: skip
     same(report.log, theirs, ["loss", "reward", "reward_std", "kl", "entropy", "completions/mean_length"])
@@ -175,7 +216,12 @@ def test_exploring_is_what_trl_does(tiny: Path, student: Any, start: Path, work:
 
 @pytest.mark.slow
 def test_distilling_is_what_trl_does(
-    tiny: Path, make_model: Callable[..., Path], student: Any, start: Path, work: dict[str, Any]
+    tiny: Path,
+    make_model: Callable[..., Path],
+    student: Any,
+    start: Path,
+    work: dict[str, Any],
+    written: list[list[int]],
 ) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -184,7 +230,7 @@ def test_distilling_is_what_trl_does(
     asked = ask(Prompts(student.models.tokenizer(), student.options, (2,)), QUESTIONS, SHORT, student.models.base(), 1,
                 repeats=4)  # fmt: skip
     theirs = stock(
-        "Distillation", tiny, start, asked, work["scratch"] / "stock", arguments={"beta": 0.3},
+        "Distillation", tiny, start, asked, work["scratch"] / "stock", written, arguments={"beta": 0.3},
         teacher_model=AutoModelForCausalLM.from_pretrained(other),
     )  # fmt: skip
     same(report.log, theirs, ["loss", "entropy", "completions/mean_length"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,17 +146,16 @@ def test_an_answer_under_way_at_the_budget_goes_on_as_it_is(
     texts = {"open": "<think>a", "cut": f"{block}It is 1 ", "whole": f"{block}b."}
     asked: list[tuple[list[str], int]] = []
 
-    def written(
-        model: Any, _: Any, wanted: Any, drawn: Generation, stops: Any, size: int, begun: Any = None
-    ) -> Iterator[tuple[str, list[int], bool]]:
-        asked.append(([one.id for one in wanted], drawn.max_new_tokens))
-        for one in wanted:
-            text = "2 c" if begun else texts[one.id]
-            yield one.id, joined.ids(text, special=False), not begun and one.id != "whole"
+    def written(model: Any, _: Any, rows: Any, *given: Any) -> Iterator[generation.Written]:
+        asked.append(([one.id for one in rows], rows[0].limit))
+        for one in rows:
+            text, truncated = (texts[one.id], one.id != "whole") if len(asked) == 1 else ("2 c", False)
+            yield generation.Written(one.id, joined.ids(text, special=False), None, truncated)
 
-    monkeypatch.setattr(generation, "_written", written)
-    wanted = [Prompt(name, "?") for name in texts]
-    found = {one.id: one.text for one in generation.complete_thinking(None, joined, wanted, Generation(7), 3)}
+    monkeypatch.setattr(generation, "write", written)
+    wanted, endless = [Prompt(name, "?") for name in texts], SimpleNamespace(get_text_config=SimpleNamespace)
+    model = SimpleNamespace(config=endless)
+    found = {one.id: one.text for one in generation.complete_thinking(model, joined, wanted, Generation(7), 3)}
     # The blank at the cut stands: "12" would be another answer.
     assert found == {
         "whole": f"{block}b.",
