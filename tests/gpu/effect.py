@@ -22,6 +22,8 @@ from typing import Any
 
 import yaml
 
+from sitkit.results.significance import compare, mcnemar, sign_flips
+
 COMMON: dict[str, Any] = {
     "annotate": {"max_new_tokens": 256},
     "sample": {"temperature": 0.7, "max_new_tokens": 160},
@@ -117,6 +119,45 @@ def told(results: Any) -> str:
     return "; ".join([*worth, *cells])
 
 
+def answered(out: Path, name: str, phase: str, benchmark: str, prompting: str) -> dict[str, bool]:
+    """Return which questions a run's phase answered right."""
+    results = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+    cell = next(
+        one
+        for one in results["cells"]
+        if (one["phase"], one["benchmark"], one["prompting"]) == (phase, benchmark, prompting)
+    )
+    path = out / "workspace" / "store" / "evaluate" / cell["seeds"][0]["key"][:20] / "predictions.jsonl"
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {row["question_id"]: row["correct"] for row in rows if row["prompting"] == prompting}
+
+
+def paired(out: Path, seeds: int) -> None:
+    """Write the paired differences over all seeds: a bootstrap interval, and a randomisation test over questions."""
+    phases = {"baseline": ("grpo", "baseline"), "instructed": ("grpo", "instruct"), "control": ("control", "refine")}
+    phases["grpo"] = ("grpo", "refine")
+    for benchmark in ("word_problems", "test", "multiarith", "openbookqa"):
+        for prompting in ("direct", "cot"):
+            right = {
+                name: [answered(out, f"{run}-{seed}", phase, benchmark, prompting) for seed in range(seeds)]
+                for name, (run, phase) in phases.items()
+            }
+            means = ", ".join(
+                f"{name} {100 * sum(sum(one.values()) / len(one) for one in each) / len(each):.1f}"
+                for name, each in right.items()
+            )
+            sys.stdout.write(f"{benchmark} {prompting}: {means}\n")
+            for earlier, later in (("baseline", "instructed"), ("instructed", "grpo"), ("control", "grpo")):
+                pairs = list(zip(right[earlier], right[later], strict=True))
+                if (found := compare(pairs)) is None:
+                    continue
+                sys.stdout.write(
+                    f"  {later} - {earlier}: {100 * found.difference:+.1f}, {100 * (found.low or 0):+.1f} to"
+                    f" {100 * (found.high or 0):+.1f}, p {sign_flips(pairs):.4f}, gained and lost by seed"
+                    f" {[mcnemar(*one)[:2] for one in pairs]}\n"
+                )
+
+
 def search(runs: Runs, split: str, few: Mapping[str, Any]) -> None:
     """Look for the settings of instruction-tuning, then for those of dpo-cot behind the best."""
     for index, one in enumerate(INSTRUCT.values()):
@@ -167,6 +208,8 @@ def main() -> int:
             explored(runs, f"grpo-{seed}", options.rates[0], options.steps, split, wide, seed=seed, **few)
             runs.start(f"control-{seed}", best, split, wide, strategy="sft-chosen", seed=seed, **few)
     runs.wait()
+    if options.part == "grpo":
+        paired(options.out, options.seeds)
     return 0
 
 
