@@ -25,6 +25,7 @@ LINES = {
     "evaluation": "one model on several tasks against lm-eval's hf model, same scores",
     "instruct": "instruction-tuning against stock SFTTrainer, same loss curve",
     "refine": "preference optimisation against stock DPOTrainer, same loss curve",
+    "online": "grpo and gkd against TRL's trainers, which write answers by generate",
     "memory": "peak memory of preference optimisation from an adapter",
     "rerun": "a finished run again",
     "help": "sitkit --help and sitkit run --help against lm_eval --help and trl dpo --help",

@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 
 from tests.speed.measure import peak_memory
-from tests.speed.training import instruct, instruct_settings, refine, refine_settings, stock_dpo
+from tests.speed.training import (
+    explore_settings,
+    instruct,
+    instruct_settings,
+    online,
+    refine,
+    refine_settings,
+    stock_dpo,
+    stock_online,
+)
 from tests.speed.work import MIDDLE, SEVEN, llama
 
 BATCH = 4
@@ -25,14 +34,20 @@ def main() -> None:
         instruct(work, work.student(trains=True), instruct_settings(BATCH, 1), start)
         return
     import torch
-    import trl.trainer.dpo_trainer  # noqa: F401
+    import trl.trainer.distillation_trainer
+    import trl.trainer.dpo_trainer
+    import trl.trainer.grpo_trainer  # noqa: F401
     from transformers import AutoModelForCausalLM  # noqa: F401
 
     def held() -> float:
         return torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_memory()
 
     before = held()
-    if side == "sitkit":
+    if side in ("sitkit grpo", "sitkit gkd"):
+        online(side.split()[1], work, work.student(trains=True), start, explore_settings(2, steps, 64))
+    elif side in ("trl grpo", "trl gkd"):
+        stock_online(side.split()[1], work, start, explore_settings(2, steps, 64))
+    elif side == "sitkit":
         refine(work, work.student(trains=True), start, refine_settings(BATCH, steps))
     else:
         stock_dpo(work, start, refine_settings(BATCH, steps), second_model=side == "second-model")

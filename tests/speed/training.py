@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import statistics
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from sitkit.settings import InstructSettings, RefineSettings
-from sitkit.types import Objective
+from sitkit.settings import ExploreSettings, InstructSettings, RefineSettings
+from sitkit.types import Distillation, Objective, Reward
 from tests.speed.measure import clock
 from tests.speed.work import Work
 
@@ -153,6 +155,107 @@ def stock_dpo(work: Work, start: Path, settings: RefineSettings, *, second_model
         trainer.train()
         seconds = clock() - started
     return Trained(seconds, [row["loss"] for row in trainer.state.log_history if "loss" in row])
+
+
+@dataclass(frozen=True)
+class Online:
+    """Seconds a training on own answers took, and the mean length of the answers, in tokens."""
+
+    seconds: float
+    length: float
+
+
+def explore_settings(prompts: int, steps: int, longest: int, micro: int = 0) -> ExploreSettings:
+    """Return settings that both sides train with: eight answers to each prompt."""
+    batch = prompts * 8
+    return ExploreSettings(
+        learning_rate=1e-5,
+        scheduler="constant",
+        warmup=0.0,
+        micro_batch_size=micro or batch,
+        steps=steps,
+        prompts=prompts,
+        samples=8,
+        max_new_tokens=longest,
+        save_steps=1000,
+    )
+
+
+def online(kind: str, work: Work, student: Any, start: Path, settings: ExploreSettings) -> Online:
+    """Train sitkit's student on its own answers: by a reward ("grpo"), or by itself as the teacher ("gkd")."""
+    from sitkit.types import Question
+    from sitkit_hf.teacher import HfTeacher
+
+    def judge(question: Question, completion: Any) -> dict[str, float]:
+        return {"right": float(question.target_text in completion.text)}
+
+    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
+        student.models.for_training()
+        out: dict[str, Any] = {"out": Path(folder) / "out", "scratch": Path(folder) / "scratch", "seed": 0}
+        teacher = HfTeacher(student.options)
+        if kind == "gkd":
+            # What loading takes is counted on neither side.
+            teacher.models.generator(None)
+        started = clean_start(work)
+        if kind == "grpo":
+            report = student.explore(
+                start, work.questions, Reward({"right": 1.0}, judge), settings, progress=lambda *_: None, **out
+            )
+        else:
+            report = student.distil(
+                start, work.questions, teacher, Distillation(), settings, progress=lambda *_: None, **out
+            )
+        seconds = clock() - started
+    return Online(seconds, statistics.fmean(row["completions/mean_length"] for row in report.log))
+
+
+def stock_online(kind: str, work: Work, start: Path, settings: ExploreSettings) -> Online:
+    """Train with stock GRPOTrainer or DistillationTrainer from an adapter, which writes its answers by `generate`."""
+    import trl
+    from datasets import Dataset
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoTokenizer
+
+    from sitkit_hf.explore import ask
+    from sitkit_hf.prompts import Prompts
+
+    def right(completions: Sequence[str], target: Sequence[str], **_: Any) -> list[float]:
+        return [float(one in text) for text, one in zip(completions, target, strict=True)]
+
+    batch, name = settings.prompts * settings.samples, {"grpo": "GRPO", "gkd": "Distillation"}[kind]
+    repeats = settings.samples if kind == "gkd" else 1
+    # The same questions in the same order.
+    student, base = work.student(), SimpleNamespace(config=AutoConfig.from_pretrained(work.model))
+    prompts = Prompts(student.models.tokenizer(), student.options, ())
+    asked = ask(prompts, work.questions, settings, base, 0, repeats=repeats)
+    rows = [{"prompt": one["prompt"], "target": work.questions[one["place"]].target_text} for one in asked.rows]
+    own: dict[str, Any] = {"reward_funcs": [right]}
+    arguments: dict[str, Any] = {"num_generations": settings.samples, "beta": settings.beta}
+    if kind == "gkd":
+        own, arguments = {"teacher_model": _loaded(work).eval()}, {"beta": 0.5}
+    with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder, _silent():
+        model = PeftModel.from_pretrained(_loaded(work), str(start), is_trainable=True)
+        tokenizer = AutoTokenizer.from_pretrained(work.model, padding_side="left")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        common = _common(folder, instruct_settings(batch, settings.steps, settings.micro_batch_size), work)
+        del common["max_length"]
+        config = getattr(trl, f"{name}Config")(
+            **{**common, "learning_rate": settings.learning_rate, "lr_scheduler_type": "constant", "warmup_steps": 0},
+            temperature=settings.temperature,
+            max_completion_length=settings.max_new_tokens,
+            disable_dropout=True,
+            shuffle_dataset=False,
+            **arguments,
+        )
+        started = clean_start(work)
+        trainer = getattr(trl, f"{name}Trainer")(
+            model=model, args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer, **own
+        )
+        trainer.train()
+        seconds = clock() - started
+    log = [row["completions/mean_length"] for row in trainer.state.log_history if "completions/mean_length" in row]
+    return Online(seconds, statistics.fmean(log))
 
 
 def clean_start(work: Work) -> float:
