@@ -35,9 +35,10 @@ TRAINED = {False: 0.277, True: 0.211}
 LAYER_SECONDS = 0.0088
 """Of a pass forward and back, however few tokens it has: SmolLM2-135M took 0.265 s for its 30 layers."""
 
-ANSWERED, BANDWIDTH, STEP_SECONDS = 0.4, 0.5, 0.001
-"""Not measured: the share of the rate in reading prompts and of the bandwidth in writing, and seconds a layer takes at
-least for each token written, which is about what starting its kernels from Python costs."""
+ANSWERED, BANDWIDTH, STEP_SECONDS = 0.4, 0.2, 0.001
+"""The share of the rate in reading prompts and of the bandwidth in writing, and seconds a layer takes at least for each
+token written, which is about what starting its kernels from Python costs. The second is from one look at Llama-2-7b on
+an H200, 256 rows at once: 12.2 s (the first turn on a cold card) for what this counts as 9.6; the others are assumed."""
 
 
 @dataclass(frozen=True, kw_only=True)
