@@ -39,10 +39,11 @@ def _row(work: Work, student: str, limit: int | None, options: Options) -> Row:
 
     manager = TaskManager(include_path=[str(tasks_dir())], include_defaults=False)
     scores: dict[str, dict[str, float]] = {}
-    size = _best(work, manager)
+    size = _best(work, manager, limit)
 
-    def ours() -> None:
-        scores["sitkit"] = _stages(student, limit)
+    def ours() -> float:
+        scores["sitkit"], seconds = _stages(student, limit)
+        return seconds
 
     def theirs() -> float:
         harness = Harness(work.model, size, work.device, work.dtype)
@@ -67,8 +68,10 @@ def _row(work: Work, student: str, limit: int | None, options: Options) -> Row:
     )
 
 
-def _stages(student: str, limit: int | None) -> dict[str, float]:
-    """Walk the evaluation stages of one phase in a fresh store, in this process, as a run does; task -> accuracy."""
+def _stages(student: str, limit: int | None) -> tuple[dict[str, float], float]:
+    """Walk the evaluation stages of one phase in a fresh store, in this process, as a run does; task -> accuracy, and
+    the seconds. Loading the model is not counted, as it is not of the peer's.
+    """
     from sitkit.execution.here_executor import run_plan
     from sitkit.plan import build_plan
     from sitkit.recipe import Recipe
@@ -80,14 +83,19 @@ def _stages(student: str, limit: int | None) -> dict[str, float]:
     plan = build_plan(Recipe(student=(student,), eval_on=NAMES, test_limit=limit, settings=settings), registry)
     baseline = tuple(cell for cell in plan.cells if cell.phase == "baseline")
     plan = dataclasses.replace(plan, nodes=tuple(cell.node for cell in baseline))
+    loaded: Any = baseline[0].node.components[0].made
+    loaded.models.generator(None)
+    started = clock()
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
         outcome = run_plan(plan, Store(Path(folder)), registry, lambda event: None)
+    seconds = clock() - started
     plan.close()
-    return {
+    found = {
         f"sit_{score['benchmark']}_{score['prompting']}": float(score["value"])
         for record in outcome.stages
         for score in record.info["scores"]
     }
+    return found, seconds
 
 
 def _tasks() -> list[str]:
@@ -118,11 +126,13 @@ def _undescribed() -> Iterator[None]:
         yield
 
 
-def _best(work: Work, manager: Any) -> int:
+def _best(work: Work, manager: Any, limit: int | None) -> int:
+    most = 2 * max(BATCHES) // len(_tasks())
+
     def rate(size: int) -> float:
         harness = Harness(work.model, size, work.device, work.dtype)
         started = clock()
-        _evaluated(harness, manager, 2 * max(BATCHES) // len(_tasks()))
+        _evaluated(harness, manager, min(most, limit or most))
         return 1 / (clock() - started)
 
     return fastest(rate)
