@@ -83,7 +83,7 @@ def _stages(student: str, limit: int | None) -> tuple[dict[str, float], float]:
     plan = build_plan(Recipe(student=(student,), eval_on=NAMES, test_limit=limit, settings=settings), registry)
     baseline = tuple(cell for cell in plan.cells if cell.phase == "baseline")
     plan = dataclasses.replace(plan, nodes=tuple(cell.node for cell in baseline))
-    loaded: Any = baseline[0].node.components[0].made
+    loaded: Any = baseline[0].node.stage.components[0].made
     loaded.models.generator(None)
     started = clock()
     with tempfile.TemporaryDirectory(prefix="sitkit-bench-") as folder:
