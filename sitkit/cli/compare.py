@@ -44,6 +44,8 @@ def compare(registry: Registry, /, first: str, second: str, as_json: bool, page:
     from sitkit.workspace.runs import find_run
 
     folders = find_run(first, workspace), find_run(second, workspace)
+    if folders[0].resolve() == folders[1].resolve():
+        echo_message(f"note: {first} and {second} are one and the same run")
     runs = Run.load(folders[0], registry), Run.load(folders[1], registry)
     found = compare_runs(*runs)
     names = _names(folders)

@@ -90,12 +90,10 @@ def workspace_of(folder: Path) -> Path:
     return Store.of_run(folder).workspace
 
 
-def again(folder: Path, more: str = "") -> str:
-    """Return the command that makes a run anew, in words."""
-    return (
-        f"`sitkit run --config {folder / RECIPE} --name {folder.name} --workspace {workspace_of(folder)}{more}`"
-        " makes it again"
-    )
+def again(folder: Path, more: str = "", does: str = "makes it again") -> str:
+    """Return the command that makes a run anew, or finishes it, in words."""
+    command = f"sitkit run --config {folder / RECIPE} --name {folder.name} --workspace {workspace_of(folder)}{more}"
+    return f"`{command}` {does}"
 
 
 def _stored_outcome(plan: Plan, store: Store) -> Outcome | None:

@@ -190,7 +190,7 @@ def _recipe(folder: Path) -> Mapping[str, Json]:
 
 
 def _how_to_go_on(folder: Path) -> str:
-    return f"; {again(folder)}" if (folder / RECIPE).is_file() else f" (no {RESULTS})"
+    return f"; {again(folder, does='goes on with it')}" if (folder / RECIPE).is_file() else f" (no {RESULTS})"
 
 
 def _texts(value: Json) -> list[str]:
