@@ -38,7 +38,7 @@ LAYER_SECONDS = 0.0088
 ANSWERED, BANDWIDTH, STEP_SECONDS = 0.4, 0.2, 0.001
 """The share of the rate in reading prompts and of the bandwidth in writing, and seconds a layer takes at least for each
 token written, which is about what starting its kernels from Python costs. The second is from one look at Llama-2-7b on
-an H200, 256 rows at once: 12.2 s (the first turn on a cold card) for what this counts as 9.6; the others are assumed."""
+an H200, 256 rows at once: 12.2 s (the first turn on a cold card) for what this counts as 9.7; the rest is assumed."""
 
 
 @dataclass(frozen=True, kw_only=True)
