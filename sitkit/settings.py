@@ -172,6 +172,10 @@ class SampleSettings:
             extra=_CHANGED,
         ),
     ] = 1
+    hints: Annotated[
+        bool,
+        Meta(description="ask once more, with the target as a hint, where no answer with CoT is right", extra=_CHANGED),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ completion, chosen, rejected). The method is that of Ranaldi and Freitas (2024),
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -72,6 +72,10 @@ class Question:
         lines.append(f"Answer: {COT_TRIGGER}" if prompting == "cot" else "Answer:")
         return "\n".join(lines)
 
+    def hinted(self) -> Question:
+        """Return the question with its target given away, to be answered with how one gets there (`sample.hints`)."""
+        return replace(self, question=f"{self.question} (The answer is {self.target_text}.)")
+
     @property
     def target_text(self) -> str:
         """The target as an answer a person would give: ``B) steam`` for a choice, the target itself otherwise."""
@@ -117,13 +121,15 @@ class Answers:
 class SampledAnswer:
     """One of a student's own answers to a question, judged.
 
-    One that is ``truncated`` (see `Completion`) is never ``correct``, whatever can be read in it.
+    One that is ``truncated`` (see `Completion`) is never ``correct``, whatever can be read in it. ``hinted``: the
+    target stood in its prompt (`Question.hinted`).
     """
 
     prompting: Prompting
     text: str
     correct: bool
     truncated: bool = False
+    hinted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +137,8 @@ class Candidate:
     """All a strategy may choose from for one question, judged: who answered what, and whether it was right.
 
     ``samples`` are all of the student's answers, in the order in which they were drawn: ``sample.samples`` of each
-    prompting, of which ``answers`` holds the first; a candidate made without them has these two. An answer that was cut
+    prompting, of which ``answers`` holds the first; a candidate made without them has these two. Behind them stands the
+    hinted one, where there is one (``sample.hints``). An answer that was cut
     at the length limit (``answers.direct_truncated``, ``answers.cot_truncated``) never counts as right here, whatever
     can be read in it, and may not be chosen.
     """
@@ -150,14 +157,16 @@ class Candidate:
             cot = SampledAnswer("cot", own.cot, self.cot_correct, own.cot_truncated)
             object.__setattr__(self, "samples", (direct, cot))
 
-    def own(self, prompting: Prompting, *, correct: bool) -> list[SampledAnswer]:
-        """Return the student's own answers under a prompting that are right, or those that are not.
+    def own(self, prompting: Prompting, *, correct: bool, hinted: bool = False) -> list[SampledAnswer]:
+        """Return the student's own answers under a prompting that are right, or those that are not; ``hinted``: those
+        it gave with the target in its prompt.
 
         Each text once, none that is empty: a draw that says what an earlier one said is not another answer.
         """
         found: dict[str, SampledAnswer] = {}
         for one in self.samples:
-            if one.prompting == prompting and one.correct == correct and one.text.strip():
+            kind = (one.prompting, one.correct, one.hinted)
+            if kind == (prompting, correct, hinted) and one.text.strip():
                 found.setdefault(one.text.strip(), one)
         return list(found.values())
 

@@ -89,11 +89,15 @@ def rft(spec: Spec, context: Context) -> Strategy:
 def star(spec: Spec, context: Context) -> Strategy:
     """Fine-tuning on the student's own right CoT answers, one a question, and on nothing of the teacher's.
 
-    STaR, Zelikman et al. 2022, arXiv 2203.14465, without its rationalisation: a question that the student gets wrong is
-    left out, and not asked again with its answer as a hint. The source starts each round from the base model; here
-    training goes on from the student that answered. Its rounds are ``refine.rounds``.
+    STaR, Zelikman et al. 2022, arXiv 2203.14465, with its rationalisation (``sample.hints``): a question that the
+    student gets wrong is asked again with its target as a hint, and an answer that is worked out and reaches it is
+    learnt as if there had been none. The source hints inside its few worked examples, here the question says it; the
+    source starts each round from the base model, here training goes on from the student that answered. Its rounds are
+    ``refine.rounds``.
     """
-    return _plain(spec, PairingStrategy("star", first_right, Objective(loss=("sft",))))
+    return _plain(spec, PairingStrategy(
+        "star", first_right, Objective(loss=("sft",)), recommends={"sample": {"hints": True}}
+    ))  # fmt: skip
 
 
 def grpo(spec: Spec, context: Context) -> Strategy:

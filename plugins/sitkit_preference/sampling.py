@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from sitkit.answers import is_worked
 from sitkit.types import Candidate, LeftOut, Origin, PreferencePair, TrainingRow
 
 _NUMBER = r"[-+]?\$?\d[\d,]*(?:\.\d+)?%?"
@@ -59,8 +60,11 @@ def distinct_paths(candidate: Candidate) -> Sequence[TrainingRow | LeftOut]:
 
 
 def first_right(candidate: Candidate) -> Sequence[TrainingRow | LeftOut]:
-    """Learn the student's first right CoT answer."""
+    """Learn the student's first right CoT answer, else the right one it gave with the target as a hint, if that is
+    worked out: one that repeats the hint would teach to guess.
+    """
     right = candidate.own("cot", correct=True)
+    right = right or [one for one in candidate.own("cot", correct=True, hinted=True) if is_worked(one.text)]
     return [_row(candidate, right[0].text, "student") if right else _left_out(candidate, "no right answer")]
 
 

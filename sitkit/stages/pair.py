@@ -206,7 +206,11 @@ class Pair:
             cot_correct=self._right(question, answers.cot, truncated=answers.cot_truncated),
             samples=tuple(
                 SampledAnswer(
-                    one.prompting, one.text, self._right(question, one.text, truncated=one.truncated), one.truncated
+                    one.prompting,
+                    one.text,
+                    self._right(question, one.text, truncated=one.truncated),
+                    one.truncated,
+                    one.hinted,
                 )
                 for one in drawn
             ),

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sitkit import answers as reader
 from sitkit.components import Component, QuestionSet
 from sitkit.errors import SettingError
 from sitkit.settings import SampleSettings, key_material
 from sitkit.stages.base import Node, Work, round_seed, stage_label
-from sitkit.stages.completions import complete_all
+from sitkit.stages.completions import COMPLETIONS, complete_into
 from sitkit.stages.training import ADAPTER
+from sitkit.store import Journal
 from sitkit.store.jsonl import write_rows
-from sitkit.types import PROMPTINGS, Answers, Generation, Json, Prompt, Prompting, Question, Student
+from sitkit.types import PROMPTINGS, Answers, Completion, Generation, Json, Prompt, Prompting, Question, Student
 
 ANSWERS = "answers.jsonl"
 SAMPLES = "samples.jsonl"
-"""All answers, where more than one was drawn; the first of each prompting are in `ANSWERS` as ever."""
+"""All answers, where there are more than one of each prompting; the first of each are in `ANSWERS` as ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One answer as it is stored: the ``sample``-th (from 0) to a question under a prompting."""
+    """One answer as it is stored: the ``sample``-th (from 0) to a question under a prompting, or to the question with
+    its target given away.
+    """
 
     question_id: str
     benchmark: str
@@ -29,6 +34,7 @@ class Drawn:
     sample: int
     text: str
     truncated: bool
+    hinted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +73,19 @@ class Sample:
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""
-        return {"questions": self.questions.material(), "settings": key_material(self.settings), "seed": self._seed()}
+        # Who gets a hint depends on how answers are read.
+        read = {"reader": reader.READER_VERSION} if self.settings.hints else {}
+        settings = key_material(self.settings)
+        return {"questions": self.questions.material(), "settings": settings, "seed": self._seed(), **read}
 
     def _seed(self) -> int:
         return round_seed(self.seed, self.round)
 
     def prompts(self) -> int:
-        """Return the number of questions, each asked in both promptings, as often as answers are drawn."""
-        return len(PROMPTINGS) * len(self.questions.questions) * self.settings.samples
+        """Return the number of questions, each asked in both promptings, as often as answers are drawn, and with a hint
+        at most once.
+        """
+        return len(self.questions.questions) * (len(PROMPTINGS) * self.settings.samples + self.settings.hints)
 
     def run(self, work: Work) -> Json:
         """Write answers.jsonl, and samples.jsonl where several answers are drawn."""
@@ -91,7 +102,12 @@ class Sample:
             drawn.max_new_tokens, drawn.temperature, self._seed(), top_p=drawn.top_p, top_k=drawn.top_k
         )
         adapter = work.artifact(self.learnt).folder / ADAPTER
-        done = complete_all(work, self.student, adapter, prompts, generation)
+        hinted = dict[str, Completion]()
+        with Journal(work.scratch / COMPLETIONS) as journal:
+            done = complete_into(journal, self.student, adapter, prompts, generation, work.progress)
+            if drawn.hints:
+                again = [Prompt(_hint_id(one), one.hinted().prompt("cot")) for one in self._missed(done)]
+                hinted = complete_into(journal, self.student, adapter, again, generation, work.progress)
         rows = []
         for question in questions:
             direct, cot = (done[_prompt_id(question, prompting)] for prompting in PROMPTINGS)
@@ -107,14 +123,34 @@ class Sample:
             )
         write_rows(work.folder / ANSWERS, rows)
         told = {"questions": len(questions), "truncated": sum(one.truncated for one in done.values())}
-        if drawn.samples == 1:
+        if drawn.hints:
+            told["hinted"] = len(hinted)
+        if drawn.samples == 1 and not hinted:
             return told
         every = []
         for question, prompting, sample in asked:
             answer = done[_prompt_id(question, prompting, sample)]
             every.append(Drawn(question.id, question.benchmark, prompting, sample, answer.text, answer.truncated))
+        for question in questions:
+            if (found := hinted.get(_hint_id(question))) is not None:
+                every.append(Drawn(question.id, question.benchmark, "cot", 0, found.text, found.truncated, hinted=True))
         write_rows(work.folder / SAMPLES, every)
         return {**told, "samples": drawn.samples}
+
+    def _missed(self, done: Mapping[str, Completion]) -> list[Question]:
+        """Return the questions to which no answer with CoT is right and whole."""
+        return [
+            question
+            for question in self.questions.questions
+            if not any(
+                not one.truncated and reader.is_correct(question, one.text)
+                for one in (done[_prompt_id(question, "cot", sample)] for sample in range(self.settings.samples))
+            )
+        ]
+
+
+def _hint_id(question: Question) -> str:
+    return f"hinted|{question.benchmark}|{question.id}"
 
 
 def check_samples(settings: SampleSettings) -> None:

@@ -1,5 +1,6 @@
 """Several answers to a question: drawn, judged, handed to the strategy, paired as often as it likes, stored."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,9 +20,9 @@ from sitkit.report.markdown import markdown
 from sitkit.results.build import build_results
 from sitkit.results.model import Results
 from sitkit.results.rows import StoredRows
-from sitkit.stages.sample import SAMPLES
+from sitkit.stages.sample import SAMPLES, Sample
 from sitkit.store import Store
-from sitkit.types import Answers, Candidate, LeftOut, PreferencePair, Question, SampledAnswer, TrainingRow
+from sitkit.types import Answers, Candidate, LeftOut, PreferencePair, Prompt, Question, SampledAnswer, TrainingRow
 
 SETTINGS = {"sample": {"samples": 4, "temperature": 0.8}}
 RECIPE = Recipe(
@@ -219,6 +220,50 @@ def test_a_cut_sample_is_never_right_and_never_chosen(
     choose(monkeypatch, greedy)
     with pytest.raises(PluginError, match=r"chose an answer .* that was cut"):
         run(example, tmp_path / "other")
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_what_no_answer_got_right_is_asked_again_with_its_target(
+    samples: int, example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter as Student
+
+    complete, asked = Student.complete, list[Prompt]()
+
+    def given_away(self: Any, adapter: Any, prompts: Sequence[Prompt], *rest: Any) -> Iterator[Any]:
+        asked.extend(prompts)
+        for one, prompt in zip(complete(self, adapter, prompts, *rest), prompts, strict=True):
+            target = re.search(r"\(The answer is (.+)\.\)", prompt.text)
+            # Every other hint is of no use.
+            used = target is not None and len(asked) % 2 == 0
+            yield replace(one, text=f"Because. The answer is {target[1]}.") if used and target else one
+
+    monkeypatch.setattr(Student, "complete", given_away)
+    seen: list[Candidate] = []
+    choose(monkeypatch, lambda one: [seen.append(one) or left_out(one)])  # type: ignore[func-returns-value]
+    recipe = replace(RECIPE, settings={"sample": {"samples": samples, "temperature": 0.8, "hints": True}})
+    with pytest.raises(RecipeError, match="left no preference pair"):
+        run(example, tmp_path, recipe)
+    hints = {one.id: one.text for one in asked if one.id.startswith("hinted|")}
+    missed = [one for one in seen if not one.own("cot", correct=True)]
+    assert 0 < len(missed) == len(hints) < len(seen)
+    for one in seen:
+        hinted = [sample for sample in one.samples if sample.hinted]
+        assert len(hinted) == (one in missed)
+        assert len(one.samples) == 2 * samples + len(hinted)
+        if hinted:
+            told = hints[f"hinted|{one.question.benchmark}|{one.question.id}"]
+            assert f"{one.question.question} (The answer is {one.question.target}.)" in told
+            assert hinted == one.own("cot", correct=hinted[0].correct, hinted=True)
+            assert hinted[0] not in one.own("cot", correct=hinted[0].correct)
+
+
+def test_hints_are_off_and_then_in_no_key(example: Registry) -> None:
+    def keys(**settings: Any) -> list[str]:
+        plan = build_plan(replace(RECIPE, settings={"sample": {"samples": 2, "temperature": 0.8, **settings}}), example)
+        return [node.key for node in plan.nodes if isinstance(node.stage, Sample)]
+
+    assert keys() == keys(hints=False) != keys(hints=True)
 
 
 QUESTION = Question("q", "b", "number", "Count.", "How many?", None, "3")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sitkit.conformance import claim_fault, pair_fault
@@ -106,6 +108,26 @@ def test_rft_learns_each_way_of_reasoning_once() -> None:
 def test_star_learns_one_right_answer_of_the_students_own() -> None:
     assert chosen("star", candidate(WRONG, B, A, taught=A_AGAIN)) == [(B, "student")]
     assert given("star", candidate(WRONG, taught=A)) == [LeftOut("apples-7", "market", "no right answer")]
+
+
+def test_star_learns_how_a_target_given_away_is_reached_where_nothing_else_is_right() -> None:
+    def after(one: Candidate, text: str) -> Candidate:
+        hinted = SampledAnswer("cot", text, correct=text.endswith("11"), hinted=True)
+        return replace(one, samples=(*one.samples, hinted))
+
+    assert chosen("star", after(candidate(WRONG), A)) == [(A, "student")]
+    # Under the question as it is, without the hint.
+    assert [item.prompt for item in given("star", after(candidate(WRONG), A)) if isinstance(item, TrainingRow)] == [
+        PROMPT
+    ]
+    assert chosen("star", after(candidate(WRONG, B), A)) == [(B, "student")]
+    # What repeats the hint is no reasoning.
+    assert given("star", after(candidate(WRONG), "The answer is 11")) == [
+        LeftOut("apples-7", "market", "no right answer")
+    ]
+    assert given("star", after(candidate(WRONG), WORSE)) == [LeftOut("apples-7", "market", "no right answer")]
+    assert given("rft", after(candidate(WRONG), A)) == [LeftOut("apples-7", "market", "no right answer")]
+    assert strategy("star").recommended() == {"sample": {"hints": True}}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
