@@ -66,7 +66,10 @@ def contenders(
             Contender(
                 strategy=arm.strategy,
                 accuracy=statistics.fmean(values) if values else 0.0,
-                prompts=sum(len(PROMPTINGS) * info["questions"] * info.get("samples", 1) for info in sampled)
+                prompts=sum(
+                    len(PROMPTINGS) * info["questions"] * info.get("samples", 1) + info.get("hinted", 0)
+                    for info in sampled
+                )
                 + sum(infos[one.refine].get("completions", 0) for one in rounds),
                 pairs=sum(infos[one.pair]["total"] for one in rounds if one.pair is not None),
                 steps=sum(infos[one.refine]["steps"] for one in rounds),

@@ -21,6 +21,7 @@ from sitkit.results.contradictions import contradiction
 from sitkit.results.model import Contender, Contest, Duel, Results, decoded, encoded
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import mcnemar, sign_flips
+from sitkit.stages.sample import SAMPLES
 from sitkit.store import Store
 from tests.example_runs import count_stages
 
@@ -50,6 +51,16 @@ def test_strategies_share_what_they_agree_on(example: Registry, monkeypatch: pyt
     greedy = {"sample": {"temperature": 0.5}}
     monkeypatch.setattr(SpelledFirst, "recommended", lambda self: greedy, raising=False)
     assert count_stages(build_plan(replace(RECIPE, settings={"sample": {"samples": 1}}), example))["sample"] == 4
+
+
+def test_answers_to_hints_are_counted(example: Registry, tmp_path: Path) -> None:
+    settings = {"sample": {"samples": 4, "temperature": 0.8, "hints": True}}
+    _, results = run(example, tmp_path, replace(RECIPE, settings=settings))
+    keys = [key for lesson in results.arms[0].lessons for key in lesson.sample]
+    rows = [row for key in keys for row in StoredRows(tmp_path).rows("sample", key, SAMPLES) or ()]
+    assert results.contest is not None
+    assert {one.prompts for one in results.contest.contenders} == {len(rows)}
+    assert len(rows) > 14 * 2 * 4 * 2
 
 
 @pytest.mark.parametrize(("control", "found"), [(None, ALONE), ("spelled-first", "spelled-first"), (ALONE, ALONE)])
