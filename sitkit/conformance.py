@@ -171,6 +171,8 @@ def completion_fault(completion: object) -> str | None:
     texts = isinstance(completion.id, str) and isinstance(completion.text, str)
     if not texts or not isinstance(completion.truncated, bool):
         return f"gave {_shown(completion)} in place of a Completion or (id, text)"
+    if completion.tokens is not None and not _is_count(completion.tokens):
+        return f"says that {completion.id!r} took {_shown(completion.tokens)} tokens, expected a count or None"
     return None
 
 
@@ -331,6 +333,10 @@ def is_text(value: object) -> bool:
 
 def _is_number_value(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_positive(value: object) -> bool:

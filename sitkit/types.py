@@ -301,11 +301,13 @@ class Completion:
 
     ``truncated``: it was cut, at ``max_new_tokens`` or where the model sees no further, before the student ended it.
     One that ended with an end token or at a stop string was not, even if it took every token it may have.
+    ``tokens``: how many it wrote, an end token and what a stop string cut off included; None where nobody counts.
     """
 
     id: str
     text: str
     truncated: bool = False
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

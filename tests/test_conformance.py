@@ -212,6 +212,12 @@ def test_a_wrong_completion_is_named(completion: Any) -> None:
     assert "in place of a Completion or (id, text)" in (completion_fault(completion) or "")
     assert completion_fault(("a", "b")) is None
     assert completion_fault(Completion("a", "b", truncated=True)) is None
+    assert completion_fault(Completion("a", "b", tokens=0)) is None
+
+
+@pytest.mark.parametrize("tokens", [-1, 1.0, True, "3"])
+def test_tokens_are_a_count(tokens: Any) -> None:
+    assert f"'a' took {tokens!r} tokens" in (completion_fault(Completion("a", "b", tokens=tokens)) or "")
 
 
 def test_a_benchmark_names_a_domain_and_a_task_for_each_prompting() -> None:

@@ -362,7 +362,13 @@ def _report(
             metrics[f"first_{name}"] = statistics.fmean(values[:part])
             metrics[f"last_{name}"] = statistics.fmean(values[-part:])
     answers = steps * job.settings.batch_size
-    metrics |= {"completions": answers, "cut": asked.cut, **own}
+    metrics |= {
+        "completions": answers,
+        "written": _written(rows, job.settings.batch_size),
+        "tokens": int(trainer.state.num_input_tokens_seen),
+        "cut": asked.cut,
+        **own,
+    }
     warnings = [*warmup_warning(job, steps)]
     if asked.cut:
         warnings.append(f"{asked.cut} questions are longer than the model can see; they were cut on the left")
@@ -382,6 +388,15 @@ def _report(
     alike = statistics.fmean(row.get("frac_reward_zero_std", 0.0) for row in rows)
     metrics |= {"alike": alike} if terms else {}
     return TrainingReport(steps, metrics, rows, warnings)
+
+
+def _written(rows: Sequence[Mapping[str, float]], answers: int) -> int:
+    """Return how many tokens were written by a curve: a row tells the mean length since the one before."""
+    before, found = 0.0, 0.0
+    for row in rows:
+        found += row["completions/mean_length"] * (row["step"] - before) * answers
+        before = row["step"]
+    return round(found)
 
 
 def fallen(values: Sequence[float]) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ from sitkit.types import Completion, Generation, Prompt
 from sitkit_hf.kv_cache import families, read, select_rows
 from sitkit_hf.memory import MOST_ROWS, free_memory, generation_rows, out_of_memory
 from sitkit_hf.prompts import Prompts
-from sitkit_hf.sampling import Greedy, GumbelRows
+from sitkit_hf.sampling import Greedy, GumbelRows, drawn_ahead
 
 _LOG = logging.getLogger(NOTICES)
 
@@ -41,6 +41,11 @@ class Written:
     end: int | None
     truncated: bool
 
+    @property
+    def count(self) -> int:
+        """How many tokens were written, the end token included."""
+        return len(self.tokens) + (self.end is not None)
+
 
 def complete(
     model: Any, prompts: Prompts, wanted: Sequence[Prompt], generation: Generation, *, batch_size: int = 0
@@ -52,7 +57,7 @@ def complete(
     stops = StopStrings(prompts.tokenizer, generation.stop)
     rows = _rows(model, prompts, wanted, generation, {})
     for written in write(model, prompts, rows, generation, stops, batch_size):
-        yield Completion(written.id, stops.text(written.tokens), written.truncated)
+        yield Completion(written.id, stops.text(written.tokens), written.truncated, written.count)
 
 
 def complete_thinking(
@@ -64,12 +69,13 @@ def complete_thinking(
     The answer has ``generation.max_new_tokens`` beside them. How often thinking was ended is told.
     """
     stops = StopStrings(prompts.tokenizer, generation.stop)
-    begun, ended = dict[str, list[int]](), dict[str, str]()
+    begun, ended, taken = dict[str, list[int]](), dict[str, str](), dict[str, int]()
     thinking = replace(generation, max_new_tokens=most)
     for one in write(model, prompts, _rows(model, prompts, wanted, thinking, {}), thinking, stops, batch_size):
         text = stops.text(one.tokens)
+        taken[one.id] = one.count
         if not one.truncated:
-            yield Completion(one.id, text, one.truncated)
+            yield Completion(one.id, text, one.truncated, one.count)
         elif apart(prompts.opening + text).closed:
             # An answer is under way: it goes on from its very tokens, whose blanks a text at the cut would lose.
             begun[one.id] = one.tokens
@@ -84,7 +90,7 @@ def complete_thinking(
     for one in write(model, prompts, _rows(model, prompts, left, follow, begun), follow, stops, batch_size):
         tokens = one.tokens
         whole = ended[one.id] + stops.text(tokens) if one.id in ended else stops.text([*begun[one.id], *tokens])
-        yield Completion(one.id, whole, one.truncated)
+        yield Completion(one.id, whole, one.truncated, taken[one.id] + one.count)
 
 
 def write(
@@ -97,7 +103,7 @@ def write(
     waiting = in_order(rows)
     most = batch_size
     while waiting:
-        batch = waiting[: most or _fitting(model, waiting[: MOST_ROWS[model.device.type]])]
+        batch = waiting[: most or _fitting(model, waiting[: MOST_ROWS[model.device.type]], generation)]
         done: set[str] = set()
         try:
             for written in _decoded(model, batch, prompts, stops, generation):
@@ -119,9 +125,11 @@ def write(
         free_memory(after_failure=True)
 
 
-def _fitting(model: Any, rows: Sequence[Row]) -> int:
+def _fitting(model: Any, rows: Sequence[Row], generation: Generation) -> int:
     """Return how many of the rows to take at once."""
-    return generation_rows(model, max(len(row.tokens) for row in rows), max(row.limit for row in rows))
+    vocabulary = model.config.get_text_config().vocab_size
+    draws = drawn_ahead(vocabulary, model.device.type) if generation.temperature > 0 else 0
+    return generation_rows(model, max(len(row.tokens) for row in rows), max(row.limit for row in rows), draws)
 
 
 def _decoded(

@@ -49,15 +49,16 @@ def free_memory(*, after_failure: bool = False) -> None:
         trim(0)
 
 
-def generation_rows(model: Any, prompt: int, answer: int) -> int:
+def generation_rows(model: Any, prompt: int, answer: int, draws: int = 0) -> int:
     """Return how many rows to generate at once: what half of the free memory is thought to hold.
 
-    ``prompt`` and ``answer`` are the most tokens that a row has to read and may write.
+    ``prompt`` and ``answer`` are the most tokens that a row has to read and may write, ``draws`` of how many tokens its
+    noise is drawn at once, if it is.
     """
     most = MOST_ROWS[model.device.type]
     free = [free_bytes(device) for device in _devices(model)]
     # Of a spread model each device holds a part of every row's cache.
-    return int(max(1, min(most, len(free) * min(free) // 2 // row_bytes(model, prompt, answer))))
+    return int(max(1, min(most, len(free) * min(free) // 2 // row_bytes(model, prompt, answer, draws))))
 
 
 def _devices(model: Any) -> list[Any]:
@@ -72,7 +73,7 @@ def _devices(model: Any) -> list[Any]:
     )
 
 
-def row_bytes(model: Any, prompt: int, answer: int) -> int:
+def row_bytes(model: Any, prompt: int, answer: int, draws: int = 0) -> int:
     """Return the bytes that a row is thought to take at its peak, beside the model.
 
     While prompts are read, a layer's work lies beside their cache: three tensors as wide as the feed-forward layer and
@@ -87,8 +88,8 @@ def row_bytes(model: Any, prompt: int, answer: int) -> int:
     work = 3 * max(inner for _, inner in layers) + 4 * config.hidden_size * size
     reading = prompt * work + (prompt + ROOM) * cached
     writing = (prompt + answer + ROOM) * (cached + most)
-    # Logits, noise and sums of them, in float32.
-    return int(max(reading, writing) + 16 * config.vocab_size)
+    # Logits and their sums with the noise, and the noise, which is copied as rows leave; in float32.
+    return int(max(reading, writing) + 8 * (1 + draws) * config.vocab_size)
 
 
 TRAINING_BYTES = 4 * 2**30

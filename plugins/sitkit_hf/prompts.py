@@ -100,6 +100,16 @@ class Examples:
     cut: int = 0
     left_out: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens one pass goes through: a prompt counts with each of its sides."""
+        return sum(
+            len(row["input_ids"])
+            if "input_ids" in row
+            else 2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
+            for row in self.rows
+        )
+
     def warnings(self, stage: str, max_length: int) -> list[str]:
         """Return what the user should know about examples that did not fit."""
         told = []

@@ -6,8 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-_DRAW = 1 << 15
-"""Random numbers drawn at a time for a row. A constant, so that a row's stream does not depend on the batch."""
+_DRAW = {"cpu": 1 << 15, "mps": 1 << 15, "cuda": 1 << 18}
+"""Random numbers drawn at a time for a row, by device. Constants, so that a row's stream does not depend on the batch.
+
+On a GPU each draw is a launch of its own, which takes as long for a vocabulary as for one number: with 1 << 15 a model
+of 49,000 tokens has one launch for each row at each token.
+"""
 
 _BRIEF = 8
 """On a CPU the first draw is of so many steps only: many an answer is a few tokens, and noise is a third of the work.
@@ -15,6 +19,11 @@ _BRIEF = 8
 A CPU's generator gives the beginning of a longer draw the same numbers, so a row that goes on draws its first numbers
 again, with the rest of them, and its stream is the same.
 """
+
+
+def drawn_ahead(vocabulary: int, device: str) -> int:
+    """Return of how many tokens the noise of a row is drawn at once on a type of device."""
+    return max(1, _DRAW[device] // vocabulary)
 
 
 class GumbelRows:
@@ -39,11 +48,13 @@ class GumbelRows:
 
     def choose(self, logits: Any) -> Any:
         """Return the next token of each row: shape (rows,) from logits of shape (rows, vocabulary)."""
-        steps = max(1, _DRAW // logits.shape[1])
+        steps = drawn_ahead(logits.shape[1], logits.device.type)
         brief = self.brief if self.brief < steps else 0
         if self.step == 0 and brief:
             self.noise = self._draw(_generators(self.seeds, logits.device), brief, logits)
         elif self.step == brief or self.step % steps == 0:
+            # Given back first: there is room for one of them.
+            self.noise = None
             self.noise = self._draw(self.generators, steps, logits)
         noise = self.noise[:, self.step % steps]
         self.step += 1

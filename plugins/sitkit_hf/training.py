@@ -313,6 +313,7 @@ def training_report(
         **({"validation_loss": min(validation)} if validation else {}),
         **own,
         "best_step": float(trainer.state.best_global_step or steps),
+        "tokens": round(examples.tokens * float(trainer.state.epoch)),
         "held_out": len(held_out.rows),
         "cut": examples.cut,
         "left_out": examples.left_out,

@@ -167,7 +167,7 @@ class VllmStudent:
         learnt = None if adapter is None else read_adapter(adapter)
         self.hf.close()
         for prompt, _, written in complete(self.engine, load_prompts(self.options), learnt, prompts, generation):
-            yield Completion(prompt.id, written.text.strip(), written.truncated)
+            yield Completion(prompt.id, written.text.strip(), written.truncated, written.tokens)
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write what ``hf`` writes."""

@@ -363,7 +363,9 @@ def contest_tables(results: Results) -> Sequence[Table]:
             one.strategy,
             means[one.strategy],
             f"{one.prompts:,}",
+            _count(one.written),
             f"{one.pairs:,}",
+            _count(one.trained),
             f"{one.steps:,}",
             f"{one.seconds:.1f}",
         )
@@ -382,12 +384,26 @@ def contest_tables(results: Results) -> Sequence[Table]:
         Table(f"Against the control {contest.control}", headings, duels, note),
         Table(
             "What each strategy took",
-            ("strategy", "mean accuracy with CoT", "prompts answered", "pairs or rows", "steps", "seconds"),
+            (
+                "strategy",
+                "mean accuracy with CoT",
+                "prompts answered",
+                "tokens written",
+                "pairs or rows",
+                "tokens trained on",
+                "steps",
+                "seconds",
+            ),
             took,
             "From the instructed student on, all seeds and rounds, as if it were alone; what strategies share is made"
-            " once. Seconds are those of the stages when they were made.",
+            " once. Tokens trained on are those of each step's rows, a prompt with each of its sides; seconds are those"
+            " of the stages when they were made.",
         ),
     )
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
 
 
 def _bounds(paired: PairedTest | None) -> str:

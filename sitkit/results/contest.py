@@ -61,6 +61,7 @@ def contenders(
         ]
         rounds = [one for lesson in arm.lessons for one in lesson.rounds]
         sampled = [infos[key] for one in rounds for key in one.sample]
+        online = [infos[one.refine]["metrics"] for one in rounds if one.pair is None]
         stages = [key for one in rounds for key in one.keys]
         found.append(
             Contender(
@@ -71,12 +72,25 @@ def contenders(
                     for info in sampled
                 )
                 + sum(infos[one.refine].get("completions", 0) for one in rounds),
+                written=_total(
+                    [
+                        *(info.get("written") for info in sampled),
+                        *(learnt.get("written") for learnt in online),
+                    ]
+                ),
                 pairs=sum(infos[one.pair]["total"] for one in rounds if one.pair is not None),
+                trained=_total([infos[one.refine]["metrics"].get("tokens") for one in rounds]),
                 steps=sum(infos[one.refine]["steps"] for one in rounds),
                 seconds=sum(seconds[key] for key in stages),
             )
         )
     return tuple(found)
+
+
+def _total(counts: Sequence[float | None]) -> int | None:
+    """Return the sum of counts; None if there are none, or one was not taken: a part of it would look like less."""
+    known = [count for count in counts if count is not None]
+    return int(sum(known)) if known and len(known) == len(counts) else None
 
 
 def _duel(

@@ -15,7 +15,7 @@ import msgspec
 
 from sitkit.types import PHASES, Json, Method, Origin, Phase, Prompting, Split
 
-SCHEMA = 3
+SCHEMA = 4
 """The version of the shape of results.json; raised with any change to it, and other versions are refused."""
 
 Tasks = tuple[str, ...]
@@ -286,13 +286,16 @@ class Change:
 @dataclass(frozen=True, kw_only=True)
 class Contender:
     """A strategy of a contest: its mean ``accuracy`` with CoT over benchmarks, and what it took from the instructed
-    student on, as if it were alone, over all seeds and rounds. ``pairs`` are plain rows where it gave those.
+    student on, as if it were alone, over all seeds and rounds. ``pairs`` are plain rows where it gave those; of tokens
+    ``written`` are those of the student's answers, ``trained`` those gone through in training (None: not counted).
     """
 
     strategy: str
     accuracy: float
     prompts: int
+    written: int | None
     pairs: int
+    trained: int | None
     steps: int
     seconds: float
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from sitkit.components import Component
@@ -42,12 +42,18 @@ def complete_into(
                 f"{student}: completed {completion.id!r}, which was not asked for, or is completed already"
             )
         wanted.remove(completion.id)
-        journal.append(completion.id, json.dumps([completion.text, completion.truncated]))
+        journal.append(completion.id, json.dumps([completion.text, completion.truncated, completion.tokens]))
         done += 1
         progress(done, len(prompts))
     if wanted:
         raise PluginError(f"{student}: returned no completion for {len(wanted)} of {len(prompts)} prompts")
     return {prompt.id: Completion(prompt.id, *json.loads(journal.rows[prompt.id])) for prompt in prompts}
+
+
+def written(completions: Collection[Completion]) -> dict[str, int]:
+    """Return how many tokens the completions took, as what a stage tells; nothing where one was not counted."""
+    counts = [one.tokens for one in completions if one.tokens is not None]
+    return {"written": sum(counts)} if len(counts) == len(completions) else {}
 
 
 def _completions(

@@ -25,7 +25,7 @@ class Explore:
     """One student refined online, on all of its ``questions``; ``teacher`` is there where it is distilled from."""
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     student: Component[Student]
     strategy: Component[Strategy]

@@ -25,7 +25,7 @@ class Refine:
     """One refined student."""
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     student: Component[Student]
     strategy: Component[Strategy]

@@ -11,7 +11,7 @@ from sitkit.components import Component, QuestionSet
 from sitkit.errors import SettingError
 from sitkit.settings import SampleSettings, key_material
 from sitkit.stages.base import Node, Work, round_seed, stage_label
-from sitkit.stages.completions import COMPLETIONS, complete_into
+from sitkit.stages.completions import COMPLETIONS, complete_into, written
 from sitkit.stages.training import ADAPTER
 from sitkit.store import Journal
 from sitkit.store.jsonl import write_rows
@@ -44,7 +44,7 @@ class Sample:
     """
 
     name: ClassVar[str] = "sample"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     student: Component[Student]
     learnt: Node
@@ -122,7 +122,11 @@ class Sample:
                 )
             )
         write_rows(work.folder / ANSWERS, rows)
-        told = {"questions": len(questions), "truncated": sum(one.truncated for one in done.values())}
+        told = {
+            "questions": len(questions),
+            "truncated": sum(one.truncated for one in done.values()),
+            **written([*done.values(), *hinted.values()]),
+        }
         if drawn.hints:
             told["hinted"] = len(hinted)
         if drawn.samples == 1 and not hinted:

@@ -21,6 +21,7 @@ from sitkit.results.contradictions import contradiction
 from sitkit.results.model import Contender, Contest, Duel, Results, decoded, encoded
 from sitkit.results.rows import StoredRows
 from sitkit.results.significance import mcnemar, sign_flips
+from sitkit.stages.pair import PAIRS
 from sitkit.stages.sample import SAMPLES
 from sitkit.store import Store
 from tests.example_runs import count_stages
@@ -60,7 +61,14 @@ def test_answers_to_hints_are_counted(example: Registry, tmp_path: Path) -> None
     rows = [row for key in keys for row in StoredRows(tmp_path).rows("sample", key, SAMPLES) or ()]
     assert results.contest is not None
     assert {one.prompts for one in results.contest.contenders} == {len(rows)}
+    assert {one.written for one in results.contest.contenders} == {sum(len(row["text"].split()) for row in rows)}
     assert len(rows) > 14 * 2 * 4 * 2
+
+
+def words(workspace: Path, pairs: str | None) -> int:
+    """Return what the example's student says that it went through."""
+    rows = StoredRows(workspace).rows("pair", pairs or "", PAIRS) or ()
+    return sum(len(row[side].split()) for row in rows for side in ("prompt", "chosen", "prompt", "rejected"))
 
 
 @pytest.mark.parametrize(("control", "found"), [(None, ALONE), ("spelled-first", "spelled-first"), (ALONE, ALONE)])
@@ -92,6 +100,7 @@ def test_a_contest_from_end_to_end(example: Registry, tmp_path: Path) -> None:
         told_pairs = [pairs.total for lesson in arm.lessons if (pairs := results.pairs_of(lesson))]
         assert one.pairs == sum(told_pairs)
         assert one.accuracy == cells[name].value
+        assert one.trained == sum(words(tmp_path, lesson.pair) for lesson in arm.lessons)
     first, second = contest_tables(results)
     assert first.title == f"Against the control {ALONE}"
     assert verdict(contest) in first.note
@@ -156,7 +165,7 @@ def test_with_several_seeds_a_question_counts_by_its_mean() -> None:
 
 def _contest(*duels: Duel, accuracy: dict[str, float]) -> Contest:
     made = tuple(
-        Contender(strategy=name, accuracy=value, prompts=0, pairs=0, steps=0, seconds=0.0)
+        Contender(strategy=name, accuracy=value, prompts=0, written=None, pairs=0, trained=0, steps=0, seconds=0.0)
         for name, value in accuracy.items()
     )
     return Contest(control="plain", contenders=made, duels=duels)

@@ -42,7 +42,9 @@ def teacher(folder: Path) -> HfTeacher:
     return HfTeacher(Options(model=str(folder), folder=folder))
 
 
-def test_what_is_logged_is_what_answers_were_worth(student: Any, start: Path, work: dict[str, Any]) -> None:
+def test_what_is_logged_is_what_answers_were_worth(
+    student: Any, start: Path, work: dict[str, Any], written: list[list[int]]
+) -> None:
     seen: list[tuple[str, Completion]] = []
 
     def judge(question: Question, completion: Completion) -> dict[str, float]:
@@ -63,6 +65,10 @@ def test_what_is_logged_is_what_answers_were_worth(student: Any, start: Path, wo
     assert report.log[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert report.log[-1]["kl"] > 1e-5
     assert report.metrics["completions"] == 24
+    assert report.metrics["written"] == sum(map(len, written))
+    # Three steps of two of six questions are one pass, each with four answers.
+    asked = 4 * sum(len(student.models.tokenizer()(one.prompt("cot"))["input_ids"]) for one in QUESTIONS)
+    assert report.metrics["tokens"] == asked + report.metrics["written"]
 
 
 def test_an_answer_is_the_one_that_would_be_written(student: Any, start: Path, work: dict[str, Any]) -> None:

@@ -266,10 +266,11 @@ def test_what_ran_into_its_limit_was_cut_and_what_ended_there_was_not(
     assert written(tokens).truncated
     assert written(24).truncated
     # The very last token it may have completes a stop string, or is an end token: the student ended it.
-    assert written(tokens, stop=text[at]) == Completion(prompt.id, text[:at].strip(), truncated=False)
+    assert written(tokens, stop=text[at]) == Completion(prompt.id, text[:at].strip(), truncated=False, tokens=tokens)
+    assert written(24).tokens == 24
     assert written(tokens - 1, stop=text[at]).truncated
     student.models.base().generation_config.eos_token_id = [2, *tokenizer(text[at])["input_ids"][-1:]]
-    assert written(tokens) == Completion(prompt.id, text[:at].strip(), truncated=False)
+    assert written(tokens) == Completion(prompt.id, text[:at].strip(), truncated=False, tokens=tokens)
     assert written(tokens - 1).truncated
 
 

@@ -41,6 +41,7 @@ def test_the_loss_is_that_of_the_completion_and_its_end_token(
     assert rows[0][1][-1] == tokenizer.eos_token_id
     # Before its first step a LoRA adapter changes nothing.
     assert report.metrics["first_loss"] == pytest.approx(mean_loss(student.models.base(), rows), abs=1e-4)
+    assert report.metrics["tokens"] == sum(len(head) + len(tail) for head, tail in rows)
 
 
 def test_it_learns_reports_and_says_nothing(

@@ -97,8 +97,12 @@ def test_pairs_of_the_same_text_are_left_out_and_counted(
     student: Any, start: Path, pairs: Sequence[PreferencePair], work: dict[str, Any]
 ) -> None:
     same = [replace(pair, rejected=f" {pair.chosen}\n") for pair in pairs[:5]]
-    report = student.refine(start, [*same, *pairs[5:9]], Objective(), replace(DPO, max_steps=1), **work)
+    settings = replace(DPO, epochs=3, max_steps=0, batch_size=4)
+    report = student.refine(start, [*same, *pairs[5:9]], Objective(), settings, **work)
     assert (report.metrics["pairs"], report.metrics["left_out"]) == (4, 5)
+    ids = student.models.tokenizer()
+    sides = [(one.prompt, f" {side}</s>") for one in pairs[5:9] for side in (one.chosen, one.rejected)]
+    assert report.metrics["tokens"] == 3 * sum(len(ids(text)["input_ids"]) for side in sides for text in side)
     with pytest.raises(ModelError, match="no preference pair is left"):
         student.refine(start, same, Objective(), DPO, **work)
 

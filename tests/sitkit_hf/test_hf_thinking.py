@@ -110,7 +110,10 @@ def test_thinking_ends_at_its_budget_and_the_answer_follows(thinker: Any, caplog
             joined = prompts(thinker(FORCED), thinking=True)
             begun = free[name].text.removeprefix("<think>").rstrip() + closed
             ids = joined.prompt(asked[int(name[1:])].text) + joined.ids(begun, special=False)
-            assert answer == continued(model, tokenizer, ids, 5)
+            written = continued(model, ids, 5)
+            assert answer == tokenizer.decode(written, skip_special_tokens=True)
+            # What ended the thinking was not written by it.
+            assert one.tokens == 6 + len(written)
         else:
             assert one == free[name]
     assert ended
@@ -129,11 +132,10 @@ def test_an_answer_without_thinking_is_what_it_is_without_a_budget(
     student.close()
 
 
-def continued(model: Any, tokenizer: Any, ids: list[int], count: int) -> str:
+def continued(model: Any, ids: list[int], count: int) -> Any:
     import torch
 
-    written = model.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False)[0, len(ids) :]
-    return str(tokenizer.decode(written, skip_special_tokens=True))
+    return model.generate(torch.tensor([ids]), max_new_tokens=count, do_sample=False)[0, len(ids) :]
 
 
 @pytest.mark.parametrize("block", ["<think>a</think>", "[THINK]a[/THINK]", ""])

@@ -73,7 +73,8 @@ class Counter:
         """Learn to spell words up to the longest that is spelled on a chosen side."""
         preferred = [len(word(pair.prompt)) for pair in pairs if "-" in pair.chosen and "-" not in pair.rejected]
         progress(len(pairs), len(pairs))
-        return _learn(out, max([_reach(start), *preferred]), steps=len(pairs))
+        words = sum(len(f"{pair.prompt} {pair.chosen} {pair.prompt} {pair.rejected}".split()) for pair in pairs)
+        return _learn(out, max([_reach(start), *preferred]), steps=len(pairs), tokens=words)
 
     def complete(self, adapter: Path | None, prompts: Sequence[Prompt], generation: Generation) -> Iterator[Completion]:
         """Yield an answer a prompt, the last first: no caller may rely on the order."""
@@ -83,7 +84,8 @@ class Counter:
             worked = prompt.text.endswith(COT_TRIGGER) and len(asked) <= reach
             # Above temperature 0 it miscounts now and then, by the noise that belongs to the prompt's id and the seed.
             noise = zlib.crc32(f"{generation.seed}|{prompt.id}".encode()) % 3 if generation.temperature else 0
-            yield Completion(prompt.id, spelled(asked, len(asked) + noise) if worked else f"The answer is {GUESS}")
+            said = spelled(asked, len(asked) + noise) if worked else f"The answer is {GUESS}"
+            yield Completion(prompt.id, said, tokens=len(said.split()))
 
     def export(self, adapter: Path | None, out: Path, *, merge: bool) -> None:
         """Write what was learnt; there is nothing to merge it into."""
@@ -93,10 +95,10 @@ class Counter:
         """Nothing was loaded."""
 
 
-def _learn(out: Path, reach: int, *, steps: int) -> TrainingReport:
+def _learn(out: Path, reach: int, *, steps: int, tokens: int = 0) -> TrainingReport:
     out.mkdir(parents=True, exist_ok=True)
     (out / "counter.json").write_text(json.dumps({"reach": reach}), encoding="utf-8")
-    return TrainingReport(steps=steps, metrics={"reach": float(reach)})
+    return TrainingReport(steps=steps, metrics={"reach": float(reach), "tokens": tokens})
 
 
 def _reach(adapter: Path) -> int:
