@@ -1,10 +1,10 @@
 """``python -m tests.gpu.effect PART DATA OUT --student SPEC``: the real student, several runs at a time on one card.
 
 PART search looks for settings of instruction-tuning and refining, on questions held out of the training file. PART
-rates tries learning rates of grpo there. PART grpo trains every seed with one of them, and its control, and scores them
-on held-out questions, on the test file, MultiArith and OpenBookQA. DATA has word_problems, MultiArith, openbookqa and
-demonstrations, as ../shared/data has. Each run's results.json is copied to OUT as it ends, so that a part that is cut
-short leaves what it has. Parts that are given the same OUT share what they have made.
+contest makes every strategy with every seed, all at once, and beside them a student taught GSM8K's own solutions; then
+`sitkit contest` over what they have made tells the paired differences. DATA has word_problems, MultiArith, gsm8k,
+openbookqa and demonstrations, as ../shared/data has. Each run's results.json is copied to OUT as it ends, so that a
+part that is cut short leaves what it has, and is gone on with by the same command.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from typing import Any
 
 import yaml
 
-from sitkit.results.significance import compare, mcnemar, sign_flips
-
 COMMON: dict[str, Any] = {
     "annotate": {"max_new_tokens": 256},
     "sample": {"temperature": 0.7, "max_new_tokens": 160},
     "evaluate": {"max_new_tokens": 160},
     "instruct": {"warmup": 0.05, "max_length": 512, "save_steps": 1000},
     "refine": {"warmup": 0.1, "max_length": 512, "save_steps": 1000, "max_steps": 0, "epochs": 1, "eval_steps": 20},
+    "explore": {"prompts": 16, "samples": 8, "steps": 16, "max_new_tokens": 160, "save_steps": 1000},
 }
 
 INSTRUCT: dict[str, dict[str, Any]] = {
@@ -43,7 +42,6 @@ REFINE: dict[str, dict[str, Any]] = {
     "lr 5e-5": {"learning_rate": 5e-5, "batch_size": 16},
     "lr 5e-5 with sft": {"learning_rate": 5e-5, "batch_size": 16, "loss": "sigmoid+sft", "weights": "1+1"},
 }
-EXPLORE = {"prompts": 16, "samples": 8, "max_new_tokens": 160, "save_steps": 1000}
 BEST = "lr 1e-3, 4 epochs"
 """What the search found for instruction-tuning."""
 
@@ -56,23 +54,21 @@ class Runs:
         self.started = time.monotonic()
         self.going: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, settings: Mapping[str, Any], train_on: str, eval_on: Sequence[str], **rest: Any) -> None:
-        """Start a run; ``settings`` by stage lie over the common ones."""
+    def start(self, name: str, settings: Mapping[str, Any], command: str = "run", **rest: Any) -> None:
+        """Start a run; ``settings`` by stage lie over the common ones, ``rest`` over the recipe."""
         recipe = {
             "teacher": f"file:{self.data / 'demonstrations/word_problems.text-davinci-002.jsonl'}",
             "student": self.student,
-            "train_on": [train_on],
-            "eval_on": list(eval_on),
             "data_dir": str(self.data),
             "set": {stage: {**COMMON.get(stage, {}), **settings.get(stage, {})} for stage in {**COMMON, **settings}},
             **rest,
         }
         path = self.out / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-        command = [sys.executable, "-m", "sitkit", "run", "--config", str(path), "--name", name]
+        called = [sys.executable, "-m", "sitkit", command, "--config", str(path), "--name", name]
         log = (self.out / f"{name}.log").open("wb")
         environment = {**os.environ, "SITKIT_WORKSPACE": str(self.out / "workspace")}
-        self.going[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        self.going[name] = subprocess.Popen(called, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
     def wait(self) -> dict[str, Any]:
         """Wait for all that were started; return the results of those that ended well."""
@@ -104,112 +100,67 @@ def accuracy(results: Any, phase: str, prompting: str = "cot") -> float:
 
 
 def told(results: Any) -> str:
-    """Return every cell in a line, and what grpo's answers were worth at first and at last."""
-    cells = [
-        f"{one['phase']} {one['benchmark']} {one['prompting']}"
+    """Return every cell in a line."""
+    return "; ".join(
+        f"{one['strategy']} {one['phase']} {one['benchmark']} {one['prompting']}"
         f" {100 * one['value']:.1f} cut {100 * one['truncated']:.0f}%"
         for one in results["cells"]
-    ]
-    worth = [
-        f"{name} {one['metrics'][name]:.3g}"
-        for one in results["training"]
-        if "last_reward" in one["metrics"]
-        for name in ("first_correct", "last_correct", "last_kl", "first_truncated", "last_truncated", "last_length")
-    ]
-    return "; ".join([*worth, *cells])
-
-
-def answered(out: Path, name: str, phase: str, benchmark: str, prompting: str) -> dict[str, bool]:
-    """Return which questions a run's phase answered right."""
-    results = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
-    cell = next(
-        one
-        for one in results["cells"]
-        if (one["phase"], one["benchmark"], one["prompting"]) == (phase, benchmark, prompting)
     )
-    path = out / "workspace" / "store" / "evaluate" / cell["seeds"][0]["key"][:20] / "predictions.jsonl"
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {row["question_id"]: row["correct"] for row in rows if row["prompting"] == prompting}
-
-
-def paired(out: Path, seeds: int) -> None:
-    """Write the paired differences over all seeds: a bootstrap interval, and a randomisation test over questions."""
-    phases = {"baseline": ("grpo", "baseline"), "instructed": ("grpo", "instruct"), "control": ("control", "refine")}
-    phases["grpo"] = ("grpo", "refine")
-    for benchmark in ("word_problems", "test", "multiarith", "openbookqa"):
-        for prompting in ("direct", "cot"):
-            right = {
-                name: [answered(out, f"{run}-{seed}", phase, benchmark, prompting) for seed in range(seeds)]
-                for name, (run, phase) in phases.items()
-            }
-            means = ", ".join(
-                f"{name} {100 * sum(sum(one.values()) / len(one) for one in each) / len(each):.1f}"
-                for name, each in right.items()
-            )
-            sys.stdout.write(f"{benchmark} {prompting}: {means}\n")
-            for earlier, later in (("baseline", "instructed"), ("instructed", "grpo"), ("control", "grpo")):
-                pairs = list(zip(right[earlier], right[later], strict=True))
-                if (found := compare(pairs)) is None:
-                    continue
-                sys.stdout.write(
-                    f"  {later} - {earlier}: {100 * found.difference:+.1f}, {100 * (found.low or 0):+.1f} to"
-                    f" {100 * (found.high or 0):+.1f}, p {sign_flips(pairs):.4f}, gained and lost by seed"
-                    f" {[mcnemar(*one)[:2] for one in pairs]}\n"
-                )
 
 
 def search(runs: Runs, split: str, few: Mapping[str, Any]) -> None:
     """Look for the settings of instruction-tuning, then for those of dpo-cot behind the best."""
+    where = {"train_on": [split], "eval_on": [split], "seed": 100, **few}
     for index, one in enumerate(INSTRUCT.values()):
-        runs.start(f"instruct-{index}", {"instruct": one}, split, [split], methods=["instruct"], seed=100, **few)
+        runs.start(f"instruct-{index}", {"instruct": one}, methods=["instruct"], **where)
     found = runs.wait()
     best = max(found, key=lambda name: accuracy(found[name], "instruct"))
     instruct = list(INSTRUCT.values())[int(best.rpartition("-")[2])]
     for index, one in enumerate(REFINE.values()):
-        runs.start(f"refine-{index}", {"instruct": instruct, "refine": one}, split, [split], seed=100, **few)
+        runs.start(f"refine-{index}", {"instruct": instruct, "refine": one}, **where)
     runs.wait()
 
 
-def explored(runs: Runs, name: str, rate: float, steps: int, split: str, eval_on: list[str], **rest: Any) -> None:
-    """Start a run of grpo."""
-    settings = {"instruct": INSTRUCT[BEST], "explore": {**EXPLORE, "learning_rate": rate, "steps": steps}}
-    runs.start(name, settings, split, eval_on, strategy="grpo", **rest)
+def contest(runs: Runs, strategies: Sequence[str], seeds: int, gold: Mapping[str, Any], **where: Any) -> None:
+    """Make every strategy with every seed and the student of GSM8K's solutions, then the table of them all."""
+    settings = {"instruct": INSTRUCT[BEST]}
+    for name in strategies:
+        for seed in range(seeds):
+            runs.start(f"{name}-{seed}", settings, strategy=name, seed=seed, **where)
+    if gold:
+        taught = {"teacher": "gold", "methods": ["instruct"], "train_on": ["gsm8k"], "seed": 0}
+        runs.start("gold", {"instruct": {**INSTRUCT[BEST], "epochs": 2}}, **{**where, **taught, **gold})
+    runs.wait()
+    runs.start("contest", settings, "contest", strategies=list(strategies), seeds=list(range(seeds)), **where)
+    runs.wait()
 
 
 def main() -> int:
     """Do one part."""
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.effect", description=(__doc__ or "").partition("\n")[2])
-    parser.add_argument("part", choices=["search", "rates", "grpo"])
+    parser.add_argument("part", choices=["search", "contest"])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--student", default="smol", metavar="SPEC")
+    parser.add_argument(
+        "--strategies", nargs="+", default=["sft-chosen", "dpo-cot", "dpo-answer", "grpo"], metavar="SPEC"
+    )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--eval-on", nargs="+", default=["multiarith", "gsm8k", "obqa"], help="beside word problems")
     parser.add_argument("--limit", type=int, help="training questions, for a look")
-    parser.add_argument("--test-limit", type=int, default=360)
-    parser.add_argument("--rates", type=float, nargs="+", default=[5e-5, 1e-4, 2e-4], help="of grpo")
-    parser.add_argument("--steps", type=int, default=10, help="of grpo")
+    parser.add_argument("--test-limit", type=int)
+    parser.add_argument("--no-gold", action="store_true", help="leave out the student of GSM8K's solutions")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     runs = Runs(options.data.absolute(), options.out.absolute(), options.student)
-    split = f"file:{runs.data / 'word_problems/train.jsonl.gz'},test=0.2"
-    few = {"test_limit": options.test_limit, **({"limit": options.limit} if options.limit else {})}
-    wide = [split, f"file:{runs.data / 'word_problems/test.jsonl.gz'},name=test", "multiarith", "obqa"]
-    best = {"instruct": INSTRUCT[BEST]}
+    few = {name: value for name in ("limit", "test_limit") if (value := getattr(options, name)) is not None}
+    train = f"file:{runs.data / 'word_problems/train.jsonl.gz'},test=0.2"
     if options.part == "search":
-        search(runs, split, few)
-    elif options.part == "rates":
-        for rate in options.rates:
-            explored(runs, f"rate-{rate:g}", rate, options.steps, split, [split], seed=100, **few)
-        # What the other part starts from is made meanwhile.
-        for seed in range(options.seeds):
-            runs.start(f"instructed-{seed}", best, split, wide, methods=["instruct"], seed=seed, **few)
-    else:
-        for seed in range(options.seeds):
-            explored(runs, f"grpo-{seed}", options.rates[0], options.steps, split, wide, seed=seed, **few)
-            runs.start(f"control-{seed}", best, split, wide, strategy="sft-chosen", seed=seed, **few)
-    runs.wait()
-    if options.part == "grpo":
-        paired(options.out, options.seeds)
+        search(runs, train, few)
+        return 0
+    scored = [f"file:{runs.data / 'word_problems/test.jsonl.gz'},name=test", *options.eval_on]
+    gold = {} if options.no_gold else {"eval_on": [scored[0], "multiarith", "gsm8k"]}
+    contest(runs, options.strategies, options.seeds, gold, train_on=[train], eval_on=scored, **few)
     return 0
 
 
