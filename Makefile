@@ -26,7 +26,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --progress-bar off
 # Threads of torch times workers of pytest should not exceed the cores; tests never ask the hub.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
-	$(PY) -m pytest -q -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
+	$(PY) -m pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
