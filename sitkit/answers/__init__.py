@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["READER_VERSION", "extract", "is_correct", "is_worked"]
 
-READER_VERSION = 5
+READER_VERSION = 6
 """Raised whenever a text is read differently, so that nothing judged by an older reader is reused."""
 
 

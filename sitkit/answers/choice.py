@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from sitkit.answers.number import read_number
 from sitkit.answers.phrases import (
     AFTER_OR,
     AGREES,
+    ANNOUNCED,
     BARE,
+    CALLED_RIGHT,
     CONCLUDES,
     DENIAL,
     DENIED_AFTER,
@@ -23,6 +26,7 @@ from sitkit.answers.phrases import (
     EXPLANATION,
     FORM_AFTER,
     FORM_BEFORE,
+    GOES_ON,
     ITEM,
     ITEM_END,
     ITEM_START,
@@ -37,10 +41,12 @@ from sitkit.answers.phrases import (
     NAMED,
     NONE_OF_THEM,
     OR,
+    OR_DENIED,
     PARENTHESISED,
     PLACE,
     PLACES,
     QUICK,
+    QUOTED,
     SAME,
     SEVERAL,
     THEREFORE,
@@ -92,12 +98,12 @@ class _Reader:
     def __init__(self, question: Question, text: str) -> None:
         self.choices = question.choices or ()
         self.text = plain_option(text)
+        self._sentences: list[tuple[int, int]] | None = None
+        self._conclusion: int | None = None
         self.masked, self.low, texts = find_texts(self.text, distinct_texts(self.choices, question.target))
         self.mentions = self._merge(self._letters(), texts)
         self.starts = [one.start for one in self.mentions]
         self.taken_back: set[int] = set()
-        self._sentences: list[tuple[int, int]] | None = None
-        self._conclusion: int | None = None
 
     @property
     def sentences(self) -> list[tuple[int, int]]:
@@ -377,7 +383,23 @@ class _Reader:
             option = LETTERS.find(letter)
             if option < options and at not in found and not self._is_word(letter, at):
                 found[at] = (one.end(), option)
+        if "'" in masked and (quoted := list(QUOTED.finditer(masked))):
+            for one in self._announced(quoted):
+                if (option := LETTERS.find(one[1])) < options:
+                    found.setdefault(one.start(1), (one.end(1), option))
         return found
+
+    def _announced(self, quoted: list[re.Match[str]]) -> Iterator[re.Match[str]]:
+        """Of letters in single quotes those that are announced or called right, and what follows one in its sentence.
+
+        In running prose such a letter may be anything: "They wrote 'B' on the board."
+        """
+        announced = {found.end() for found in ANNOUNCED.finditer(self.low)}
+        until = 0
+        for one in quoted:
+            if one.start() < until or one.start(1) in announced or CALLED_RIGHT.match(self.low, one.end()):
+                _, until = self._sentence(one.start())
+                yield one
 
     def _is_word(self, letter: str, at: int) -> bool:
         if letter == "I":
@@ -406,11 +428,30 @@ class _Reader:
         if MAY_DENY.search(self.low) is None:
             return [Mention(*one) for one in merged]
         denials = [found.start() for found in DENIAL.finditer(self.low)]
-        return [Mention(*one, self._is_denied(one[0], one[1], denials)) for one in merged]
+        denied = [self._is_denied_before(one[0], denials) for one in merged]
+        self._carry_over(denied, merged)
+        for at, one in enumerate(merged):
+            denied[at] = denied[at] or DENIED_AFTER.match(self.masked, one[1]) is not None
+        return [Mention(*one, denied[at]) for at, one in enumerate(merged)]
 
-    def _is_denied(self, start: int, end: int, denials: list[int]) -> bool:
+    def _is_denied_before(self, start: int, denials: list[int]) -> bool:
         # Between a word that denies an option and the option there is no other such word.
         at = bisect.bisect_left(denials, start) - 1
-        if at >= 0 and denials[at] >= start - 50 and DENIED_BEFORE.match(self.masked, denials[at], start):
-            return True
-        return DENIED_AFTER.match(self.masked, end) is not None
+        if at < 0 or denials[at] < start - 50:
+            return False
+        return DENIED_BEFORE.match(self.masked, denials[at], start) is not None
+
+    def _carry_over(self, denied: list[bool], merged: list[tuple[int, int, int, bool]]) -> None:
+        """Deny also what "or" or "nor" joins to a denied option, as B and D in "not A, B or D"."""
+        first = 0  # of a list that a denied option starts
+        listed = False
+        for at in range(1, len(merged)):
+            end, start = merged[at - 1][1], merged[at][0]
+            joined = OR_DENIED.fullmatch(self.low, end, start) if start - end < 30 else None
+            if joined is None:
+                first, listed = at, False
+            elif "or " not in joined[0]:
+                listed = True
+            elif denied[first] and not (listed and GOES_ON.match(self.low, merged[at][1])):
+                denied[first : at + 1] = [True] * (at + 1 - first)
+                first, listed = at, False

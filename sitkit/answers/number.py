@@ -8,14 +8,19 @@ import re
 from fractions import Fraction
 from itertools import pairwise
 
-from sitkit.answers.text import REVISION, SENTENCE_END, last_matches, lower, refuses
+from sitkit.answers.text import REVISION, SENTENCE_END, join_groups, last_matches, lower, refuses
 from sitkit.answers.words import WORD_NUMBER, word_value
 
 _PLAIN = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
+_EXPONENT = r"[eE](?P<exponent>[+-]?[0-9]{1,2})(?![A-Za-z0-9_]|[.-][A-Za-z0-9])"
+"""Of two digits at most, and not in a longer word, which is a name: 1e3, but neither 1e3f nor 1e3-2c."""
+
+_FORM = rf"(?:{_PLAIN})(?:{_EXPONENT.replace('?P<exponent>', '?:')})?"
 _NUMBER = re.compile(
     rf"""(?:(?P<sign>(?<![\w)\]}}.])-|(?<==[ ])-[ ]|\bnegative[ ]|(?<=is[ ])minus[ ])(?=[$€£₹¥]?[ ]?[0-9.]))?
     (?P<currency>[$€£₹¥][ ]?(?P<inner>-)?)?
     (?<![A-Za-z0-9_])(?P<value>(?<=[$€£])[0-9]{{1,3}}(?:[ ][0-9]{{3}})+(?![0-9])|{_PLAIN})
+    (?:{_EXPONENT})?
     (?:(?:[ ]and)?[ ](?P<part>[0-9]{{1,4}})/(?P<parts>[0-9]{{1,4}})(?![0-9/])|[ ]?/[ ]?(?P<over>{_PLAIN})(?![0-9/]))?
     (?:[ ]?(?P<ordinal>st|nd|rd|th)\b|[ ](?P<scale>thousand|million|billion|trillion)\b)?""",
     re.VERBOSE,
@@ -60,7 +65,7 @@ _UNFINISHED = re.compile(r"[-+*/×÷=]\s*[$(]?$")
 _OPENS = "0123456789$€£₹¥-.="
 _UNIT = r"(?P<unit>%?(?:[ ]?[A-Za-z][A-Za-z./]{0,14}(?<![.])){0,2})"
 _OPENING = re.compile(
-    rf"=?[ ]?(?P<number>[$€£₹¥]?-?[$€£₹¥]?(?:{_PLAIN})){_UNIT}[ ]*"
+    rf"=?[ ]?(?P<number>[$€£₹¥]?-?[$€£₹¥]?{_FORM}){_UNIT}[ ]*"
     r"(?:(?P<item>\.)(?=[ ])|\.?(?=[ ]*\n)|(?=,? (?:because|since)\b)|\.?(?=[ ]*\([^()\n]{0,200}\)[ ]*(?:[.\n]|$)))"
     r"(?P<explains>\s*\(|,? (?:because|since)\b|[\s*#]*\b(?:Explanation|Reason|Reasoning|Rationale|Why|Because)\b)?"
 )
@@ -70,7 +75,7 @@ _SO = re.compile(r"[\s,:]*(?:so|therefore|thus|hence|in total|in conclusion)\b",
 _ANSWER_FORM = re.compile(
     rf"(?:(?:^|[,:;—])[\s,]{{0,3}}(?:(?:no|wait|so|actually|hmm|sorry|oh|but|rather|then|i mean)[\s,:]{{1,3}}){{0,4}}"
     rf"|\b(?:it's|it is|is|be|so|make that)\s{{1,3}})"
-    rf"(?:about |exactly |only |just |=\s*)?([$€£₹¥]?-?(?:{_PLAIN})){_UNIT}\s{{0,3}}(?=[,;:!]|$|\.(?![0-9]))",
+    rf"(?:about |exactly |only |just |=\s*)?([$€£₹¥]?-?{_FORM}){_UNIT}\s{{0,3}}(?=[,;:!]|$|\.(?![0-9]))",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(r"^([^()]{0,250}[A-Za-z0-9%.] ?)\([^()]{0,200}\)(?=\s*(?:[.,;:]|$|[A-Za-z]))")
@@ -89,12 +94,34 @@ _LATEX = re.compile(r"\{,\}|\\[,!;: ]|\\[()\[\]]|\\(?:times|cdot|div|approx|left
 _LATEX_AS = {"{,}": ",", "\\times": "×", "\\cdot": "×", "\\div": "÷", "\\approx": "=", "\\$": "$", "\\%": "%"}
 _CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")
 
+_GROUPS = r"[1-9][0-9]{0,2}(?:[ ][0-9]{3}){1,19}"
+_SIGNS = r"(?:-|negative |minus )?[$€£₹¥]?"
+_MEASURE = (
+    r"(?:\.[0-9]{1,20})?(?:%|(?:kg|g|km|m|cm|mm|ml|l)\b|[ ](?:(?:square|cubic) )?"
+    r"(?!(?:and|or|to|x|by|plus|minus|times|of)\b)[A-Za-z]{1,15})?"
+)
+_CLOSED = (
+    r"[ ]?(?:\Z|\n|[.,;:!?](?![0-9])|[)\]}\"'*$(]|=(?![0-9])|\b(?:because|since|per|each|altogether|in total|in all)\b)"
+)
+_STATED_GROUPS = re.compile(
+    r"(?:\b(?:is|it's|that's|was|be|equals?|comes to|total of|totals|(?:answer|total|result|sum)\b[^\n.0-9]{0,20}?:"
+    r"|answer[ ]*\n|there (?:are|were)(?=[ ][^A-Za-z]{1,99}[ ][A-Za-z]))|[=≈]|\#{2,}|\\boxed\b)"
+    r"[\s*({\[\"'~:]{0,6}(?:(?:about|exactly|only|just|approximately|around|nearly|almost|over|equal to) )?"
+    rf"{_SIGNS}(?P<groups>{_GROUPS})(?={_MEASURE}{_CLOSED})",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(rf"\A\s*{_SIGNS}(?P<groups>{_GROUPS})(?={_MEASURE}\.?\s*\Z)", re.IGNORECASE)
+_BLANK_GROUP = re.compile(r"[0-9] [0-9]{3}(?![0-9])")
+"""In every text that `_ALONE` or `_STATED_GROUPS` changes; few others hold it."""
+
 
 def read_number(text: str) -> str | None:
     """Return the final answer of ``text`` as a canonical number, or None."""
     if quick := _QUICK.search(text, max(0, len(text) - 40)):
         return canonical_number(quick[1])
     text = _plain(text)
+    if _BLANK_GROUP.search(text):
+        text = _without_blanks(text)
     denied: set[str] = set()
     low = text.lower()
     marked = "answer" in low or "#" in text or "boxed" in text
@@ -122,8 +149,22 @@ def canonical_number(text: str) -> str | None:
 
 @functools.lru_cache(maxsize=4096)
 def _canonical_slow(text: str) -> str | None:
-    found = _NUMBER.search(text)
+    text = join_groups(text)
+    found = _NUMBER.search(_without_blanks(text) if " " in text else text)
     return _value(found) if found else None
+
+
+def _without_blanks(text: str) -> str:
+    """Join the groups of three of a number with blanks between, where it is stated and closed, or all of the text.
+
+    Elsewhere they may be two numbers, as in "4 100 gram bars".
+    """
+    text = _ALONE.sub(_joined, text, count=1)
+    return _STATED_GROUPS.sub(_joined, text)
+
+
+def _joined(found: re.Match[str]) -> str:
+    return found[0][: found.start("groups") - found.start()] + found["groups"].replace(" ", "")
 
 
 def _plain(text: str) -> str:
@@ -177,7 +218,7 @@ def _opening(text: str) -> str | None:
     """The number a text starts with and then explains, unless it concludes otherwise or is the first of a list."""
     opening = _OPENING.match(text)
     number = _NUMBER.search(opening["number"]) if opening else None
-    if opening is None or number is None or (opening["item"] and number["value"] == "1"):
+    if opening is None or number is None or (opening["item"] and number[0] == "1"):
         return None
     if opening["unit"] and not opening["explains"]:
         return None
@@ -303,6 +344,10 @@ def _value(found: re.Match[str]) -> str | None:
     if len(found["value"]) > _MOST_DIGITS or len(over or "") > _MOST_DIGITS:
         return None
     digits = found["value"].replace(",", "").replace(" ", "")
+    if exponent := found["exponent"]:
+        if len(digits) + abs(int(exponent)) > _MOST_DIGITS:
+            return None
+        digits = f"{digits}e{exponent}"
     if over is None and parts is None and found["scale"] is None and digits.isdigit():
         return str(-int(digits) if found["sign"] or found["inner"] else int(digits))
     value = Fraction(digits)

@@ -23,9 +23,9 @@ CONCLUDES = re.compile(
     r"consequently|based on)\b"
 )
 DENIED_BEFORE = re.compile(
-    r"(?:\bnot|n't|\binstead of|\bneither|\bnor|(?<!out everything )\bexcept|n't think(?: that)? it(?:'s| is)|"
-    r"\bunlike|\bthan|\brule[sd]? out|\beliminate[sd]?|\bover)"
-    r"(?: (?:be|a|an|the|option|choice|answer|either|likely|just|simply))*[\s:(\"']*$",
+    r"(?:\bnot|(?<=\bcan)not(?= (?:possibly )?be )|n't|\binstead of|\bneither|\bnor|(?<!out everything )\bexcept|"
+    r"n't think(?: that)? it(?:'s| is)|\bunlike|\bthan|\brule[sd]? out|\beliminate[sd]?|\bover)"
+    r"(?: (?:be|a|an|the|option|choice|answer|either|likely|just|simply|possibly))*[\s:(\"']*$",
     re.IGNORECASE,
 )
 DENIED_AFTER = re.compile(
@@ -36,6 +36,12 @@ DENIED_AFTER = re.compile(
 )
 DENIAL = re.compile(r"not|n't|instead of|neither|nor|except|unlike|than|rule|eliminate|over")
 """What `DENIED_BEFORE` starts with, in lower case."""
+
+OR_DENIED = re.compile(r"[)\]\"']{0,2}(?:,? n?or |, )(?:also |either |the )?(?:option |choice |answer )?[(\"']?")
+"""Between two options of which a word before the first denies both, if "or" or "nor" stands before the last."""
+
+GOES_ON = re.compile(r"[)\]\"']{0,2} (?:is|are|can|could|may|might|must|seems?|would|should|fits?|works?)\b")
+"""After "not A, B or C": what was taken for a list says something of its end, so the denial is of the first alone."""
 
 MAY_DENY = re.compile(
     r"not|n't|nor|instead|neither|except|unlike|than|rule|eliminat|over|wrong|incorrect|false|irrelevant|impossible"
@@ -52,6 +58,23 @@ NONE_OF_THEM = re.compile(
 PARENTHESISED = re.compile(r"\)(?<=([A-Za-z])\))(?<![A-Za-z0-9'][A-Za-z]\))")
 NAMED = re.compile(r"(?:option|choice|letter|answer)(?<!\w[a-z]{6})s? ?:? ?[\"']?(?:([b-z])\b(?!')|(a)\b)")
 BARE = re.compile(r"([A-Z])(?<![A-Za-z0-9'.&/-][A-Z])(?![A-Za-z0-9'&/-]|\.[A-Za-z])")
+QUOTED = re.compile(r"'([A-Z])'(?<![A-Za-z0-9]'[A-Z]')(?![A-Za-z0-9])")
+ANNOUNCED = re.compile(
+    r"(?:\b(?:answers?|(?:correct|best|right|final|only) (?:option|choice|one|letter))\b"
+    r"(?:[^.:\n']{0,60}?\b(?:is|be|was|are)\b|[^.:\n']{0,40}?:|\s*\n)"
+    r"|\bi(?:'d| would| will|'ll)? (?:choose|pick|select|go with|say|conclude)\b"
+    r"|\b(?:choose|pick|select|(?:option|choice|answer)(?= '))\b"
+    r"|(?:^|[.,;:!?\n] ?|\b(?:so|therefore|thus|hence),? )it(?: is|'s| must be| should be| has to be))"
+    r"[\s:({\[=>]{0,6}(?:(?:not|either|neither|both|clearly|definitely|most|likely|probably|therefore|thus|the|option|"
+    r"choice|letter|answer)[ ,:]{1,2}){0,4}'"
+    r"(?=[a-z]'(?:(?! ?[a-z])| (?:because|since|as|for|but|or|and|nor|not|rather|instead|which)\b))"
+)
+"""What stands before a letter in single quotes, the quote included, in lower case, where the letter is an option's."""
+
+CALLED_RIGHT = re.compile(
+    r" is (?:clearly )?(?:the |our |my )?(?:only |best |final )?(?:(?:correct|right) )?"
+    r"(?:correct|right|best|answer|option|choice|one)(?=[.,;!\n]|$)"
+)
 WORD_AFTER = re.compile(r"[ ](?!(?:is|because|since|and|or|but|as|for|would|seems|was|not|over|fits)\b)[a-z]")
 LOWER_ALONE = re.compile(r"[\s:*\"'{]*([a-z])(?=\s*(?:[.,;!}\"':]|$|\n))")
 ITEM = re.compile(r"(?:^|\n)[\s>*-]*\(?([A-Za-z])[).:](?=\s)")

@@ -40,6 +40,12 @@ _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "−": "-", "–": "-", "‑": "-", "\xa0": " ", "\u202f": " "}
 )
 
+_WIDE = "\xa0\u2009\u202f"
+_WIDE_GROUPS = re.compile(
+    rf"(?<![\w.,:/])(?<![0-9][ {_WIDE}])[1-9][0-9]{{0,2}}(?:[{_WIDE}][0-9]{{3}}){{1,19}}(?![\w/]|[ {_WIDE}][0-9])"
+)
+_WIDE_BLANK = re.compile(f"[{_WIDE}]")
+
 
 def own_words(question: Question, text: str) -> str:
     """Return the part of ``text`` that answers ``question``, with plain quotes, dashes and blanks.
@@ -52,7 +58,7 @@ def own_words(question: Question, text: str) -> str:
         text = text[: over.start()]
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
-    text = plain_characters(text).strip()
+    text = plain_characters(text if question.kind == "choice" else join_groups(text)).strip()
     if ":" in text:
         for found in _NEXT_QUESTION.finditer(text):
             if not _is_its_own(question, found["name"]):
@@ -73,6 +79,13 @@ def _is_its_own(question: Question, name: str) -> bool:
 def plain_characters(text: str) -> str:
     """Return the text with typographic quotes, dashes and blanks as their plain forms."""
     return text if text.isascii() else text.translate(_PLAIN)
+
+
+def join_groups(text: str) -> str:
+    """Return the text without no-break and thin blanks between a number's groups of three digits."""
+    if text.isascii():
+        return text
+    return _WIDE_GROUPS.sub(lambda found: _WIDE_BLANK.sub("", found[0]), text)
 
 
 def last_matches(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:

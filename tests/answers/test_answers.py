@@ -91,6 +91,7 @@ def test_options_of_equal_text_are_told_apart_by_letter_alone() -> None:
      "ice ", "\n",
      "A\n", "\nA) x", "$x$", "\\(",
      "ice or ", "A, ", "wait, no, ", "so A. ", "5, ", "1 or ", "\\boxed{}",
+     "'A' ", "not A, B or ", "answer '", "1e", "1\xa0234 ", "= 1 234 ",
      "is not A ", "a hundred and ", "9^", "wait ", "<<1="],
 )  # fmt: skip
 @pytest.mark.parametrize("question", [NUMBER, CHOICE, LATEX], ids=lambda question: question.kind)

@@ -481,6 +481,114 @@ def test_numbers_as_a_real_teacher_wrote_them(text: str, expected: str | None) -
     assert extract(NUMBER, text) == expected
 
 
+QUOTED = [
+    ("The answer is 'B'.", "B"),
+    ('Answer: "C"', "C"),
+    ("The correct option is “B”", "B"),
+    ("The correct option is ‘D’.", "D"),
+    ("'B' is the correct answer.", "B"),
+    ("So it is 'C', which flows.", "C"),
+    ("The answer is neither 'A' nor 'B' but 'C'.", "C"),
+    ("The answer is 'A' or 'C'.", None),
+    ("They wrote 'B' on the board.", None),
+    ("The label 'B' stands on the jar.", None),
+    ("'B' is right there on the jar.", None),
+    ("It is 'A' grade beef.", None),
+    ("The answer is 'I think so'.", None),
+]
+"""Letters in quotes: an option where announced; in running prose those in single quotes are none."""
+
+DENIED = [
+    ("It cannot be A, so it is C", "C"),
+    ("It can't be A, so it is C.", "C"),
+    ("The answer cannot be A, so it is C.", "C"),
+    ("The answer could not be A; it is C.", "C"),
+    ("The answer couldn't be B. It is D.", "D"),
+    ("The answer cannot be A", None),
+    ("It cannot be A.", None),
+    ("It cannot be A or B, so it is C.", "C"),
+    ("The answer cannot be A or B, it is C.", "C"),
+    ("The answer is neither A nor B but C", "C"),
+    ("The answer is neither A, B nor D.", None),
+    ("It is not A or B; it is C", "C"),
+    ("It is not ice or steam; it is water.", "C"),
+    ("It is not A, B or C is right.", "C"),
+    ("It is not A, it is B.", "B"),
+    ("It's not A, or is it B?", "B"),
+    ("It could be A, but it is B", None),
+    ("The answer could not be clearer: A.", "A"),
+    ("It cannot be denied that A is right.", "A"),
+    ("Ice cannot be poured, so it is A.", "A"),
+]
+"""What "cannot be" denies, what "or" and "nor" carry the denial over to, and what only looks like it."""
+
+EXPONENTS = [
+    ("The answer is 1e3.", "1000"),
+    ("1.5e3", "1500"),
+    ("It weighs 2E-3 kg.", "0.002"),
+    ("1e3. She sells 5 of 200.", "1000"),
+    ("The answer is 5. Wait, it is 1e3.", "1000"),
+    ("The answer is 1e.", "1"),
+    ("The answer is 1e999999999", "1"),
+    ("The answer is 1e99.", None),
+    ("The hash is 12e5ab, so the answer is 3.", "3"),
+    ("The answer is 1e3f.", "1"),
+    ("The answer is 1e3-2c.", "1"),
+    ("The answer is 0x1e3.", "0"),
+    ("The answer is 1e3.5", "1"),
+    ("3 eggs", "3"),
+]
+"""Powers of ten, of two digits at most and not in a name; a number of more than sixty digits is none."""
+
+BLANKS = [
+    ("The answer is 1 234 567.", "1234567"),
+    ("The total is 12 500 dollars", "12500"),
+    ("#### 12 500", "12500"),
+    ("3 000 + 2 000 = 5 000", "5000"),
+    ("The answer is -12 500.75, because so.", "-12500.75"),
+    ("12 500", "12500"),
+    ("They sold 1\xa0234\u202f567 of them", "1234567"),
+    ("They sold 12\u2009500 bags of 3.", "12500"),
+    ("The answer is 12\xa03/4.", "12.75"),
+    ("The answer is 0.123\xa0456", "0.123"),
+    ("The answer is 1\xa0234\xa05678", "1"),
+    ("The answer is 2 3/4.", "2.75"),
+    ("The answer is 2 300/400.", "2.75"),
+    ("The answer is 4 100 gram bars.", "4"),
+    ("There are 4 100 gram bars.", "100"),
+    ("The answer is 4 100g bars.", "4"),
+    ("She needs 2 500 g bags.", "500"),
+    ("2 500 g bags", "500"),
+    ("So she has 12 500 apples.", "500"),
+    ("The numbers are 100 200 300.", "300"),
+    ("The answer is 12 50.", "12"),
+    ("The answer is 12 5000.", "12"),
+    ("The answer is 1234 567.", "1234"),
+    ("The answer is 012 500.", "12"),
+    ("The answer is 12 500 3.", "12"),
+    ("The answer is 1 234,567", "1"),
+]
+"""Thousands apart by a blank: read where stated and closed, or where the blank is thin or does not break."""
+
+
+@pytest.mark.parametrize(("text", "answer"), QUOTED + DENIED)
+def test_quoted_and_denied_letters(text: str, answer: str | None) -> None:
+    assert extract(ICE, text) == answer
+
+
+@pytest.mark.parametrize(("text", "answer"), EXPONENTS + BLANKS)
+def test_powers_of_ten_and_thousands_apart(text: str, answer: str | None) -> None:
+    assert extract(NUMBER, text) == answer
+
+
+def test_a_target_and_options_with_thousands_apart_are_read_alike() -> None:
+    assert is_correct(replace(NUMBER, target="12 500"), "The answer is 12,500.")
+    assert is_correct(replace(NUMBER, target="12\u2009500"), "The answer is 12 500.")
+    options = replace(COUNT, choices=("12 500", "13,000", "125"), target="A")
+    assert extract(options, "The answer is 12500.") == "A"
+    assert extract(options, "The answer is 13\xa0000.") == "B"
+
+
 @pytest.mark.parametrize("before", ["", "Option A is right. Option B is right. D is no liquid.\n"])
 @pytest.mark.parametrize(
     "text",
