@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sitkit.errors import ModelError
 from sitkit.plugin_support import check_loaded, quiet
 from sitkit_hf.checkpoints import disk_errors
-from sitkit_hf.memory import free_bytes, out_of_memory
+from sitkit_hf.memory import out_of_memory, total_bytes
 
 if TYPE_CHECKING:
     from sitkit_hf.loading import Models
@@ -145,14 +145,16 @@ def merged_meanwhile(model: Any) -> Iterator[Any]:
     """Yield what a PeftModel has put the adapter "default" on, with the adapter in its weights, to generate with.
 
     Afterwards they are the very weights that they were: taking the adapter out of them again would round. Weights of 4
-    bits stay as they are, with the adapter beside them, and so do others where there is no room for a copy.
+    bits stay as they are, with the adapter beside them, and so do those that take more than a quarter of the device's
+    memory. Of all its memory and not of what is free: merged or not, answers differ by rounding, and a training that
+    goes on after a kill must write those it would have written.
     """
     import torch
     from peft.tuners.lora.layer import Linear
 
     training, layers = model.training, [one for one in model.modules() if type(one) is Linear]
     kept = [(one, one.get_base_layer().weight.data) for one in layers]
-    if sum(weight.nbytes for _, weight in kept) > free_bytes(model.device) // 2:
+    if sum(weight.nbytes for _, weight in kept) > total_bytes(model.device) // 4:
         kept = []
     model.eval()
     try:

@@ -148,6 +148,16 @@ def free_bytes(device: Any) -> int:
     return int(torch.cuda.mem_get_info(device)[0]) + int(unused)
 
 
+def total_bytes(device: Any) -> int:
+    """Return the memory that a device has, for the CPU the machine's: unlike what is free the same at any time."""
+    import psutil
+    import torch
+
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().total)
+    return int(torch.cuda.mem_get_info(device)[1])
+
+
 class MemoryRanOutError(Exception):
     """Memory ran out on some process with ``micro`` examples at a time; all of them start again with fewer."""
 
