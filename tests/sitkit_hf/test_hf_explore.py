@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sitkit.errors import PluginError, SettingError
+from sitkit.errors import ModelError, PluginError, SettingError
 from sitkit.settings import ExploreSettings
 from sitkit.types import Completion, Distillation, Generation, Prompt, Question, Reward
 from sitkit_hf import generation
@@ -106,9 +106,24 @@ def test_the_adapter_is_merged_by_the_machines_memory_and_not_by_what_is_free(
         taken = sum(one.get_base_layer().weight.nbytes for one in layers)
         told = SimpleNamespace(total=int(total * taken), available=1)
         monkeypatch.setattr(psutil, "virtual_memory", lambda: told)
-        with merged_meanwhile(model):
+        with merged_meanwhile(model, "", ""):
             assert [one.merged for one in layers] == [merged] * len(layers)
         assert not any(one.merged for one in layers)
+
+
+def test_an_adapter_that_diverges_ends_exploring_before_it_writes_nonsense(
+    student: Any, start: Path, work: dict[str, Any]
+) -> None:
+    def spoil(done: int, total: int) -> None:
+        if done == 2:
+            weights = [one for name, one in student.models.base().named_parameters() if "lora_B.default" in name]
+            weights[-1].data[-1, -1] = float("nan")
+
+    said = r"^explore: the adapter after step 2 has weights .*: its training diverged; lower explore.learning_rate$"
+    with pytest.raises(ModelError, match=said):
+        student.explore(
+            start, QUESTIONS, Reward({"ended": 1.0, "digits": 1.0}, digits), SHORT, **work | {"progress": spoil}
+        )
 
 
 def test_a_gpu_has_the_memory_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
