@@ -288,6 +288,45 @@ def test_the_progress_of_hints_goes_on_where_the_questions_ended(
     assert told == [(done, 28) for done in range(29)] + [(28 + done, 28 + hints) for done in range(hints + 1)]
 
 
+def test_a_cut_answer_to_a_hint_is_not_the_students_own_and_not_chosen_either(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter as Student
+
+    complete = Student.complete
+
+    def cut(self: Any, *arguments: Any) -> Iterator[Any]:
+        for one in complete(self, *arguments):
+            hinted = one.id.startswith("hinted|")
+            yield replace(one, truncated=True, text=f"Hinted: {one.text}") if hinted else one
+
+    monkeypatch.setattr(Student, "complete", cut)
+
+    def cut_of(one: Candidate) -> list[str]:
+        return [sample.text for sample in one.samples if sample.hinted]
+
+    def rejecting(one: Candidate) -> Sequence[object]:
+        return [pair(one, shown(one), text) for text in cut_of(one)] or [left_out(one)]
+
+    choose(monkeypatch, rejecting)
+    plan = hinting(example)
+    results = build_results(plan, run_plan(plan, Store(tmp_path), example, lambda event: None), StoredRows(tmp_path))
+    (pairs,) = results.pairs
+    assert pairs.truncated == 0
+    assert pairs.rejected_truncated == pairs.total > 0
+
+    def choosing(one: Candidate) -> Sequence[object]:
+        prompt = one.question.prompt("cot")
+        rows = [
+            TrainingRow(one.question.id, one.question.benchmark, prompt, text, "student", False) for text in cut_of(one)
+        ]
+        return rows or [left_out(one)]
+
+    choose(monkeypatch, choosing)
+    with pytest.raises(PluginError, match=r"chose an answer .* that was cut"):
+        run_plan(hinting(example), Store(tmp_path / "other"), example, lambda event: None)
+
+
 def test_hints_are_off_and_then_in_no_key(example: Registry) -> None:
     def keys(**settings: Any) -> list[str]:
         plan = build_plan(replace(RECIPE, settings={"sample": {"samples": 2, "temperature": 0.8, **settings}}), example)
