@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,17 @@ def check_loaded(name: str, loaded: Mapping[str, Any], config: str = "its config
     wrong = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in found.items() if keys]
     if wrong:
         raise ModelError(f"the weights of {name} do not fit {config}: {'; '.join(wrong)}")
+
+
+def check_finite(name: str, weights: Iterable[Any], setting: str) -> None:
+    """Raise `ModelError` where one of an adapter's weights, tensors of torch, is NaN or infinite.
+
+    A model with such an adapter writes nonsense, and says nothing of it. ``setting`` is the learning rate to lower.
+    """
+    found = [one.isfinite().all() for one in weights]
+    # Brought together before they are looked at: a GPU is waited for once, and not for each weight.
+    if found and not sys.modules["torch"].stack([one.to(found[0].device) for one in found]).all():
+        raise ModelError(f"{name} has weights that are NaN or infinite: its training diverged; lower {setting}")
 
 
 def _some(keys: Any, most: int = 8) -> str:

@@ -446,7 +446,8 @@ def _section(stage: str) -> dict[str, Json]:
 def default_name(recipe: Recipe, digest: str) -> str:
     """Return a run name that says what was run and tells recipes apart by the first digits of their key."""
     tasks = ("x" if recipe.cross else "+").join(recipe.taught_on)
-    strategy = "+".join(recipe.strategies or (str(recipe.strategy),))
+    refined = set(recipe.methods) != {"instruct"}
+    strategy = "+".join(recipe.strategies or (str(recipe.strategy),)) if refined else "instruct"
     slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", f"{'+'.join(recipe.student or ())}_{strategy}_{tasks}").strip("-.")
     return f"{slug[:80]}_{digest[:8]}"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sitkit.errors import ModelError
-from sitkit.plugin_support import check_loaded, quiet
+from sitkit.plugin_support import check_finite, check_loaded, quiet
 from sitkit_hf.checkpoints import disk_errors
-from sitkit_hf.memory import free_bytes, out_of_memory
+from sitkit_hf.memory import out_of_memory, total_bytes
 
 if TYPE_CHECKING:
     from sitkit_hf.loading import Models
@@ -141,18 +141,22 @@ def merge(model: Any, adapter: Path) -> Any:
 
 
 @contextlib.contextmanager
-def merged_meanwhile(model: Any) -> Iterator[Any]:
+def merged_meanwhile(model: Any, name: str, setting: str) -> Iterator[Any]:
     """Yield what a PeftModel has put the adapter "default" on, with the adapter in its weights, to generate with.
 
     Afterwards they are the very weights that they were: taking the adapter out of them again would round. Weights of 4
-    bits stay as they are, with the adapter beside them, and so do others where there is no room for a copy.
+    bits stay as they are, with the adapter beside them, and so do those that take more than a quarter of the device's
+    memory. Of all its memory and not of what is free: merged or not, answers differ by rounding, and a training that
+    goes on after a kill must write those it would have written. Raises `ModelError` where the adapter is no longer one
+    of numbers; it then names ``name`` and the ``setting`` to lower.
     """
     import torch
     from peft.tuners.lora.layer import Linear
 
+    check_finite(name, _weights(model), setting)
     training, layers = model.training, [one for one in model.modules() if type(one) is Linear]
     kept = [(one, one.get_base_layer().weight.data) for one in layers]
-    if sum(weight.nbytes for _, weight in kept) > free_bytes(model.device) // 2:
+    if sum(weight.nbytes for _, weight in kept) > total_bytes(model.device) // 4:
         kept = []
     model.eval()
     try:
@@ -192,7 +196,13 @@ def _with_adapter(model: Any, folder: Path, *, trainable: bool) -> Any:
         {"missing_keys": loaded.missing_keys, "unexpected_keys": loaded.unexpected_keys},
         config="its adapter_config.json and the model",
     )
+    check_finite(f"the adapter in {folder}", _weights(adapted), "the learning rate it was trained with")
     return adapted
+
+
+def _weights(model: Any) -> list[Any]:
+    """Return the weights of a PeftModel's adapter "default"."""
+    return [parameter for name, parameter in model.named_parameters() if "default" in name.split(".")]
 
 
 def check_adapter(adapter: Path) -> None:

@@ -258,7 +258,9 @@ def writing(kind: Any, prompts: Prompts, asked: Asked, settings: ExploreSettings
                 Row(str(place), list(ids), asked.longest, stream_seed(seed, f"explore/{step}/{first + place}"))
                 for place, ids in enumerate(prompt_ids)
             ]
-            with merged_meanwhile(self.accelerator.unwrap_model(self.model)) as model:
+            name = f"explore: the adapter after step {step}"
+            unwrapped = self.accelerator.unwrap_model(self.model)
+            with merged_meanwhile(unwrapped, name, "explore.learning_rate") as model:
                 found = {
                     one.id: one.tokens if one.end is None else [*one.tokens, one.end]
                     for one in write(model, prompts, rows, generation, stops)

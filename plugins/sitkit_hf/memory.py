@@ -9,7 +9,12 @@ from typing import Any
 
 from sitkit_hf.kv_cache import ROOM, is_spread
 
-_SAID = re.compile(r"can't allocate memory|DefaultCPUAllocator|not enough memory|MPS backend out of memory")
+_SAID = re.compile(
+    r"can't allocate memory|DefaultCPUAllocator|not enough memory|MPS backend out of memory"
+    # cuDNN's attention does not say why it did not run. That the driver has no memory left is suspected and not proved
+    # (pytorch/pytorch#190321); where it is something else, a single row that fails still ends in an error.
+    r"|mha_graph(?:\.|->)execute"
+)
 
 MOST_ROWS = {"cpu": 256, "mps": 256, "cuda": 1024}
 """By device: more rows than this bring no more speed, and hold back what is already done.
@@ -147,6 +152,16 @@ def free_bytes(device: Any) -> int:
     # Blocks that torch holds and does not use are as good as free.
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + int(unused)
+
+
+def total_bytes(device: Any) -> int:
+    """Return the memory that a device has, for the CPU the machine's: unlike what is free the same at any time."""
+    import psutil
+    import torch
+
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().total)
+    return int(torch.cuda.mem_get_info(device)[1])
 
 
 class MemoryRanOutError(Exception):

@@ -90,13 +90,14 @@ def star(spec: Spec, context: Context) -> Strategy:
     """Fine-tuning on the student's own right CoT answers, one a question, and on nothing of the teacher's.
 
     STaR, Zelikman et al. 2022, arXiv 2203.14465, with its rationalisation (``sample.hints``): a question that the
-    student gets wrong is asked again with its target as a hint, and an answer that is worked out and reaches it is
-    learnt as if there had been none. The source hints inside its few worked examples, here the question says it; the
-    source starts each round from the base model, here training goes on from the student that answered. Its rounds are
-    ``refine.rounds``.
+    student gets wrong is asked again with its target as a hint, and an answer that reaches it and explains how (a
+    number that is not in the target; for a choice, a sentence that does not name it) is learnt as if there had been
+    none. The source learns whatever reaches it, and hints inside its few worked examples, where here the question says
+    it; the source starts each round from the base model, here training goes on from the student that answered. Its
+    rounds are ``refine.rounds``.
     """
     return _plain(spec, PairingStrategy(
-        "star", first_right, Objective(loss=("sft",)), recommends={"sample": {"hints": True}}
+        "star-explained", first_right, Objective(loss=("sft",)), recommends={"sample": {"hints": True}}
     ))  # fmt: skip
 
 

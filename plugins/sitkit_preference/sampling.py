@@ -11,10 +11,18 @@ import re
 from collections.abc import Sequence
 
 from sitkit.answers import is_worked
-from sitkit.types import Candidate, LeftOut, Origin, PreferencePair, TrainingRow
+from sitkit.types import LETTERS, Candidate, LeftOut, Origin, PreferencePair, Question, TrainingRow
 
 _NUMBER = r"[-+]?\$?\d[\d,]*(?:\.\d+)?%?"
 _EQUATION = re.compile(rf"{_NUMBER}(?:\s*[-+*/x×÷]\s*{_NUMBER})+\s*=\s*{_NUMBER}")
+
+_EXPLAINING_WORDS = 5
+_DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_STEP = re.compile(r"^\s*(?:step\s*)?\d{1,2}[.):](?=\s)", re.IGNORECASE | re.MULTILINE)
+"""The number of a step of a list, which works nothing out."""
+
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)|\n")
+_NO_ARTICLE = r"(?! (?!(?:is|was|would|seems|must|fits|because|since|as|and|or|but|for)\b)[a-z])"
 
 
 def contrast(candidate: Candidate, most: int) -> Sequence[PreferencePair | LeftOut]:
@@ -61,11 +69,41 @@ def distinct_paths(candidate: Candidate) -> Sequence[TrainingRow | LeftOut]:
 
 def first_right(candidate: Candidate) -> Sequence[TrainingRow | LeftOut]:
     """Learn the student's first right CoT answer, else the right one it gave with the target as a hint, if that is
-    worked out: one that repeats the hint would teach to guess.
+    worked out and explains: one that repeats the hint, however often, would teach to guess.
     """
     right = candidate.own("cot", correct=True)
-    right = right or [one for one in candidate.own("cot", correct=True, hinted=True) if is_worked(one.text)]
+    right = right or [
+        one
+        for one in candidate.own("cot", correct=True, hinted=True)
+        if is_worked(one.text) and _explains(candidate.question, one.text)
+    ]
     return [_row(candidate, right[0].text, "student") if right else _left_out(candidate, "no right answer")]
+
+
+def _explains(question: Question, text: str) -> bool:
+    """Tell whether a text says anything of how its question's target is reached, by a rough measure of form.
+
+    Where the target is a number or a formula, a number that is not in it; for a choice, a sentence of five words or
+    more that names neither its letter nor its text.
+    """
+    if question.kind != "choice":
+        return bool(_numbers(_STEP.sub("", text)) - _numbers(question.target))
+    named = _target_named(question)
+    return any(len(one.split()) >= _EXPLAINING_WORDS and not named.search(one) for one in _SENTENCE_END.split(text))
+
+
+def _numbers(text: str) -> set[float]:
+    # By value and without a sign: 12.00 and -12 are no step on the way to 12.
+    return {float(one.replace(",", "")) for one in _DIGITS.findall(text)}
+
+
+def _target_named(question: Question) -> re.Pattern[str]:
+    """Return what finds a choice's target in a sentence: its letter, but not as an article, or its text."""
+    named = [rf"\b{question.target}\b{_NO_ARTICLE}", rf"\b{question.target.lower()}\)"]
+    if question.choices is not None:
+        option = question.choices[LETTERS.index(question.target)].strip(" .!?")
+        named += [rf"(?i:(?<!\w){re.escape(option)}(?!\w))"] if option else []
+    return re.compile("|".join(named))
 
 
 def reasoning_path(text: str) -> tuple[str, ...]:

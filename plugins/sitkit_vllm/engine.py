@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sitkit.errors import ModelError
-from sitkit.plugin_support import VLLM_LORA_RANKS, check_weights
+from sitkit.plugin_support import VLLM_LORA_RANKS, check_finite, check_weights
 from sitkit.types import Generation
 from sitkit_vllm.options import Options
 
@@ -35,7 +35,10 @@ class Adapter:
 
 
 def read_adapter(folder: Path) -> Adapter:
-    """Return the adapter in ``folder``. Raises `ModelError` if it is none, or one that vLLM cannot hold."""
+    """Return the adapter in ``folder``. Raises `ModelError` if it is none, a broken one, or one vLLM cannot hold."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         status = (folder / "adapter_model.safetensors").stat()
@@ -46,6 +49,11 @@ def read_adapter(folder: Path) -> Adapter:
         raise ModelError(
             f"vLLM runs LoRA adapters up to rank {VLLM_LORA_RANKS[-1]}, and {folder} has rank {rank}; use hf:"
         )
+    try:
+        weights = load_file(folder / "adapter_model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{folder} is not the folder of a LoRA adapter: {error}") from error
+    check_finite(f"the adapter in {folder}", weights.values(), "the learning rate it was trained with")
     return Adapter(folder, (str(folder.absolute()), status.st_size, status.st_mtime_ns), rank)
 
 

@@ -22,7 +22,7 @@ from sitkit.report.tables import (
     Table,
     contest_tables,
     forgetting_tables,
-    pair_table,
+    pair_tables,
     score_tables,
     stage_table,
 )
@@ -48,7 +48,7 @@ def console() -> CleanConsole:
 def show_results(results: Results, folder: Path, *, verbose: bool = False) -> None:
     """Print what a run found: scores, warnings, where the report lies; ``verbose`` adds pairs and stages."""
     out = console()
-    more = (pair_table(results), stage_table(results)) if verbose else ()
+    more = (*pair_tables(results), stage_table(results)) if verbose else ()
     for table in (*contest_tables(results), *score_tables(results), *forgetting_tables(results), *more):
         show_table(out, table)
     for text in warnings_of(results):

@@ -198,7 +198,9 @@ class GpuPlan:
 
     def _asked(self, stage: Annotate | Sample | Evaluate) -> _Prompts:
         promptings: Sequence[Prompting] = (stage.prompting,) if isinstance(stage, Annotate) else PROMPTINGS
-        return self._prompts([stage.questions], promptings, stage.settings.max_new_tokens, stage.prompts())
+        # Every question may be asked again with a hint.
+        hints = len(stage.questions.questions) if isinstance(stage, Sample) and stage.settings.hints else 0
+        return self._prompts([stage.questions], promptings, stage.settings.max_new_tokens, stage.prompts() + hints)
 
     def _prompts(
         self, sources: Iterable[QuestionSet], promptings: Sequence[Prompting], limit: int, count: float

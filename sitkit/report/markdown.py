@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
-from sitkit.report.tables import ReportSection, Table, all_tables
+from sitkit.report.tables import NOUNS, ReportSection, Table, all_tables
 from sitkit.report.warnings import warnings_of
-from sitkit.results.arms import picking
+from sitkit.results.arms import picking, refines
 from sitkit.results.model import Results
 from sitkit.types import Json
 
@@ -46,13 +47,14 @@ def markdown(
 def _plain_lm_eval(results: Results, name: str) -> list[str]:
     """How to get a score of this run from plain lm-eval: the very task, answer length, data and seed."""
     recipe = results.recipe
-    refined = next((arm for arm in results.arms if arm.lessons[0].refine), None)
+    phase: Literal["instruct", "refine"] = "refine" if refines(results.arms) else "instruct"
+    scored = next((arm for arm in results.arms if getattr(arm.lessons[0], phase)), None)
     length = recipe["set"].get("evaluate", {}).get("max_new_tokens")
     # Several students that decide their settings differently leave the answers' length out of the recipe.
-    if not results.tasks or refined is None or length is None:
+    if not results.tasks or scored is None or length is None:
         return []
     benchmark, tasks = next(iter(results.tasks.items()))
-    seed = refined.lessons[0].seed
+    seed = scored.lessons[0].seed
     metadata = {"seed": seed} | ({"data_dir": recipe["data_dir"]} if recipe["data_dir"] else {})
     own = benchmark in (recipe.get("questions") or ())
     limited = f" --limit {recipe['test_limit']}" if recipe["test_limit"] else ""
@@ -60,11 +62,12 @@ def _plain_lm_eval(results: Results, name: str) -> list[str]:
     place = "./student/tasks" if own else f'"$(sitkit tasks path {benchmark})"'
     asked = limited if own else f" \\\n  --metadata '{json.dumps(metadata)}'{limited}"
     return [
-        f"{'The first' if len(results.arms) > 1 else 'The'} refined student's accuracy on {benchmark}, seed"
+        f"{'The first' if len(results.arms) > 1 else 'The'} {NOUNS[phase]} student's accuracy on {benchmark}, seed"
         f" {seed}, from plain lm-eval (add `--apply_chat_template` for a model that has one):",
         "",
         "```",
-        f"sitkit export {name} ./student --merge{picking(results, refined)}",
+        f"sitkit export {name} ./student --merge{'' if phase == 'refine' else ' --phase instruct'}"
+        f"{picking(results, scored, phase)}",
         f"lm_eval --model hf --model_args pretrained=./student,dtype=float32 --tasks {tasks['cot']} \\",
         f"  --include_path {place} --gen_kwargs max_gen_toks={length}{asked}",
         "```",
@@ -76,9 +79,12 @@ def _sentence(recipe: Json) -> str:
     refined = recipe["refine_on"] or recipe["train_on"]
     each = "each of " if recipe["cross"] else ""
     strategies = _listed(recipe.get("strategies") or recipe["strategy"])
+    refining = f"refined by {strategies} on {each}{', '.join(refined)}"
+    if set(recipe.get("methods", ())) == {"instruct"}:
+        refining = "not refined"
     return (
         f"Student {_listed(recipe['student'])}, taught by {_listed(recipe['teacher'])} on {each}"
-        f"{', '.join(recipe['train_on'])}, refined by {strategies} on {each}{', '.join(refined)};"
+        f"{', '.join(recipe['train_on'])}, {refining};"
         f" seed{'s' if len(recipe['seeds']) > 1 else ''} {', '.join(map(str, recipe['seeds']))},"
         f" fraction {_plain(recipe['fraction'])}, training limit {recipe['limit'] or 'none'},"
         f" test limit {recipe['test_limit'] or 'none'}."

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sitkit.results.arms import describe
+from sitkit.results.arms import describe, refines
 from sitkit.results.contest import told, verdict
 from sitkit.results.model import Cell, PairedTest, Results, TaskChange, TaskScore, belongs, belongs_before
 from sitkit.results.rows import place
-from sitkit.types import PHASES, PROMPTINGS
+from sitkit.types import PHASES, PROMPTINGS, Phase
 
 _PATHS = (
     "Files are named from the workspace on. Teachers are asked again when the seed or the share changes the questions."
@@ -18,6 +18,9 @@ _PATHS = (
 
 
 _SHOWN = 5
+
+NOUNS: Mapping[Phase, str] = {"baseline": "baseline", "instruct": "instructed", "refine": "refined"}
+"""A student after each phase."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def all_tables(results: Results) -> Sequence[Table]:
         *round_tables(results),
         demonstration_table(results),
         *teacher_tables(results),
-        pair_table(results),
+        *pair_tables(results),
         *settings_tables(results),
         stage_table(results),
     )
@@ -70,7 +73,7 @@ def accuracy_table(results: Results) -> Table:
     last = {cell.benchmark: cell for cell in results.cells}
     rows = tuple(
         (phase, prompting, *(accuracy(cells.get((phase, prompting, name))) for name in results.benchmarks))
-        for phase in PHASES
+        for phase in _phases(results)
         for prompting in PROMPTINGS
     )
     headings = tuple(f"{name} ({last[name].transfer}, n={last[name].n})" for name in results.benchmarks)
@@ -128,6 +131,7 @@ def forgetting_tables(results: Results) -> Sequence[Table]:
     """Return the table of the lm-eval tasks scored beside the benchmarks: each metric by phase, and its change."""
     changes = {change.after: change for change in results.forgetting_changes}
     places = {score: at for at, score in enumerate(results.forgetting)}
+    phases = PHASES if refines(results.arms) else PHASES[:-1]
     rows = []
     for arm in results.arms:
         lines: dict[tuple[str, ...], dict[str, TaskScore]] = {}
@@ -135,14 +139,14 @@ def forgetting_tables(results: Results) -> Sequence[Table]:
             if belongs(score, arm):
                 lines.setdefault((score.title, score.task, score.measure), {})[score.phase] = score
         for (title, task, measure), line in lines.items():
-            moved = [changes.get(places[line[phase]]) if phase in line else None for phase in PHASES[1:]]
+            moved = [changes.get(places[line[phase]]) if phase in line else None for phase in phases[1:]]
             rows.append(
                 (
                     *((describe(arm, results.arms),) if len(results.arms) > 1 else ()),
                     title if task == title.partition(",")[0] else f"{title}: {task}",
                     measure,
                     str(next(iter(line.values())).n),
-                    *(_as_printed(line.get(phase)) for phase in PHASES),
+                    *(_as_printed(line.get(phase)) for phase in phases),
                     *map(_moved, moved),
                 )
             )
@@ -150,8 +154,8 @@ def forgetting_tables(results: Results) -> Sequence[Table]:
         return ()
     headings = (
         *(("student",) if len(results.arms) > 1 else ()),
-        "lm-eval task", "metric", "n", "baseline", "instructed", "refined",
-        "instructed - baseline", "refined - baseline",
+        "lm-eval task", "metric", "n", *(NOUNS[phase] for phase in phases),
+        *(f"{NOUNS[phase]} - baseline" for phase in phases[1:]),
     )  # fmt: skip
     note = (
         "Tasks scored beside the benchmarks, by lm-eval as it is: its prompts, its metrics, ± its standard error. A"
@@ -238,11 +242,23 @@ def error_note(cells: Sequence[Cell]) -> str:
     return note + (f", mean of {seeds} seeds (standard deviation over seeds in brackets)" if seeds > 1 else "")
 
 
+def _phases(results: Results) -> list[Phase]:
+    """The phases that were scored, in their order."""
+    scored = {cell.phase for cell in results.cells}
+    return [phase for phase in PHASES if phase in scored]
+
+
+def _last_step(results: Results) -> tuple[Phase, Phase]:
+    taught = [phase for phase in _phases(results) if phase != "baseline"] or ["instruct"]
+    return (taught[-2] if len(taught) > 1 else "baseline"), taught[-1]
+
+
 def gain_table(results: Results) -> Table:
-    """What refining gained over instructing with CoT, and what the gain is made of, in points."""
+    """What the last phase gained over the one before it with CoT, and what the gain is made of, in points."""
     rows = []
-    for before, after, change in results.changes_to("refine", "cot"):
-        if before.phase == "instruct":
+    first, last = _last_step(results)
+    for before, after, change in results.changes_to(last, "cot"):
+        if before.phase == first:
             interval = "" if change.interval is None else f" ± {100 * change.interval:.1f}"
             rows.append(
                 (after.benchmark, after.transfer, f"{100 * change.value:+.1f}{interval}",
@@ -254,7 +270,10 @@ def gain_table(results: Results) -> Table:
         " answer of a kind, the change cannot be told apart and counts as style."
     )
     return Table(
-        "Refined minus instructed", ("benchmark", "transfer", "gain", "from style", "from skill"), tuple(rows), note
+        f"{NOUNS[last].capitalize()} minus {NOUNS[first]}",
+        ("benchmark", "transfer", "gain", "from style", "from skill"),
+        tuple(rows),
+        note,
     )
 
 
@@ -440,6 +459,11 @@ def round_tables(results: Results) -> Sequence[Table]:
         " the reference it is held against."
     )
     return (Table("Round by round", headings, tuple(rows), note),) if rows else ()
+
+
+def pair_tables(results: Results) -> Sequence[Table]:
+    """Return the table of the pairs, where students were refined at all."""
+    return (pair_table(results),) if refines(results.arms) else ()
 
 
 def pair_table(results: Results) -> Table:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from sitkit.results.model import Cell, Change, Contamination, Duplicates, Pairs, Results, Training
-from sitkit.types import PHASES
+from sitkit.types import PHASES, Phase
 
 _NEAR_ZERO = 0.1
 _MANY_UNREAD = 0.05
@@ -34,8 +34,9 @@ Step = tuple[Cell, Cell, Change]
 def warnings_of(results: Results) -> list[str]:
     """Return the sentences, the gravest first; what the stages themselves reported comes last."""
     named = _naming(results.cells)
+    last: Phase = "refine" if any(cell.phase == "refine" for cell in results.cells) else "instruct"
     return [
-        *_near_zero(results.cells),
+        *_near_zero(results.cells, last),
         *_duplicates(results.duplicates),
         *_contamination(results.contamination),
         *_truncated(results.cells, named),
@@ -49,7 +50,7 @@ def warnings_of(results: Results) -> list[str]:
         *_rejected(results.pairs),
         *_sampled(results.pairs),
         *_lengths(results),
-        *_too_few(list(results.changes_to("refine", "cot")), named),
+        *_too_few(list(results.changes_to(last, "cot")), named, last),
         *_notices(results.notices),
     ]
 
@@ -91,12 +92,13 @@ def _forgetting(results: Results) -> list[str]:
     return [f"forgetting: worse than before any training on: {'; '.join(found[:_NAMED])}{more}"]
 
 
-def _near_zero(cells: Sequence[Cell]) -> list[str]:
-    last = [cell for cell in cells if cell.phase == "refine"]
+def _near_zero(cells: Sequence[Cell], phase: Phase) -> list[str]:
+    last = [cell for cell in cells if cell.phase == phase]
+    after = "refining" if phase == "refine" else "instruction-tuning"
     if last and all(cell.value < _NEAR_ZERO for cell in last):
         best = max(cell.value for cell in last)
         return [
-            f"accuracy is near zero everywhere (best {best:.1%} after refining): this student cannot do these tasks,"
+            f"accuracy is near zero everywhere (best {best:.1%} after {after}): this student cannot do these tasks,"
             " and no difference between phases means anything here"
         ]
     best_on: dict[str, float] = {}
@@ -104,7 +106,7 @@ def _near_zero(cells: Sequence[Cell]) -> list[str]:
         if cell.prompting == "cot":
             best_on[cell.benchmark] = max(cell.value, best_on.get(cell.benchmark, 0.0))
     names = sorted(name for name, best in best_on.items() if best < _NEAR_ZERO)
-    return [f"accuracy with CoT is near zero after refining on: {', '.join(names)}"] if names else []
+    return [f"accuracy with CoT is near zero after {after} on: {', '.join(names)}"] if names else []
 
 
 def _duplicates(counts: Iterable[Duplicates]) -> list[str]:
@@ -274,8 +276,8 @@ def _mean_length(cells: Sequence[Cell], phase: str) -> float | None:
     return sum(score.characters for score in scores) / asked if asked else None
 
 
-def _too_few(steps: Sequence[Step], named: Named) -> list[str]:
-    among = [step for step in steps if step[0].phase == "instruct"]
+def _too_few(steps: Sequence[Step], named: Named, last: Phase) -> list[str]:
+    among = [step for step in steps if step[0].phase == PHASES[PHASES.index(last) - 1]]
     unsure = [
         (before, after, change)
         for before, after, change in among

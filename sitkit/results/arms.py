@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sitkit.errors import RecipeError, RunNotFoundError
 from sitkit.registry import Registry
@@ -38,6 +38,11 @@ def _tasks(arm: Arm) -> str:
     if arm.crossed:
         return f"instructed on {train}, refined on {refine}"
     return f"trained on {train or refine}"
+
+
+def refines(arms: Sequence[Arm]) -> bool:
+    """Whether any student was refined at all, which ``methods: instruct`` leaves out."""
+    return any(arm.method != "instruct" for arm in arms)
 
 
 def is_matrix(group: Sequence[Arm]) -> bool:
@@ -116,9 +121,9 @@ def by_first_names(wanted: Mapping[str, Any], registry: Registry, own: Collectio
     return found
 
 
-def picking(results: Results, arm: Arm) -> str:
-    """Return the options of ``sitkit export`` that name this arm's refined student, each after a space."""
-    others = [one for one in results.arms if any(lesson.refine for lesson in one.lessons)]
+def picking(results: Results, arm: Arm, phase: Literal["instruct", "refine"] = "refine") -> str:
+    """Return the options of ``sitkit export`` that name this arm's student of a phase, each after a space."""
+    others = [one for one in results.arms if any(getattr(lesson, phase) for lesson in one.lessons)]
     found = []
     for name in PICKERS[:-1]:
         # An untaught student has no training tasks to name; its method tells it apart.

@@ -16,6 +16,7 @@ from sitkit.results.accuracy import half_interval, standard_error, style_and_ski
 from sitkit.results.contest import contest_of
 from sitkit.results.forgetting import task_changes, task_scores
 from sitkit.results.model import (
+    NO_STRATEGY,
     SCHEMA,
     Arm,
     Cell,
@@ -145,7 +146,8 @@ def _arms(plan: Plan) -> tuple[Arm, ...]:
         Arm(
             student=arms[0].student.spec,
             teacher=arms[0].teacher.spec,
-            strategy=arms[0].strategy.spec,
+            # Where another arm is refined, the strategy says which it stands beside.
+            strategy=NO_STRATEGY if set(plan.recipe.methods) == {"instruct"} else arms[0].strategy.spec,
             train_on=arms[0].train_on,
             refine_on=arms[0].refine_on,
             fraction=arms[0].fraction,

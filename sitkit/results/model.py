@@ -75,12 +75,17 @@ class Lesson:
         return (*self.earlier, Round(sample=self.sample, pair=self.pair, refine=self.refine))
 
 
+NO_STRATEGY = "none"
+"""The strategy of every arm of a run that refines nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     """One student taught in one way, with a `Lesson` for each seed.
 
     ``method`` is "both", or "instruct" or "refine" where only that was done; ``train_on`` is empty where the student
-    was refined untaught, ``refine_on`` where it was not refined. ``settings`` (stage -> key -> value) are those in
+    was refined untaught, ``refine_on`` where it was not refined; ``strategy`` is "none" where the run refined no
+    student at all. ``settings`` (stage -> key -> value) are those in
     which the students and strategies of a run differ; the others stand in the recipe.
     """
 

@@ -30,12 +30,17 @@ def complete_into(
     prompts: Sequence[Prompt],
     generation: Generation,
     progress: Callable[[int, int], None],
+    *,
+    before: int = 0,
 ) -> dict[str, Completion]:
-    """Complete the prompts the journal lacks and return prompt id -> completion for all of them."""
+    """Complete the prompts the journal lacks and return prompt id -> completion for all of them.
+
+    ``before`` is how many others this stage has completed, from which its progress goes on.
+    """
     missing = [prompt for prompt in prompts if prompt.id not in journal.rows]
     wanted = {prompt.id for prompt in missing}
-    done = len(prompts) - len(missing)
-    progress(done, len(prompts))
+    done, total = before + len(prompts) - len(missing), before + len(prompts)
+    progress(done, total)
     for completion in _completions(student, adapter, missing, generation):
         if completion.id not in wanted:
             raise PluginError(
@@ -44,7 +49,7 @@ def complete_into(
         wanted.remove(completion.id)
         journal.append(completion.id, json.dumps([completion.text, completion.truncated, completion.tokens]))
         done += 1
-        progress(done, len(prompts))
+        progress(done, total)
     if wanted:
         raise PluginError(f"{student}: returned no completion for {len(wanted)} of {len(prompts)} prompts")
     return {prompt.id: Completion(prompt.id, *json.loads(journal.rows[prompt.id])) for prompt in prompts}

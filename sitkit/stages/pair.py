@@ -130,14 +130,14 @@ class Pair:
         if _same_text(pair):
             return pair
         fault = claim_fault(pair, candidate, self.settings.match)
-        cut = own_texts(candidate, truncated=True)
+        cut = _texts(candidate, truncated=True)
         self._refuse_cut(pair, candidate, cut)
         self.strategy.refuse("pairs", fault and f"pairs, question {pair.question_id!r}: {fault}")
-        rejected = pair.rejected.strip() in cut - own_texts(candidate, truncated=False)
+        rejected = pair.rejected.strip() in cut - _texts(candidate, truncated=False)
         return replace(pair, rejected_truncated=rejected)
 
     def _refuse_cut(self, pair: PreferencePair, candidate: Candidate, cut: set[str]) -> None:
-        whole = own_texts(candidate, truncated=False)
+        whole = _texts(candidate, truncated=False)
         given = {candidate.question.target_text}
         if candidate.demonstration is not None:
             given.add(candidate.demonstration.completion.strip())
@@ -240,8 +240,8 @@ def _same_text(pair: PreferencePair) -> bool:
     return pair.chosen.strip() == pair.rejected.strip()
 
 
-def own_texts(candidate: Candidate, *, truncated: bool) -> set[str]:
-    """Return the student's own answers that were cut, or those that were not."""
+def _texts(candidate: Candidate, *, truncated: bool) -> set[str]:
+    """Return what the student wrote and was cut, or what was not, also what it wrote with its target as a hint."""
     return {one.text.strip() for one in candidate.samples if one.truncated == truncated}
 
 
@@ -263,7 +263,8 @@ def pair_counts(
         "rejected_characters": sum(len(pair.rejected) for pair in pairs),
         "rejected_correct": sum(pair.rejected_correct for pair in pairs),
         "rejected_truncated": sum(pair.rejected_truncated for pair in pairs),
-        "truncated": sum(bool(own_texts(one, truncated=True)) for one in candidates),
+        # What was written with a hint is not the student's own.
+        "truncated": sum(any(own.truncated and not own.hinted for own in one.samples) for one in candidates),
         "fell_back": _fell_back(candidates, pairs),
         "without_demonstration": sum((pair.benchmark, pair.question_id) in bare for pair in pairs),
         "left_out": len(left_out),

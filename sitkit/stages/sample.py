@@ -65,11 +65,14 @@ class Sample:
         return (self.student,)
 
     def label(self) -> str:
-        """Return benchmark, how many answers at which temperature if it is several, where it stands, and seed."""
+        """Return benchmark, how many answers at which temperature if it is several, where it stands, seed, and whether
+        it gives hints.
+        """
         drawn, chosen = self.settings, self.questions.selection
         after = f" after {chosen.skip}" if chosen is not None and chosen.skip else ""
         several = f" {drawn.samples} samples at {drawn.temperature:g}" if drawn.samples > 1 else ""
-        return stage_label(f"{self.questions.benchmark.spec}{after}{several}", self.where, self.seed)
+        label = stage_label(f"{self.questions.benchmark.spec}{after}{several}", self.where, self.seed)
+        return f"{label} with hints" if drawn.hints else label
 
     def material(self) -> Json:
         """Return questions, generation and seed; the student is in the input's key."""
@@ -82,10 +85,11 @@ class Sample:
         return round_seed(self.seed, self.round)
 
     def prompts(self) -> int:
-        """Return the number of questions, each asked in both promptings, as often as answers are drawn, and with a hint
-        at most once.
+        """Return the number of questions, each asked in both promptings, as often as answers are drawn.
+
+        Who is asked again with a hint is known only when these are answered, and so not counted.
         """
-        return len(self.questions.questions) * (len(PROMPTINGS) * self.settings.samples + self.settings.hints)
+        return len(self.questions.questions) * len(PROMPTINGS) * self.settings.samples
 
     def run(self, work: Work) -> Json:
         """Write answers.jsonl, and samples.jsonl where several answers are drawn."""
@@ -107,7 +111,9 @@ class Sample:
             done = complete_into(journal, self.student, adapter, prompts, generation, work.progress)
             if drawn.hints:
                 again = [Prompt(_hint_id(one), one.hinted().prompt("cot")) for one in self._missed(done)]
-                hinted = complete_into(journal, self.student, adapter, again, generation, work.progress)
+                hinted = complete_into(
+                    journal, self.student, adapter, again, generation, work.progress, before=len(prompts)
+                )
         rows = []
         for question in questions:
             direct, cot = (done[_prompt_id(question, prompting)] for prompting in PROMPTINGS)

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sitkit.registry import Registry
-from sitkit.report.page.accuracy import NOUNS
 from sitkit.report.page.answers import Chunk, chunk_name, pack, questions_chunk, questions_name, stage_chunk
-from sitkit.report.tables import Table, accuracy, error_note
+from sitkit.report.tables import NOUNS, Table, accuracy, error_note
 from sitkit.results.model import PairedTest
 from sitkit.results.questions import TestQuestions
 from sitkit.store import write_atomically

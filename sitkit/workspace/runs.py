@@ -12,7 +12,7 @@ from sitkit.errors import RecipeError, RunNotFoundError, suggestion
 from sitkit.execution.event_lines import RUN_LOG
 from sitkit.recipe import load_recipe
 from sitkit.results.files import RECIPE, RESULTS, again, read_results
-from sitkit.results.model import Results, decoded
+from sitkit.results.model import NO_STRATEGY, Results, decoded
 from sitkit.store import Store, short
 from sitkit.store.usage import Entry, measure
 from sitkit.types import Json
@@ -53,6 +53,8 @@ class RunEntry:
         """What of its recipe a list of runs shows, as texts."""
         # Of a contest every strategy is shown, and not the first alone.
         said = {**self.recipe, "strategy": self.recipe.get("strategies") or self.recipe.get("strategy")}
+        if set(self.recipe.get("methods") or ()) == {"instruct"}:
+            said["strategy"] = NO_STRATEGY
         return {name: _texts(said.get(name)) for name in SHOWN}
 
 

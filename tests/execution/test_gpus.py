@@ -105,6 +105,10 @@ def test_answers_take_what_their_prompts_and_tokens_come_to(sized: Registry, tmp
     assert stage.on_gpu.seconds > 0.04 * ANSWER_TOKENS
     assert stage.on_gpu.most_seconds > 0.04 * 512
     assert stage.on_gpu.most_seconds / stage.on_gpu.seconds == pytest.approx(512 / ANSWER_TOKENS, rel=0.2)
+    hints = next(one for one in planned(sized, tmp_path, CARD, sample={"hints": True}).stages if one.stage == "sample")
+    assert hints.prompts == stage.prompts
+    assert hints.on_gpu is not None
+    assert hints.on_gpu.most_seconds > stage.on_gpu.most_seconds
     short = planned(sized, tmp_path, CARD, sample={"max_new_tokens": 50})
     again = next(stage for stage in short.stages if stage.stage == "sample")
     assert again.on_gpu is not None

@@ -12,8 +12,9 @@ import pytest
 from sitkit.cli.show import show_dry_run
 from sitkit.errors import PluginError, RecipeError, SettingError
 from sitkit.execution.dry_run import dry_run
+from sitkit.execution.events import StageProgress
 from sitkit.execution.here_executor import run_plan
-from sitkit.plan import build_plan
+from sitkit.plan import Plan, build_plan
 from sitkit.recipe import Recipe
 from sitkit.registry import Registry
 from sitkit.report.markdown import markdown
@@ -256,6 +257,74 @@ def test_what_no_answer_got_right_is_asked_again_with_its_target(
             assert f"{one.question.question} (The answer is {one.question.target}.)" in told
             assert hinted == one.own("cot", correct=hinted[0].correct, hinted=True)
             assert hinted[0] not in one.own("cot", correct=hinted[0].correct)
+
+
+def hinting(registry: Registry, samples: int = 1) -> Plan:
+    settings = {"sample": {"samples": samples, "temperature": 0.8, "hints": True}}
+    return build_plan(replace(RECIPE, settings=settings), registry)
+
+
+def test_a_stage_says_that_it_gives_hints_and_counts_the_prompts_that_are_sure(example: Registry) -> None:
+    (with_hints,) = [node.stage for node in hinting(example, 3).nodes if isinstance(node.stage, Sample)]
+    (without,) = [node.stage for node in build_plan(RECIPE, example).nodes if isinstance(node.stage, Sample)]
+    assert with_hints.label() == f"{without.label().replace('4 samples', '3 samples')} with hints"
+    assert with_hints.prompts() == 14 * 2 * 3
+
+
+def test_the_progress_of_hints_goes_on_where_the_questions_ended(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(monkeypatch, lambda one: [pair(one, shown(one), "The answer is 99")])
+    plan, told = hinting(example), list[tuple[int, int]]()
+
+    def listen(event: object) -> None:
+        if isinstance(event, StageProgress) and event.stage.stage == "sample":
+            told.append((event.done, event.total))
+
+    made = run_plan(plan, Store(tmp_path), example, listen)
+    (sampled,) = [made.artifacts[node.key] for node in plan.nodes if isinstance(node.stage, Sample)]
+    hints = int(str(sampled.info["hinted"]))
+    assert hints
+    assert told == [(done, 28) for done in range(29)] + [(28 + done, 28 + hints) for done in range(hints + 1)]
+
+
+def test_a_cut_answer_to_a_hint_is_not_the_students_own_and_not_chosen_either(
+    example: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit_example.student import Counter as Student
+
+    complete = Student.complete
+
+    def cut(self: Any, *arguments: Any) -> Iterator[Any]:
+        for one in complete(self, *arguments):
+            hinted = one.id.startswith("hinted|")
+            yield replace(one, truncated=True, text=f"Hinted: {one.text}") if hinted else one
+
+    monkeypatch.setattr(Student, "complete", cut)
+
+    def cut_of(one: Candidate) -> list[str]:
+        return [sample.text for sample in one.samples if sample.hinted]
+
+    def rejecting(one: Candidate) -> Sequence[object]:
+        return [pair(one, shown(one), text) for text in cut_of(one)] or [left_out(one)]
+
+    choose(monkeypatch, rejecting)
+    plan = hinting(example)
+    results = build_results(plan, run_plan(plan, Store(tmp_path), example, lambda event: None), StoredRows(tmp_path))
+    (pairs,) = results.pairs
+    assert pairs.truncated == 0
+    assert pairs.rejected_truncated == pairs.total > 0
+
+    def choosing(one: Candidate) -> Sequence[object]:
+        prompt = one.question.prompt("cot")
+        rows = [
+            TrainingRow(one.question.id, one.question.benchmark, prompt, text, "student", False) for text in cut_of(one)
+        ]
+        return rows or [left_out(one)]
+
+    choose(monkeypatch, choosing)
+    with pytest.raises(PluginError, match=r"chose an answer .* that was cut"):
+        run_plan(hinting(example), Store(tmp_path / "other"), example, lambda event: None)
 
 
 def test_hints_are_off_and_then_in_no_key(example: Registry) -> None:

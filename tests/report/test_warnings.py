@@ -184,6 +184,13 @@ def test_near_zero_accuracy_is_said_plainly_and_first() -> None:
     assert len(said) > 1
 
 
+def test_a_run_that_only_instructs_is_warned_of_by_what_instructing_did() -> None:
+    near_zero = warnings_of(_results([_cell("baseline", 0), _cell("instruct", 1)]))
+    assert near_zero[0].startswith("accuracy is near zero everywhere (best 1.0% after instruction-tuning)")
+    cells = [_cell("baseline", 50, stderr=0.05), _cell("instruct", 60, stderr=0.05)]
+    assert any("questions are too few" in text for text in warnings_of(_results(cells)))
+
+
 def test_a_benchmark_that_stays_near_zero_among_others_is_named() -> None:
     cells = [_cell("refine", 60), _cell("refine", 2, benchmark="multiarith")]
     assert warnings_of(_results(cells))[0] == "accuracy with CoT is near zero after refining on: multiarith"

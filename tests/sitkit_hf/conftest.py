@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,14 @@ def adapter_bytes(folder: Path) -> bytes:
 @pytest.fixture(scope="session")
 def read_adapter() -> Callable[[Path], bytes]:
     return adapter_bytes
+
+
+def broken_adapter(folder: Path, out: Path, value: float) -> Path:
+    """Copy an adapter, with one number of its last weight replaced."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, out)
+    weights = load_file(out / "adapter_model.safetensors")
+    list(weights.values())[-1].view(-1)[-1] = value
+    save_file(weights, out / "adapter_model.safetensors", {"format": "pt"})
+    return out

@@ -9,15 +9,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sitkit.errors import PluginError, SettingError
+from sitkit.errors import ModelError, PluginError, SettingError
 from sitkit.settings import ExploreSettings
 from sitkit.types import Completion, Distillation, Generation, Prompt, Question, Reward
 from sitkit_hf import generation
+from sitkit_hf.adapters import adapted, merged_meanwhile, trainable_adapter
 from sitkit_hf.explore import ask, fallen, vocabulary
+from sitkit_hf.memory import total_bytes
 from sitkit_hf.options import Options
 from sitkit_hf.prompts import Prompts
 from sitkit_hf.teacher import HfTeacher
@@ -96,6 +99,44 @@ def test_answers_are_drawn_anew_for_each_and_the_base_is_as_it_was(
     after = list(student.models.base().parameters())
     assert len(after) == len(before)
     assert all(one.equal(other) for one, other in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize(("total", "merged"), [(4, True), (3.9, False)])
+def test_the_adapter_is_merged_by_the_machines_memory_and_not_by_what_is_free(
+    student: Any, start: Path, monkeypatch: pytest.MonkeyPatch, total: float, *, merged: bool
+) -> None:
+    import psutil
+
+    with adapted(student.models, lambda base: trainable_adapter(base, start, student.models.folder())) as model:
+        layers = [one for one in model.modules() if hasattr(one, "merged_adapters")]
+        taken = sum(one.get_base_layer().weight.nbytes for one in layers)
+        told = SimpleNamespace(total=int(total * taken), available=1)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: told)
+        with merged_meanwhile(model, "", ""):
+            assert [one.merged for one in layers] == [merged] * len(layers)
+        assert not any(one.merged for one in layers)
+
+
+def test_an_adapter_that_diverges_ends_exploring_before_it_writes_nonsense(
+    student: Any, start: Path, work: dict[str, Any]
+) -> None:
+    def spoil(done: int, total: int) -> None:
+        if done == 2:
+            weights = [one for name, one in student.models.base().named_parameters() if "lora_B.default" in name]
+            weights[-1].data[-1, -1] = float("nan")
+
+    said = r"^explore: the adapter after step 2 has weights .*: its training diverged; lower explore.learning_rate$"
+    with pytest.raises(ModelError, match=said):
+        student.explore(
+            start, QUESTIONS, Reward({"ended": 1.0, "digits": 1.0}, digits), SHORT, **work | {"progress": spoil}
+        )
+
+
+def test_a_gpu_has_the_memory_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 80 << 30))
+    assert total_bytes(torch.device("cuda")) == 80 << 30
 
 
 @pytest.mark.slow

@@ -337,7 +337,13 @@ def test_the_cpus_and_the_devices_errors_are_known() -> None:
         torch.empty(1 << 50)
     assert out_of_memory(raised.value)
     assert out_of_memory(MemoryError())
+    cudnn = (
+        "cuDNN Frontend error: mha_graph.execute(handle, variant_pack, workspace_ptr.get()).is_good() INTERNAL ASSERT"
+    )
+    assert out_of_memory(RuntimeError(cudnn))
+    assert out_of_memory(RuntimeError("Expected mha_graph->execute(handle, variant_pack, ptr).is_good() to be true"))
     assert not out_of_memory(RuntimeError("shapes do not match"))
+    assert not out_of_memory(RuntimeError("cuDNN Frontend error: mha_graph.build_operation_graph(handle) is not good"))
 
 
 def test_nothing_asked_loads_nothing(tiny: Path, make_student: Callable[..., Any]) -> None:

@@ -61,17 +61,21 @@ def test_a_batchs_cache_is_gone_when_the_next_is_read(
     assert watched.alive == [0, 0, 0]
 
 
-@pytest.mark.parametrize("on_a_gpu", [True, False])
+@pytest.mark.parametrize("where", ["gpu", "cudnn", "cpu"])
 def test_nothing_of_a_batch_that_ran_out_of_memory_is_kept(
-    tiny: Path, make_student: Callable[..., Any], on_a_gpu: bool
+    tiny: Path, make_student: Callable[..., Any], where: str
 ) -> None:
     import torch
 
     student = make_student(tiny)
     expected = answered(student.complete(None, PROMPTS, Generation(12)))
     model = student.models.base()
-    told = (torch.OutOfMemoryError, "CUDA out of memory") if on_a_gpu else (RuntimeError, "can't allocate memory")
-    model.forward = watched = Watched(model, 7, *told)
+    told: dict[str, tuple[type[Exception], str]] = {
+        "gpu": (torch.OutOfMemoryError, "CUDA out of memory"),
+        "cudnn": (RuntimeError, "Expected mha_graph->execute(handle, variant_pack, ptr).is_good() to be true"),
+        "cpu": (RuntimeError, "can't allocate memory"),
+    }
+    model.forward = watched = Watched(model, 7, *told[where])
     assert answered(student.complete(None, PROMPTS, Generation(12))) == expected
     assert len(watched.alive) > 1
     assert set(watched.alive) == {0}

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from sitkit.errors import ModelError, TeacherError
+from sitkit.settings import RefineSettings
 from sitkit.spec import Spec
-from sitkit.types import Context, Generation, Prompt
+from sitkit.types import Context, Generation, Objective, Prompt
+from tests.sitkit_hf.conftest import broken_adapter
 from tests.sitkit_hf.test_hf_architectures import ARCHITECTURES, write_architecture
 
 ASKED = [Prompt("a", "1+1?")]
@@ -142,3 +144,16 @@ def test_an_adapter_file_of_no_bytes_is_one_line(student: Any, start: Path, tmp_
     (folder / "adapter_model.safetensors").write_bytes(b"")
     with pytest.raises(ModelError, match=r"cannot use the adapter in [^\n]*$"):
         list(student.complete(folder, ASKED, Generation(4)))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_an_adapter_that_diverged_answers_nothing_and_is_not_trained_further(
+    student: Any, start: Path, tmp_path: Path, pairs: Any, work: dict[str, Any], value: str
+) -> None:
+    broken = broken_adapter(start, tmp_path / "broken", float(value))
+    said = r"the adapter in .*broken has weights that are NaN or infinite: its training diverged; lower the "
+    with pytest.raises(ModelError, match=said):
+        list(student.complete(broken, ASKED, Generation(4)))
+    with pytest.raises(ModelError, match=said):
+        student.refine(broken, pairs, Objective(), RefineSettings(max_steps=1), **work)
+    assert list(student.complete(start, ASKED, Generation(4)))

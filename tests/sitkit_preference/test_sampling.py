@@ -130,6 +130,40 @@ def test_star_learns_how_a_target_given_away_is_reached_where_nothing_else_is_ri
     assert strategy("star").recommended() == {"sample": {"hints": True}}  # type: ignore[attr-defined]
 
 
+STEAM = Question("s", "b", "choice", "", "What is hot water in the air?", ("ice", "a rock", "steam"), "C")
+ARTICLE = replace(STEAM, choices=("steam", "ice", "a rock"), target="A")
+FORMULA = Question("f", "b", "math", "", "Half of a third?", None, r"\frac{1}{6}")
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "explains"),
+    [
+        (APPLES, A, True),
+        (APPLES, "The answer is 11. It is 11.", False),
+        (APPLES, "The answer is 11.00. It is $11, or -11.", False),
+        (APPLES, "1. The answer is 11.\nStep 2: It is 11.", False),
+        (APPLES, "Twelve apples less 1.\nThe answer is 11.", True),
+        (replace(APPLES, target="1,200"), "It is 1200. The answer is 1,200.", False),
+        (replace(APPLES, target="1,200"), "It is 1,000 and 200 more. The answer is 1200.", True),
+        (FORMULA, r"It is \frac{1}{6}. The answer is \frac{1}{6}.", False),
+        (FORMULA, r"Half of \frac{1}{3}. The answer is \frac{1}{6}.", True),
+        (STEAM, "The answer is C) steam. It is steam that is meant here.", False),
+        (STEAM, "Steam is what is meant here. The answer is C.", False),
+        (STEAM, "The option C is what is meant here. It is steam.", False),
+        (STEAM, "Option (c) is what is meant here. It is steam.", False),
+        (STEAM, "It is hot. The answer is C) steam.", False),
+        (STEAM, "Water that boils goes into the air. The answer is C) steam.", True),
+        (STEAM, "Water that boils goes into the air\nC) steam", True),
+        (ARTICLE, "A kettle that boils fills the air with it. The answer is A) steam.", True),
+        (ARTICLE, "A is what is meant by these words. The answer is A) steam.", False),
+    ],
+)
+def test_what_repeats_a_hint_in_other_words_explains_nothing(question: Question, text: str, *, explains: bool) -> None:
+    hinted = SampledAnswer("cot", text, correct=True, hinted=True)
+    one = Candidate(question, Answers("q", "b", "", ""), None, False, False, (hinted,))
+    assert [item.chosen for item in given("star", one) if isinstance(item, TrainingRow)] == [text] * explains
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [

@@ -14,6 +14,7 @@ from sitkit.types import Student, Teacher
 from sitkit_vllm.engine import read_adapter
 from sitkit_vllm.installed import vllm_version
 from sitkit_vllm.options import read
+from tests.sitkit_hf.conftest import broken_adapter
 
 
 def options(spec: str) -> Any:
@@ -81,3 +82,13 @@ def test_an_adapter_tells_its_rank_rounded_up_to_what_vllm_takes(adapters: dict[
     (tmp_path / "adapter_config.json").write_text("[]")
     with pytest.raises(ModelError, match="is not the folder of a LoRA adapter"):
         read_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_an_adapter_that_diverged_is_not_handed_to_vllm(adapters: dict[int, Path], tmp_path: Path, value: str) -> None:
+    broken = broken_adapter(adapters[4], tmp_path / "broken", float(value))
+    with pytest.raises(ModelError, match=r"broken has weights that are NaN or infinite: its training diverged; lower "):
+        read_adapter(broken)
+    (broken / "adapter_model.safetensors").write_bytes(b"{}")
+    with pytest.raises(ModelError, match="is not the folder of a LoRA adapter"):
+        read_adapter(broken)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from sitkit.report.figures.draw import Curve, Measured, bars, heatmap, low_resource, rounds, training
 from sitkit.report.figures.style import LIGHT, Palette, end_of_axis
 from sitkit.report.matrix import matrices
-from sitkit.results.arms import describe, is_low_resource
+from sitkit.results.arms import describe, is_low_resource, refines
 from sitkit.results.model import Arm, Cell, Results, belongs
 from sitkit.results.rows import StoredRows
 from sitkit.types import Json, Phase, Prompting
@@ -81,7 +81,8 @@ def drawings(results: Results, stored: StoredRows) -> Iterator[Drawing]:
 def arms_by_phase(results: Results) -> list[Arm]:
     """Return the arms whose phases are worth a panel of bars; crosses are left to the matrix."""
     most = max((arm.fraction for arm in results.arms), default=1.0)
-    return [arm for arm in results.arms if arm.method == "both" and not arm.crossed and arm.fraction == most]
+    whole = "both" if refines(results.arms) else "instruct"
+    return [arm for arm in results.arms if arm.method == whole and not arm.crossed and arm.fraction == most]
 
 
 def _phases(results: Results) -> Iterator[Drawing]:

@@ -12,19 +12,21 @@ from urllib.parse import urlencode
 from sitkit.report.figures import arms_by_phase
 from sitkit.report.matrix import BASELINE, Grid, Matrix, Square, matrices
 from sitkit.report.page.answers import arm_id
-from sitkit.results.arms import describe
+from sitkit.report.tables import NOUNS
+from sitkit.results.arms import describe, refines
 from sitkit.results.model import Arm, Cell, Change, PairedTest, Results
 from sitkit.results.rows import place
 from sitkit.types import PHASES, Phase, Prompting
 
 MINUS = "\N{MINUS SIGN}"
-NOUNS: Mapping[Phase, str] = {"baseline": "baseline", "instruct": "instructed", "refine": "refined"}
 
 _TRANSFERS = {"trained": "Trained tasks", "in-domain": "In domain, not trained", "out-of-domain": "Out of domain"}
 _CAPTIONS: Mapping[Prompting, str] = {"cot": "With CoT", "direct": "Direct"}
 _OPEN_ARMS = 4
 _MARKS = {"trained": "■", "in-domain": "◆", "out-of-domain": ""}
 _FULL_RANGE = 0.3
+
+_BY: Mapping[Phase, str] = {"instruct": "instruction-tuning", "refine": "refining"}
 
 _Place = tuple[Phase, Prompting, str]
 
@@ -141,18 +143,22 @@ def _accuracy(arm: Arm, cell: Cell | None) -> Accuracy | None:
 def _tiles(results: Results) -> list[dict[str, object]]:
     """The large numbers: means with CoT over the benchmarks trained on, of the same domain, and of another."""
     groups: dict[str, list[tuple[Arm, dict[Phase, Cell]]]] = {}
+    last: Phase = "refine" if refines(results.arms) else "instruct"
     for arm in arms_by_phase(results):
         by_benchmark: dict[str, dict[Phase, Cell]] = {}
         for cell in results.cells_of(arm):
             if cell.prompting == "cot":
                 by_benchmark.setdefault(cell.benchmark, {})[cell.phase] = cell
         for phases in by_benchmark.values():
-            if "refine" in phases:
-                groups.setdefault(phases["refine"].transfer, []).append((arm, phases))
-    return [_tile(results, title, groups[transfer]) for transfer, title in _TRANSFERS.items() if transfer in groups]
+            if last in phases:
+                groups.setdefault(phases[last].transfer, []).append((arm, phases))
+    shown = [(title, groups[transfer]) for transfer, title in _TRANSFERS.items() if transfer in groups]
+    return [_tile(results, title, group, last) for title, group in shown]
 
 
-def _tile(results: Results, title: str, group: Sequence[tuple[Arm, Mapping[Phase, Cell]]]) -> dict[str, object]:
+def _tile(
+    results: Results, title: str, group: Sequence[tuple[Arm, Mapping[Phase, Cell]]], last: Phase
+) -> dict[str, object]:
     taught = {
         (score.teacher, score.benchmark): (score.benchmark, score.value, score.stderr)
         for score in results.teacher_scores
@@ -164,13 +170,13 @@ def _tile(results: Results, title: str, group: Sequence[tuple[Arm, Mapping[Phase
         if len(cells) == len(group):
             means.append((NOUNS[phase], *_mean([(cell.benchmark, cell.value, cell.over_questions) for cell in cells])))
     gain = points(means[-1][1] - means[-2][1]) if len(means) > 1 else ""
-    teachers = [taught.get((arm.teacher, phases["refine"].benchmark)) for arm, phases in group]
+    teachers = [taught.get((arm.teacher, phases[last].benchmark)) for arm, phases in group]
     if None not in teachers:
         means.append(("teacher", *_mean([score for score in teachers if score is not None])))
     return {
         "title": title,
         "steps": [(noun, f"{100 * value:.1f}", f"± {100 * error:.1f}") for noun, value, error in means],
-        "gain": gain,
+        "gain": f"{gain} points by {_BY[last]}" if gain else "",
         "count": f"mean of {len(group)} {'cell' if len(group) == 1 else 'cells'}, with CoT",
         "teacher": ", ".join(dict.fromkeys(arm.teacher for arm, _ in group)),
     }

@@ -26,7 +26,7 @@ from sitkit.report.tables import (
     teacher_tables,
     worked_table,
 )
-from sitkit.results.arms import describe
+from sitkit.results.arms import describe, refines
 from sitkit.results.model import Cell, Pairs, Results
 from sitkit.results.rows import place
 from sitkit.stages.evaluate_task import DOCUMENTS
@@ -95,7 +95,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
     return [
         ("student", _listed(arm.student for arm in arms)),
         ("teacher", _listed(arm.teacher for arm in arms)),
-        ("strategy", _listed(arm.strategy for arm in arms)),
+        ("strategy", _listed(arm.strategy for arm in arms if arm.method != "instruct")),
         ("trained on", _listed(task for arm in arms for task in (*arm.train_on, *arm.refine_on))),
         ("tested on", _listed(results.benchmarks)),
         *([("loss", loss)] if (loss := _loss(results)) else []),
@@ -144,13 +144,13 @@ def _answers(results: Results, packed: Packed, missing: Mapping[str, str]) -> Se
     data = {
         "arms": index(results), "start": fullest(results), "files": packed.files, "leftOut": packed.left_out
     }  # fmt: skip
-    content = {"missing": missing, "index": data, "chunks": packed.content}
+    content = {"missing": missing, "index": data, "chunks": packed.content, "refined": refines(results.arms)}
     return Section("answers", "The answers", "answers.html", content)
 
 
 def _gains(results: Results) -> list[Section]:
     # These two are of one student; of several they would make a mean of what does not belong together.
-    if len(results.arms) != 1 or results.arms[0].method != "both":
+    if len(results.arms) != 1:
         return []
     tables = [drawn_table(gain_table(results), "gain"), drawn_table(worked_table(results), "worked")]
     return [Section("gains", "What gains are made of", "tables.html", {"tables": tables, "note": "", "beside": True})]
@@ -202,6 +202,8 @@ def _pairs(results: Results) -> Section:
         "rows": [_pair_row(results, pairs, origins) for pairs in results.pairs],
         "tables": tables,
     }
+    if not refines(results.arms):
+        return Section("pairs", "What was learnt from", "tables.html", {"tables": tables, "note": "", "beside": True})
     return Section("pairs", "Where the pairs came from", "pairs.html", content)
 
 
