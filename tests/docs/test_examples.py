@@ -49,8 +49,8 @@ def sitkit(*arguments: str | Path) -> int:
     return run([str(argument) for argument in arguments])
 
 
-def test_there_are_six_recipes_and_two_notebooks_and_the_page_names_them() -> None:
-    assert (len(RECIPES), len(NOTEBOOKS)) == (6, 2)
+def test_there_are_seven_recipes_and_two_notebooks_and_the_page_names_them() -> None:
+    assert (len(RECIPES), len(NOTEBOOKS)) == (7, 2)
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"({name})" in page for name in RECIPES + NOTEBOOKS)
 

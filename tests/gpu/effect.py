@@ -158,9 +158,10 @@ def main() -> int:
     if options.part == "search":
         search(runs, train, few)
         return 0
-    scored = [f"file:{runs.data / 'word_problems/test.jsonl.gz'},name=test", *options.eval_on]
-    gold = {} if options.no_gold else {"eval_on": [scored[0], "multiarith", "gsm8k"]}
-    contest(runs, options.strategies, options.seeds, gold, train_on=[train], eval_on=scored, **few)
+    test = f"file:{runs.data / 'word_problems/test.jsonl.gz'},name=test"
+    gold = {} if options.no_gold else {"eval_on": [test, "multiarith", "gsm8k"]}
+    where = {"train_on": [train], "eval_on": [train, test, *options.eval_on], **few}
+    contest(runs, options.strategies, options.seeds, gold, **where)
     return 0
 
 
