@@ -396,7 +396,7 @@ def _written(rows: Sequence[Mapping[str, float]], answers: int) -> int:
     """Return how many tokens were written by a curve: a row tells the mean length since the one before."""
     before, found = 0.0, 0.0
     for row in rows:
-        found += row["completions/mean_length"] * (row["step"] - before) * answers
+        found += row.get("completions/mean_length", 0.0) * (row["step"] - before) * answers
         before = row["step"]
     return round(found)
 

@@ -18,11 +18,15 @@ _EQUATION = re.compile(rf"{_NUMBER}(?:\s*[-+*/x×÷]\s*{_NUMBER})+\s*=\s*{_NUMBE
 
 _EXPLAINING_WORDS = 5
 _DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_STEP = re.compile(r"^\s*(?:step\s*)?\d{1,2}[.):](?=\s)", re.IGNORECASE | re.MULTILINE)
+_STEP = re.compile(r"^[\s>*#-]*(?:step\s*)?\d{1,2}[.):](?=[\s*])", re.IGNORECASE | re.MULTILINE)
 """The number of a step of a list, which works nothing out."""
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]?(?=\s)|\n")
-_NO_ARTICLE = r"(?! (?!(?:is|was|would|seems|must|fits|because|since|as|and|or|but|for)\b)[a-z])"
+_AS_LETTER = (
+    r"(?:(?<=[Oo]ption A)|(?<=[Cc]hoice A)|(?<=[Aa]nswer A)"
+    r"|(?! (?!(?:is|was|would|seems|must|fits|because|since|as|and|or|but|for)\b)[a-z]))"
+)
+"""After an "A" that is no article."""
 
 
 def contrast(candidate: Candidate, most: int) -> Sequence[PreferencePair | LeftOut]:
@@ -99,7 +103,7 @@ def _numbers(text: str) -> set[float]:
 
 def _target_named(question: Question) -> re.Pattern[str]:
     """Return what finds a choice's target in a sentence: its letter, but not as an article, or its text."""
-    named = [rf"\b{question.target}\b{_NO_ARTICLE}", rf"\b{question.target.lower()}\)"]
+    named = [rf"\b{question.target}\b{_AS_LETTER if question.target == 'A' else ''}", rf"\b{question.target.lower()}\)"]
     if question.choices is not None:
         option = question.choices[LETTERS.index(question.target)].strip(" .!?")
         named += [rf"(?i:(?<!\w){re.escape(option)}(?!\w))"] if option else []

@@ -105,7 +105,7 @@ _CLOSED = (
 )
 _STATED_GROUPS = re.compile(
     r"(?:\b(?:is|it's|that's|was|be|equals?|comes to|total of|totals|(?:answer|total|result|sum)\b[^\n.0-9]{0,20}?:"
-    r"|answer[ ]*\n|there (?:are|were)(?=[ ][^A-Za-z]{1,99}[ ][A-Za-z]))|[=≈]|\#{2,}|\\boxed\b)"
+    r"|answer[ ]*\n)|[=≈]|\#{2,}|\\boxed\b)"
     r"[\s*({\[\"'~:]{0,6}(?:(?:about|exactly|only|just|approximately|around|nearly|almost|over|equal to) )?"
     rf"{_SIGNS}(?P<groups>{_GROUPS})(?={_MEASURE}{_CLOSED})",
     re.IGNORECASE,

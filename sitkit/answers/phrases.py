@@ -73,7 +73,7 @@ ANNOUNCED = re.compile(
 
 CALLED_RIGHT = re.compile(
     r" is (?:clearly )?(?:the |our |my )?(?:only |best |final )?(?:(?:correct|right) )?"
-    r"(?:correct|right|best|answer|option|choice|one)(?=[.,;!\n]|$)"
+    r"(?:correct|right|best|answer|option|choice|one)(?=[.,;!\n]|$| (?:because|since|as)\b)"
 )
 WORD_AFTER = re.compile(r"[ ](?!(?:is|because|since|and|or|but|as|for|would|seems|was|not|over|fits)\b)[a-z]")
 LOWER_ALONE = re.compile(r"[\s:*\"'{]*([a-z])(?=\s*(?:[.,;!}\"':]|$|\n))")

@@ -88,9 +88,9 @@ def contenders(
 
 
 def _total(counts: Sequence[float | None]) -> int | None:
-    """Return the sum of counts; None if there are none, or one was not taken: a part of it would look like less."""
+    """Return the sum of counts; None if one was not taken: a part of it would look like less."""
     known = [count for count in counts if count is not None]
-    return int(sum(known)) if known and len(known) == len(counts) else None
+    return int(sum(known)) if len(known) == len(counts) else None
 
 
 def _duel(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def contest(runs: Runs, strategies: Sequence[str], seeds: int, gold: Mapping[str
     settings = {"instruct": INSTRUCT[BEST]}
     for name in strategies:
         for seed in range(seeds):
-            runs.start(f"{name}-{seed}", settings, strategy=name, seed=seed, **where)
+            runs.start(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', name)}-{seed}", settings, strategy=name, seed=seed, **where)
     if gold:
         taught = {"teacher": "gold", "methods": ["instruct"], "train_on": ["gsm8k"], "seed": 0}
         runs.start("gold", {"instruct": {**INSTRUCT[BEST], "epochs": 2}}, **{**where, **taught, **gold})
