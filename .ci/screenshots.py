@@ -1,7 +1,8 @@
 """Draw docs/images: run what the pictures show and photograph the reports. Run by ``make images``, with chromium there.
 
 A workspace given as the argument is used and kept; what it holds already is not run again. Names of pictures behind it
-draw these alone. Those of the real student need its run there: make real ARGS="--name real --workspace WORKSPACE".
+draw these alone. Those of the real student need its runs there: make real ARGS="--name real --workspace WORKSPACE", and
+sitkit run --config docs/examples/7-real-gold.yaml --name gold --workspace WORKSPACE, as docs/results.md has it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ RUNS = {
     "matrix": ["matrix"],
     "beta-0.5": ["run", "--set", "refine.beta=0.5"],
 }
-REAL = "real"
+REAL, GOLD = "real", "gold"
+"""What takes too long to be made here."""
 
 READY = "return document.querySelector('#browser')?.dataset.state === 'ready' || !location.hash.includes('?')"
 
@@ -33,6 +35,7 @@ ANSWERS = (
 )
 
 GAINED = "#answers?benchmark=word_problems&prompting=cot&compare=instruct+refine&change=wrong+to+right"
+TURNED = "#answers?benchmark=gsm8k&prompting=cot&compare=baseline+instruct&change="
 
 SHOTS = [
     ("report-accuracy", "embedded", "", 1200, 900, False),
@@ -43,6 +46,8 @@ SHOTS = [
     ("compare", "beta-0.5/compare.html", "#answers?change=wrong+to+right", 1200, 700, False),
     ("real-accuracy", REAL, "#results", 1200, 900, False),
     ("real-answers", REAL, GAINED, 1200, 900, False),
+    ("gsm8k-gained", GOLD, TURNED + "wrong+to+right", 1200, 900, False),
+    ("gsm8k-lost", GOLD, TURNED + "right+to+wrong", 1200, 900, False),
 ]
 """Name of the picture, the run (or a page of it), where on it, width and height in pixels, whether dark."""
 
@@ -50,8 +55,8 @@ SHOTS = [
 def main(workspace: Path, wanted: Sequence[str]) -> None:
     """Run what is missing in the workspace and draw every picture, or those wanted."""
     shots = [shot for shot in SHOTS if shot[0] in wanted or not wanted]
-    if not (workspace / "runs" / REAL / "report.html").is_file():
-        shots = [shot for shot in shots if shot[1] != REAL]
+    missing = [name for name in (REAL, GOLD) if not (workspace / "runs" / name / "report.html").is_file()]
+    shots = [shot for shot in shots if shot[1] not in missing]
     sitkit, place = [sys.executable, "-m", "sitkit"], ["--workspace", workspace]
     needed = {shot[1].split("/")[0] for shot in shots}
     for name, command in RUNS.items():

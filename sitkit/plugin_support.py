@@ -1,4 +1,5 @@
-"""What plugins share: digests of files, quiet libraries, seeded generators, prompts as tokens, the logger for notices.
+"""What plugins share: digests of files, the machine's memory, quiet libraries, seeded generators, prompts as tokens,
+the logger for notices.
 
 Nothing heavy is imported here. What a helper needs of torch, transformers or datasets is used where a plugin has
 loaded it already.
@@ -80,6 +81,50 @@ def folder_digests(folder: Path, counts: Callable[[Path], bool] = lambda path: T
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts) and counts(path)
     )
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+_CONTROL_GROUPS = (Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+
+
+def machine_memory() -> tuple[int, int]:
+    """Return the bytes of memory that this process may take in all, and those that are free.
+
+    They are the machine's, or those of the control groups that the process is in, whichever are fewer: a container or a
+    job of a cluster that takes more than its own is killed, however much the machine has.
+    """
+    import psutil
+
+    machine = psutil.virtual_memory()
+    total, free = int(machine.total), int(machine.available)
+    for limit, used in _group_memory(*_CONTROL_GROUPS):
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    return total, free
+
+
+def _group_memory(listed: Path, top: Path) -> Iterator[tuple[int, int]]:
+    """Yield limit and use of each Linux control group with a limit around a process, in bytes; of version 2 or 1."""
+    try:
+        entries = [line.split(":", 2) for line in listed.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return
+    for _, controllers, path in entries:
+        if not controllers:
+            root, limit, used, cache = top, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            root, limit, used, cache = (
+                top / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+            )  # fmt: skip
+        else:
+            continue
+        # Within a container the path may be the host's, where there is nothing: the top is the container's own group.
+        own = root / path.strip("/") if ".." not in path else root
+        for group in (own, *own.parents):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                told = dict(line.split(" ", 1) for line in (group / "memory.stat").read_text().splitlines())
+                # What the cache of files holds is given back before anybody is killed.
+                yield int((group / limit).read_text()), int((group / used).read_text()) - int(told[cache])
+            if group == root:
+                break
 
 
 @contextlib.contextmanager

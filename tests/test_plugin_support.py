@@ -15,15 +15,63 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sitkit import plugin_support
 from sitkit.plugin_support import (
     chat_messages,
     end_tokens,
     file_digest,
     folder_digests,
+    machine_memory,
     quiet,
     seeded,
     stream_seed,
 )
+
+GIB = 2**30
+VERSION_2 = {"memory.max": "{}", "memory.current": "{}", "memory.stat": "anon 1\ninactive_file {}\n"}
+VERSION_1 = {
+    "memory.limit_in_bytes": "{}",
+    "memory.usage_in_bytes": "{}",
+    "memory.stat": "inactive_file 1\ntotal_inactive_file {}\n",
+}
+UNLIMITED = 9223372036854771712
+
+
+@pytest.mark.parametrize(
+    ("listed", "groups", "found"),
+    [
+        ("0::/", {}, (64, 32)),
+        ("0::/jobs/7", {"jobs/7": (VERSION_2, 8 * GIB, 3 * GIB, GIB)}, (8, 6)),
+        # The tighter of a group and those around it counts, and what has no limit has none.
+        ("0::/jobs/7", {"jobs/7": (VERSION_2, "max", GIB, 0), "jobs": (VERSION_2, 4 * GIB, 4 * GIB, 0)}, (4, 0)),
+        ("0::/jobs/7", {"jobs/7": (VERSION_2, 99 * GIB, 80 * GIB, 0)}, (64, 19)),
+        # A container sees its own group at the top, under whatever path the host has for it.
+        ("0::/../host", {"": (VERSION_2, 8 * GIB, GIB, 0)}, (8, 7)),
+        ("0::/kubepods/pod", {"": (VERSION_2, 8 * GIB, GIB, 0)}, (8, 7)),
+        ("9:cpu:/a\n4:memory:/job\n0::/", {"memory/job": (VERSION_1, 8 * GIB, 3 * GIB, GIB)}, (8, 6)),
+        ("4:memory:/job", {"memory/job": (VERSION_1, UNLIMITED, 3 * GIB, GIB)}, (64, 32)),
+        ("4:memory:/job", {"memory/job": (VERSION_1, "what?", 3 * GIB, GIB)}, (64, 32)),
+    ],
+)
+def test_a_container_has_no_more_memory_than_it_may_take(
+    listed: str,
+    groups: dict[str, tuple[dict[str, str], int | str, int, int]],
+    found: tuple[int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import psutil
+
+    (tmp_path / "listed").write_text(listed + "\n")
+    for name, (files, *values) in groups.items():
+        (tmp_path / "top" / name).mkdir(parents=True, exist_ok=True)
+        for (file, text), value in zip(files.items(), values, strict=True):
+            (tmp_path / "top" / name / file).write_text(text.format(value))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * GIB, available=32 * GIB))
+    monkeypatch.setattr(plugin_support, "_CONTROL_GROUPS", (tmp_path / "listed", tmp_path / "top"))
+    assert machine_memory() == tuple(value * GIB for value in found)
+    (tmp_path / "listed").unlink()
+    assert machine_memory() == (64 * GIB, 32 * GIB)
 
 
 def test_a_digest_follows_content_and_of_large_files_the_edges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any
 
+from sitkit.plugin_support import machine_memory
 from sitkit_hf.kv_cache import ROOM, is_spread
 
 _SAID = re.compile(
@@ -107,9 +108,11 @@ def first_guess(parameters: int) -> int:
     return 32 if parameters < 10**9 else 8
 
 
-def training_rows(model: Any, longest: int, most: int, *, dropout: bool) -> int:
-    """Return how many examples of up to ``longest`` tokens to train on at once on a CPU, at most ``most``."""
-    room = min(TRAINING_BYTES, free_bytes(model.device) // 2)
+def training_rows(model: Any, longest: int, most: int, *, dropout: bool, processes: int = 1) -> int:
+    """Return how many examples of up to ``longest`` tokens to train on at once on a CPU, at most ``most``,
+    in each of so many processes.
+    """
+    room = min(TRAINING_BYTES, free_bytes(model.device) // 2 // processes)
     return int(max(1, min(most, room // (longest * training_bytes(model, longest, dropout=dropout)))))
 
 
@@ -143,24 +146,22 @@ def _inner(layer: Any) -> int:
 
 
 def free_bytes(device: Any) -> int:
-    """Return the memory that is free on a device, for the CPU the machine's."""
-    import psutil
+    """Return the memory that is free on a device, for the CPU that of the machine or of the container."""
     import torch
 
     if device.type != "cuda":
-        return int(psutil.virtual_memory().available)
+        return machine_memory()[1]
     # Blocks that torch holds and does not use are as good as free.
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + int(unused)
 
 
 def total_bytes(device: Any) -> int:
-    """Return the memory that a device has, for the CPU the machine's: unlike what is free the same at any time."""
-    import psutil
+    """Return the memory that a device has, for the CPU the machine or the container: the same at any time."""
     import torch
 
     if device.type != "cuda":
-        return int(psutil.virtual_memory().total)
+        return machine_memory()[0]
     return int(torch.cuda.mem_get_info(device)[1])
 
 

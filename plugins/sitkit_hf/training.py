@@ -215,7 +215,7 @@ def _first_guess(job: Job, longest: int) -> int:
     most = first_guess(model.num_parameters())
     if model.device.type != "cpu":
         return most
-    return training_rows(model, longest, most, dropout=job.dropout)
+    return training_rows(model, longest, most, dropout=job.dropout, processes=job.settings.processes)
 
 
 def _divisor(batch: int, most: int) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from sitkit.plugin_support import machine_memory
 from sitkit.providers import OURS
 from sitkit.registry import Registry
 from sitkit.store import Store
@@ -46,9 +47,7 @@ class Installation:
 
 def examine(registry: Registry, workspace: Path, *, network: bool = False) -> Installation:
     """Look at the installation; with ``network`` the hosts are asked, five seconds each at most."""
-    import psutil
-
-    memory = psutil.virtual_memory()
+    memory, memory_free = machine_memory()
     return Installation(
         sitkit=_version(OURS) or "not installed",
         python=platform.python_version(),
@@ -56,8 +55,8 @@ def examine(registry: Registry, workspace: Path, *, network: bool = False) -> In
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         devices=tuple(_devices()),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory=memory.total,
-        memory_free=memory.available,
+        memory=memory,
+        memory_free=memory_free,
         disk=dict(_disks(workspace)),
         offline=os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"),
         keys={name: bool(os.environ.get(name)) for name in _key_names()},

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,13 +104,10 @@ def test_answers_are_drawn_anew_for_each_and_the_base_is_as_it_was(
 def test_the_adapter_is_merged_by_the_machines_memory_and_not_by_what_is_free(
     student: Any, start: Path, monkeypatch: pytest.MonkeyPatch, total: float, *, merged: bool
 ) -> None:
-    import psutil
-
     with adapted(student.models, lambda base: trainable_adapter(base, start, student.models.folder())) as model:
         layers = [one for one in model.modules() if hasattr(one, "merged_adapters")]
         taken = sum(one.get_base_layer().weight.nbytes for one in layers)
-        told = SimpleNamespace(total=int(total * taken), available=1)
-        monkeypatch.setattr(psutil, "virtual_memory", lambda: told)
+        monkeypatch.setattr("sitkit_hf.memory.machine_memory", lambda: (int(total * taken), 1))
         with merged_meanwhile(model, "", ""):
             assert [one.merged for one in layers] == [merged] * len(layers)
         assert not any(one.merged for one in layers)

@@ -90,22 +90,22 @@ def test_caches_are_of_one_class(tiny: Path, make_student: Callable[..., Any]) -
     assert type(one.layers[0]) is type(other.layers[-1])
 
 
-def test_on_a_cpu_what_the_page_cache_would_give_back_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    import psutil
+def test_on_a_cpu_rows_are_by_what_the_machine_has_free(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import LlamaConfig
 
-    from sitkit_hf.memory import generation_rows
+    from sitkit_hf.memory import generation_rows, training_rows
 
     model = SimpleNamespace(config=LlamaConfig(), parameters=lambda: iter([torch.zeros(1)]), device=torch.device("cpu"))
 
-    def rows(free: int, available: int) -> int:
-        monkeypatch.setattr(
-            psutil, "virtual_memory", lambda: SimpleNamespace(free=free << 30, available=available << 30)
-        )
+    def rows(free: int) -> int:
+        monkeypatch.setattr("sitkit_hf.memory.machine_memory", lambda: (64 << 30, free << 30))
         return generation_rows(model, 200, 300)
 
-    assert 1 == rows(1, 1) < rows(1, 30) == rows(30, 30)
+    assert 1 == rows(1) < rows(30)
+    # What several processes take together is what one would.
+    alone, shared = (training_rows(model, 1, 99, dropout=False, processes=processes) for processes in (1, 20))
+    assert 1 < shared < alone
 
 
 def test_a_gpu_draws_noise_further_ahead_and_has_room_for_it() -> None:
