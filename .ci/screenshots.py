@@ -35,7 +35,7 @@ ANSWERS = (
 )
 
 GAINED = "#answers?benchmark=word_problems&prompting=cot&compare=instruct+refine&change=wrong+to+right"
-TURNED = "#answers?benchmark=gsm8k&prompting=cot&compare=baseline+instruct&change="
+TURNED = "#answers?benchmark=gsm8k&prompting=direct&compare=baseline+instruct"
 
 SHOTS = [
     ("report-accuracy", "embedded", "", 1200, 900, False),
@@ -46,8 +46,8 @@ SHOTS = [
     ("compare", "beta-0.5/compare.html", "#answers?change=wrong+to+right", 1200, 700, False),
     ("real-accuracy", REAL, "#results", 1200, 900, False),
     ("real-answers", REAL, GAINED, 1200, 900, False),
-    ("gsm8k-gained", GOLD, TURNED + "wrong+to+right", 1200, 900, False),
-    ("gsm8k-lost", GOLD, TURNED + "right+to+wrong", 1200, 900, False),
+    ("gsm8k-gained", GOLD, TURNED + "&question=gsm8k/test/77&change=wrong+to+right", 1200, 900, False),
+    ("gsm8k-lost", GOLD, TURNED + "&question=gsm8k/test/106&change=right+to+wrong", 1200, 900, False),
 ]
 """Name of the picture, the run (or a page of it), where on it, width and height in pixels, whether dark."""
 
