@@ -48,6 +48,11 @@ def tell_loss(loss: float) -> None:
     _LOG.info("loss %.4g", loss, extra={"loss": loss})
 
 
+def tell_under_way(answers: float) -> None:
+    """Tell how many whole answers those being written amount to: they count in the time left, and are kept nowhere."""
+    _LOG.info("%.1f answers under way", answers, extra={"under_way": answers})
+
+
 _LOGGERS = (
     "accelerate",
     "bitsandbytes",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sitkit.answers.thinking import CLOSES, apart
 from sitkit.errors import ModelError
-from sitkit.plugin_support import NOTICES, stream_seed
+from sitkit.plugin_support import NOTICES, stream_seed, tell_under_way
 from sitkit.types import Completion, Generation, Prompt
 from sitkit_hf.kv_cache import families, read, select_rows
 from sitkit_hf.memory import MOST_ROWS, free_memory, generation_rows, out_of_memory
@@ -17,6 +18,9 @@ from sitkit_hf.prompts import Prompts
 from sitkit_hf.sampling import Greedy, GumbelRows, drawn_ahead
 
 _LOG = logging.getLogger(NOTICES)
+
+_TELL_SECONDS = 1.0
+"""A batch that takes longer tells how far its answers are: on a slow machine they end minutes later, all together."""
 
 _COMPACT = 1 / 8
 """Rows are taken out of the batch once this share of it is done: taking out costs a copy of the cache."""
@@ -56,7 +60,7 @@ def complete(
     """
     stops = StopStrings(prompts.tokenizer, generation.stop)
     rows = _rows(model, prompts, wanted, generation, {})
-    for written in write(model, prompts, rows, generation, stops, batch_size):
+    for written in write(model, prompts, rows, generation, stops, batch_size, tell=tell_under_way):
         yield Completion(written.id, stops.text(written.tokens), written.truncated, written.count)
 
 
@@ -71,7 +75,8 @@ def complete_thinking(
     stops = StopStrings(prompts.tokenizer, generation.stop)
     begun, ended, taken = dict[str, list[int]](), dict[str, str](), dict[str, int]()
     thinking = replace(generation, max_new_tokens=most)
-    for one in write(model, prompts, _rows(model, prompts, wanted, thinking, {}), thinking, stops, batch_size):
+    rows = _rows(model, prompts, wanted, thinking, {})
+    for one in write(model, prompts, rows, thinking, stops, batch_size, tell=tell_under_way):
         text = stops.text(one.tokens)
         taken[one.id] = one.count
         if not one.truncated:
@@ -87,17 +92,26 @@ def complete_thinking(
     left = [prompt for prompt in wanted if prompt.id in begun]
     # Drawn answers go on with noise of their own.
     follow = replace(generation, seed=stream_seed(generation.seed, "answer") % 2**31)
-    for one in write(model, prompts, _rows(model, prompts, left, follow, begun), follow, stops, batch_size):
+    rows = _rows(model, prompts, left, follow, begun)
+    for one in write(model, prompts, rows, follow, stops, batch_size, tell=tell_under_way):
         tokens = one.tokens
         whole = ended[one.id] + stops.text(tokens) if one.id in ended else stops.text([*begun[one.id], *tokens])
         yield Completion(one.id, whole, one.truncated, taken[one.id] + one.count)
 
 
 def write(
-    model: Any, prompts: Prompts, rows: Sequence[Row], generation: Generation, stops: StopStrings, batch_size: int = 0
+    model: Any,
+    prompts: Prompts,
+    rows: Sequence[Row],
+    generation: Generation,
+    stops: StopStrings,
+    batch_size: int = 0,
+    *,
+    tell: Callable[[float], None] | None = None,
 ) -> Iterator[Written]:
     """Yield what each row wrote, as rows finish. The rows say how much each may write and which stream it draws from.
 
+    ``tell`` is told now and then how many rows those under way amount to, each by its share of what it may write.
     Raises `ModelError` if one row does not fit into memory.
     """
     waiting = in_order(rows)
@@ -106,7 +120,7 @@ def write(
         batch = waiting[: most or _fitting(model, waiting[: MOST_ROWS[model.device.type]], generation)]
         done: set[str] = set()
         try:
-            for written in _decoded(model, batch, prompts, stops, generation):
+            for written in _decoded(model, batch, prompts, stops, generation, tell):
                 done.add(written.id)
                 yield written
         except (RuntimeError, MemoryError) as error:
@@ -133,12 +147,23 @@ def _fitting(model: Any, rows: Sequence[Row], generation: Generation) -> int:
 
 
 def _decoded(
-    model: Any, rows: Sequence[Row], prompts: Prompts, stops: StopStrings, generation: Generation
+    model: Any,
+    rows: Sequence[Row],
+    prompts: Prompts,
+    stops: StopStrings,
+    generation: Generation,
+    tell: Callable[[float], None] | None,
 ) -> Iterator[Written]:
     """Yield what rows wrote, as they end. The cache goes when this returns or raises, before the next batch is read."""
     decoding = Decoding(model, rows, prompts, stops, generation)
+    told, at = False, time.monotonic()
     while decoding.going:
-        yield from decoding.step()
+        ended = decoding.step()
+        # What has ended is no longer under way, and is counted when it is handed out.
+        if tell is not None and ((told and ended) or time.monotonic() - at > _TELL_SECONDS):
+            tell(decoding.under_way())
+            told, at = True, time.monotonic()
+        yield from ended
 
 
 def _rows(
@@ -205,6 +230,10 @@ class Decoding:
         with torch.inference_mode():
             self._read = read(model, [row.tokens for row in rows], prompts.tokenizer.pad_token_id or 0)
         self._pick = _picker([row.seed for row in rows], generation, model.device)
+
+    def under_way(self) -> float:
+        """Return how many whole answers those under way amount to, each by its share of the tokens it may have."""
+        return sum(len(written) / row.limit for row, written in filter(None, self.alive))
 
     @property
     def going(self) -> bool:

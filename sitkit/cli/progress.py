@@ -99,9 +99,10 @@ class Live:
                 self._begun = event
                 if total > 1:
                     self._progress.update(self._run, completed=index - 1, total=total, visible=True)
-            case StageProgress(stage, done, total, loss):
+            case StageProgress(stage, done, total, loss, part):
                 if stage.key in self._tasks:
-                    self._progress.update(self._tasks[stage.key], completed=done, total=total or None, loss=loss)
+                    task = self._tasks[stage.key]
+                    self._progress.update(task, completed=done + part, total=total or None, done=done, loss=loss)
                     self._tell_run(stage)
             case StageFinished(stage, seconds, reused):
                 self._drop(stage)
@@ -127,7 +128,8 @@ class Live:
 
 class _DoneColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text("loading" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
+        done = task.fields.get("done", task.completed)
+        return Text("loading" if task.total is None else f"{done:.0f}/{task.total:.0f}")
 
 
 class _RateColumn(ProgressColumn):

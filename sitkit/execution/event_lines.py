@@ -42,6 +42,7 @@ class _Running:
     done: int = 0
     total: int = 0
     loss: float | None = None
+    part: float = 0.0
 
 
 class EventLines:
@@ -80,8 +81,8 @@ class EventLines:
                 self._last = stage.key
                 self._running[stage.key] = _Running(event, time.monotonic())
                 yield f"[{index}/{total}] {stage.stage} {stage.label}"
-            case StageProgress(stage, done, total, loss) if stage.key in self._running:
-                self._advance(self._running[stage.key], done, total, loss)
+            case StageProgress(stage, done, total, loss, part) if stage.key in self._running:
+                self._advance(self._running[stage.key], done, total, loss, part)
             case StageFinished(stage, seconds, reused):
                 self._running.pop(stage.key, None)
                 if not reused:
@@ -95,12 +96,12 @@ class EventLines:
             case Notice(text):
                 yield message_line(f"note: {text}")
 
-    def _advance(self, running: _Running, done: int, total: int, loss: float | None) -> None:
+    def _advance(self, running: _Running, done: int, total: int, loss: float | None, part: float) -> None:
         if running.began is None or done < running.done or total != running.total:
             # What was done before it went on, the time that loading took, and an earlier part of the stage (answers to
             # watched questions before a training) say nothing of the rate.
             running.began, running.first = time.monotonic(), done
-        running.done, running.total, running.loss = done, total, loss
+        running.done, running.total, running.loss, running.part = done, total, loss, part
 
     def _watch(self) -> None:
         while not self._ended.wait(self._every / 12):
@@ -125,13 +126,14 @@ def progress_text(running: _Running, now: float) -> str:
     if running.began is None or not running.total:
         return "loading" if running.began is None else f"{running.done} done"
     parts = [f"{running.done:,}/{running.total:,}"]
-    rate = (running.done - running.first) / (now - running.began) if now > running.began else 0.0
+    reached = running.done + running.part
+    rate = (reached - running.first) / (now - running.began) if now > running.began else 0.0
     if rate:
         parts.append(rate_text(rate))
     if running.loss is not None:
         parts.append(f"loss {running.loss:.3g}")
     if rate:
-        left = (running.total - running.done) / rate
+        left = (running.total - reached) / rate
         parts.append(f"{duration_text(left)} left")
         if running.started.index < running.started.total:
             parts.append(f"{run_left_text(left, running.started)} of the run")

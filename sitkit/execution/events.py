@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,12 +31,15 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """A stage has done this much of its work; ``loss`` is the last that a training has told."""
+    """A stage has done this much of its work; ``loss`` is the last that a training has told, ``part`` what is under way
+    beyond ``done``, in the same unit.
+    """
 
     stage: StageInfo
     done: int
     total: int
     loss: float | None = None
+    part: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,28 +78,32 @@ Event: TypeAlias = StageStarted | StageProgress | StageFinished | StageWaiting |
 Listener: TypeAlias = Callable[[Event], None]
 
 
+_NUMBERS = ("loss", "under_way")
+"""What `tell_loss` and `tell_under_way` tell."""
+
+
 class _Receiver(logging.Handler):
     """Hands on what is logged for one stage. ``before``: the logger's level and propagation without any receiver."""
 
     before: tuple[int, bool]
 
     def __init__(
-        self, notice: Callable[[str], None], status: Callable[[str], None], loss: Callable[[float], None] | None
+        self, notice: Callable[[str], None], status: Callable[[str], None], told: Mapping[str, Callable[[float], None]]
     ) -> None:
         super().__init__(logging.INFO)
         self._notice = notice
         self._status = status
-        self._loss = loss
+        self._told = told
 
     def emit(self, record: logging.LogRecord) -> None:
         # A thread that a stage has started itself belongs to no run that can be told from here: every run hears it.
         if _RECEIVING.get() not in (self, None):
             return
-        if hasattr(record, "loss"):
-            if self._loss is not None:
-                self._loss(float(record.loss))
-        else:
+        number = next((name for name in _NUMBERS if hasattr(record, name)), None)
+        if number is None:
             (self._status if record.levelno < logging.WARNING else self._notice)(record.getMessage())
+        elif number in self._told:
+            self._told[number](float(getattr(record, number)))
 
 
 _RECEIVING: ContextVar[_Receiver | None] = ContextVar("sitkit_notices", default=None)
@@ -105,14 +112,14 @@ _INSTALLING = threading.Lock()
 
 @contextmanager
 def receive_notices(
-    notice: Callable[[str], None], status: Callable[[str], None], loss: Callable[[float], None] | None = None
+    notice: Callable[[str], None], status: Callable[[str], None], **told: Callable[[float], None]
 ) -> Iterator[None]:
-    """Hand on what is logged under `NOTICES` in this thread: warnings to ``notice``, what `tell_loss` tells to
-    ``loss``, the rest to ``status``.
+    """Hand on what is logged under `NOTICES` in this thread: warnings to ``notice``, numbers to what is ``told`` them
+    (``loss``: what `tell_loss` tells; ``under_way``: `tell_under_way`), the rest to ``status``.
 
     Runs in other threads keep theirs, and the logger is left as it was found once no run is using it.
     """
-    logger, receiver = logging.getLogger(NOTICES), _Receiver(notice, status, loss)
+    logger, receiver = logging.getLogger(NOTICES), _Receiver(notice, status, told)
     with _INSTALLING:
         others = [handler for handler in logger.handlers if isinstance(handler, _Receiver)]
         receiver.before = others[0].before if others else (logger.level, logger.propagate)

@@ -150,9 +150,9 @@ class Executor(ABC):
         after, unknown = self._time_left.after(node.key, {stage.key: stage.seconds for stage in self.outcome.stages})
         self.listener(StageStarted(self.info(node), self._places[node.key], len(self.plan.nodes), after, unknown))
 
-    def progressed(self, node: Node, done: int, total: int, loss: float | None = None) -> None:
+    def progressed(self, node: Node, done: int, total: int, loss: float | None = None, part: float = 0.0) -> None:
         """Tell how much of a stage's work is done."""
-        self.listener(StageProgress(self.info(node), done, total, loss))
+        self.listener(StageProgress(self.info(node), done, total, loss, part))
 
     def tell(self, text: str) -> None:
         """Give the user a notice, now and in the report."""
@@ -235,6 +235,7 @@ class Executor(ABC):
         self.store.clear_unfinished(info.stage, info.key)
         clock = _Clock(scratch / _SECONDS)
         notices, losses = list[str](), list[float]()
+        reached = _Reached()
 
         def notice(text: str) -> None:
             if text not in notices:
@@ -243,7 +244,14 @@ class Executor(ABC):
 
         def progress(done: int, total: int) -> None:
             clock.keep()
-            self.progressed(node, done, total, losses[-1] if losses else None)
+            self.progressed(node, done, total, losses[-1] if losses else None, reached.part(done, total))
+
+        def under_way(answers: float) -> None:
+            reached.under_way = answers
+            progress(reached.done, reached.total)
+
+        def status(text: str) -> None:
+            self.listener(StatusMessage(info, text))
 
         recipe = self.plan.recipe
         work = Work(
@@ -257,7 +265,7 @@ class Executor(ABC):
             data_dir=None if recipe.data_dir is None else Path(recipe.data_dir),
             task_folders=self.registry.folders_of_tasks(),
         )
-        with receive_notices(notice, lambda text: self.listener(StatusMessage(info, text)), losses.append):
+        with receive_notices(notice, status, loss=losses.append, under_way=under_way):
             told = node.stage.run(work)
         seconds = round(clock.seconds(), 3)
         told = {**told, "warnings": notices}
@@ -292,6 +300,24 @@ class Executor(ABC):
                 raise
             except BaseException as error:
                 self.tell(f"plugin {distribution}: {hook} failed with {reason(error)}")
+
+
+@dataclass
+class _Reached:
+    """How far a stage is, answers under way counted by their share. In one part of a stage that never goes back."""
+
+    done: int = 0
+    total: int = 0
+    under_way: float = 0.0
+    most: float = 0.0
+
+    def part(self, done: int, total: int) -> float:
+        """Return what is under way beyond ``done``."""
+        if done < self.done or total != self.total:
+            self.under_way = self.most = 0.0
+        self.done, self.total = done, total
+        self.most = max(self.most, min(float(total), done + self.under_way))
+        return self.most - done
 
 
 class _Clock:

@@ -119,6 +119,10 @@ def test_a_live_line_says_loading_and_then_count_and_loss() -> None:
             live(StageProgress(stage, done, 12))
         live._progress.refresh()
         assert "1 h 0 min left" in out.getvalue()
+        live(StageProgress(stage, 5, 12, part=3.9))
+        live._progress.refresh()
+        assert "5/12" in out.getvalue().splitlines()[-1]
+        assert live._progress.tasks[-1].completed == pytest.approx(8.9)
 
 
 def test_a_table_too_wide_for_the_terminal_is_shown_row_by_row_and_uncut() -> None:

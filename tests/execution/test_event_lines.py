@@ -57,6 +57,16 @@ def test_a_stage_says_now_and_then_how_far_it_is() -> None:
     assert lines[-2:] == ["    done in 1.0 s", "    instruct seed 0 done in 2.0 s"]
 
 
+def test_what_is_under_way_counts_in_the_time_left() -> None:
+    lines: list[str] = []
+    with EventLines(lines.append, every=EVERY) as heard:
+        heard(StageStarted(SAMPLE, 1, 1))
+        heard(StageProgress(SAMPLE, 0, 4))
+        # Nothing has ended, and half of all is written: as long again.
+        heard(StageProgress(SAMPLE, 0, 4, part=2.0))
+        assert re.search(r" 0/4, \d+\.\d/s, 0 s left$", until(lines, "0/4, "))
+
+
 def test_a_stage_in_parts_is_timed_by_the_part_under_way() -> None:
     lines: list[str] = []
     with EventLines(lines.append, every=EVERY) as heard:

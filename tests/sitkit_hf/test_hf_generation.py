@@ -368,3 +368,31 @@ def test_the_teacher_answers_with_the_benchmarks_prompts(tiny: Path, make_studen
         answers = {reply.id: reply.completion for reply in teacher.answer(questions, prompting, Generation(8, 0.7))}
         assert {f"sums/{key}": text for key, text in answers.items()} == expected
     teacher.close()
+
+
+def test_a_slow_batch_tells_how_far_its_answers_are_and_that_never_goes_back(
+    tiny: Path, make_student: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sitkit.execution.events import receive_notices
+    from sitkit.execution.executor import _Reached
+    from sitkit_hf import generation
+
+    monkeypatch.setattr(generation, "_TELL_SECONDS", 0.0)
+    prompts = [Prompt(str(n), f"Question: {n}\nAnswer:") for n in range(6)]
+    told, reached, done, shown = list[float](), _Reached(), 0, list[float]()
+
+    def under_way(answers: float) -> None:
+        told.append(answers)
+        reached.under_way = answers
+        shown.append(done + reached.part(done, len(prompts)))
+
+    with receive_notices(print, print, under_way=under_way):
+        for _ in make_student(tiny).complete(None, prompts, Generation(12, stop=("e",))):
+            done += 1
+            shown.append(done + reached.part(done, len(prompts)))
+    # Six answers of at most twelve tokens: after the first token half an answer is written, at the end none is left.
+    assert told[0] <= 6 / 12
+    assert told[-1] == 0
+    assert max(told) > 1
+    assert shown == sorted(shown)
+    assert shown[-1] == len(prompts)

@@ -148,7 +148,7 @@ def test_an_answer_under_way_at_the_budget_goes_on_as_it_is(
     texts = {"open": "<think>a", "cut": f"{block}It is 1 ", "whole": f"{block}b."}
     asked: list[tuple[list[str], int]] = []
 
-    def written(model: Any, _: Any, rows: Any, *given: Any) -> Iterator[generation.Written]:
+    def written(model: Any, _: Any, rows: Any, *given: Any, **more: Any) -> Iterator[generation.Written]:
         asked.append(([one.id for one in rows], rows[0].limit))
         for one in rows:
             text, truncated = (texts[one.id], one.id != "whole") if len(asked) == 1 else ("2 c", False)
