@@ -127,11 +127,11 @@ class RayExecutor(Executor):
             self._finish(running.node, returned)
         for running in self._running.values():
             try:
-                count, total = ray.get(running.worker.progress.remote(), timeout=_POLL_SECONDS)
+                told = ray.get(running.worker.progress.remote(), timeout=_POLL_SECONDS)
             except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
                 continue
-            if total:
-                self.progressed(running.node, count, total)
+            if told is not None and told.total:
+                self.progressed(running.node, told.done, told.total, told.loss, told.part)
 
     def _died(self, node: Node, error: Exception) -> None:
         self._workers -= 1
@@ -165,7 +165,7 @@ class Worker:
         self._registry = load_plugins().with_files(said.plugins)
         self._plan = build_plan(said, self._registry)
         self._store = Store(Path(workspace))
-        self._progress = (0, 0)
+        self._progress: StageProgress | None = None
 
     def run(self, key: str) -> dict[str, Json]:
         """Run the stage of that key and return whether it was stored already, its notices, and its error if any."""
@@ -189,15 +189,15 @@ class Worker:
         reused = bool(outcome.stages) and outcome.stages[-1].reused
         return {"error": error, "notices": outcome.notices, "reused": reused}
 
-    def progress(self) -> tuple[int, int]:
-        """Return how much of the running stage is done, of how much."""
+    def progress(self) -> StageProgress | None:
+        """Return what the running stage has told of its progress last, if it has."""
         return self._progress
 
     def _listen(self, event: Event) -> None:
         if isinstance(event, StageProgress):
-            self._progress = (event.done, event.total)
+            self._progress = event
         elif isinstance(event, StageStarted):
-            self._progress = (0, 0)
+            self._progress = None
 
 
 def _is_asked_here(node: Node) -> bool:

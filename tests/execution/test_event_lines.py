@@ -64,7 +64,7 @@ def test_what_is_under_way_counts_in_the_time_left() -> None:
         heard(StageProgress(SAMPLE, 0, 4))
         # Nothing has ended, and half of all is written: as long again.
         heard(StageProgress(SAMPLE, 0, 4, part=2.0))
-        assert re.search(r" 0/4, \d+\.\d/s, 0 s left$", until(lines, "0/4, "))
+        assert re.search(r" 0/4, (\d+\.\d/s|\d+\.\d s each), \d+ s left$", until(lines, "0/4, "))
 
 
 def test_a_stage_in_parts_is_timed_by_the_part_under_way() -> None:

@@ -16,7 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
-from sitkit.execution.ray_executor import _most_workers
+from sitkit.execution.events import Event, StageProgress
+from sitkit.execution.ray_executor import RayExecutor, Worker, _most_workers, _Running
+from sitkit.plan import build_plan
+from sitkit.recipe import Recipe
+from sitkit.registry import load_plugins
+from sitkit.store import Store
 
 pytest.importorskip("ray", reason='Ray is not installed: pip install "sitkit[ray]"')
 pytestmark = pytest.mark.slow
@@ -112,6 +117,27 @@ def test_a_worker_has_its_gpus_on_one_machine(gpus: int, workers: int) -> None:
     ray = SimpleNamespace(nodes=lambda: machines, cluster_resources=lambda: {"CPU": 8.0, "GPU": 6.0})
     # Machines of three GPUs each: a worker of two leaves one over, and two that are left over make no worker.
     assert _most_workers(ray, gpus) == workers
+
+
+def test_progress_of_a_worker_has_its_loss_and_what_is_under_way(tmp_path: Path) -> None:
+    heard, registry = list[Event](), load_plugins()
+    plan = build_plan(Recipe(limit=4, test_limit=2), registry)
+    executor, node = RayExecutor(plan, Store(tmp_path), registry, heard.append), plan.nodes[0]
+    worker = object.__new__(Worker)
+    remote = SimpleNamespace(progress=SimpleNamespace(remote=worker.progress))
+    executor._running = {"job": _Running(node, remote)}
+    ray = SimpleNamespace(
+        wait=lambda jobs, timeout: ([], jobs),
+        get=lambda told, timeout: told,
+        exceptions=SimpleNamespace(RayActorError=OSError, GetTimeoutError=OSError),
+    )
+    worker._progress = None
+    executor._collect(ray)
+    assert heard == []
+    told = StageProgress(executor.info(node), 3, 9, loss=0.5, part=1.5)
+    worker._listen(told)
+    executor._collect(ray)
+    assert heard == [told]
 
 
 def _listening(parent: psutil.Process) -> tuple[set[str], set[str]]:

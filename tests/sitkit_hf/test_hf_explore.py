@@ -18,7 +18,7 @@ from sitkit.settings import ExploreSettings
 from sitkit.types import Completion, Distillation, Generation, Prompt, Question, Reward
 from sitkit_hf import generation
 from sitkit_hf.adapters import adapted, merged_meanwhile, trainable_adapter
-from sitkit_hf.explore import ask, fallen, vocabulary
+from sitkit_hf.explore import _written, ask, fallen, vocabulary
 from sitkit_hf.memory import total_bytes
 from sitkit_hf.options import Options
 from sitkit_hf.prompts import Prompts
@@ -71,6 +71,11 @@ def test_what_is_logged_is_what_answers_were_worth(
     # Three steps of two of six questions are one pass, each with four answers.
     asked = 4 * sum(len(student.models.tokenizer()(one.prompt("cot"))["input_ids"]) for one in QUESTIONS)
     assert report.metrics["tokens"] == asked + report.metrics["written"]
+
+
+def test_tokens_written_are_counted_by_a_curve_that_leaves_steps_out() -> None:
+    curve = [{"step": 1.0, "completions/mean_length": 10.0}, {"step": 5.0, "completions/mean_length": 20.5}]
+    assert _written(curve, 8) == 8 * (10 + 4 * 20.5)
 
 
 def test_an_answer_is_the_one_that_would_be_written(student: Any, start: Path, work: dict[str, Any]) -> None:
