@@ -204,7 +204,7 @@ def test_a_contest_counts_the_answers_written_meanwhile(registry: Registry, tmp_
     assert (took["grpo"].prompts, took["grpo"].pairs, took["grpo"].steps) == (2 * 60, 0, 2 * 5)
     assert took[STUB].prompts == 2 * 2 * 8
     assert took[STUB].pairs > 0
-    # The stub counts no tokens, and a part of a sum would look like less.
+    # The stub counts no tokens.
     assert {(one.written, one.trained) for one in took.values()} == {(None, None)}
     assert contradiction(results, Store(tmp_path)) is None
 

@@ -16,7 +16,7 @@ from sitkit.report.markdown import markdown
 from sitkit.report.tables import contest_tables
 from sitkit.report.warnings import warnings_of
 from sitkit.results.build import build_results
-from sitkit.results.contest import told, verdict
+from sitkit.results.contest import _total, told, verdict
 from sitkit.results.contradictions import contradiction
 from sitkit.results.model import Contender, Contest, Duel, Results, decoded, encoded
 from sitkit.results.rows import StoredRows
@@ -63,6 +63,11 @@ def test_answers_to_hints_are_counted(example: Registry, tmp_path: Path) -> None
     assert {one.prompts for one in results.contest.contenders} == {len(rows)}
     assert {one.written for one in results.contest.contenders} == {sum(len(row["text"].split()) for row in rows)}
     assert len(rows) > 14 * 2 * 4 * 2
+
+
+@pytest.mark.parametrize(("counts", "total"), [([], 0), ([1, 2.0], 3), ([1, None], None), ([None], None)])
+def test_a_part_of_the_tokens_is_no_sum_of_them(counts: list[float | None], total: int | None) -> None:
+    assert _total(counts) == total
 
 
 def words(workspace: Path, pairs: str | None) -> int:

@@ -108,20 +108,27 @@ def test_on_a_cpu_rows_are_by_what_the_machine_has_free(monkeypatch: pytest.Monk
     assert 1 < shared < alone
 
 
-def test_a_gpu_draws_noise_further_ahead_and_has_room_for_it() -> None:
+def test_a_gpu_draws_noise_further_ahead_and_has_room_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import LlamaConfig
 
+    from sitkit_hf.generation import Row, _fitting
     from sitkit_hf.memory import row_bytes
     from sitkit_hf.sampling import drawn_ahead
 
-    model = SimpleNamespace(config=LlamaConfig(), parameters=lambda: iter([torch.zeros(1).bfloat16()]))
+    model = SimpleNamespace(
+        config=LlamaConfig(), parameters=lambda: iter([torch.zeros(1).bfloat16()]), device=torch.device("cuda")
+    )
     vocabulary = model.config.vocab_size
     assert [drawn_ahead(vocabulary, device) for device in ("cpu", "cuda")] == [1, 8]
     assert drawn_ahead(1 << 20, "cuda") == 1
     # The noise of each token is a float32 for each of the vocabulary, and once more while rows leave.
     more = row_bytes(model, 200, 300, 8) - row_bytes(model, 200, 300)
     assert more == 8 * 2 * 4 * vocabulary
+    monkeypatch.setattr("sitkit_hf.memory.free_bytes", lambda device: 8 << 30)
+    rows = [Row("a", [1] * 20, 20, 0)]
+    greedy, sampled = (_fitting(model, rows, Generation(20, temperature)) for temperature in (0.0, 0.7))
+    assert 1 < sampled < greedy
 
 
 def test_on_a_gpu_what_torch_holds_and_does_not_use_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
