@@ -219,7 +219,7 @@ def build_plan(recipe: Recipe, registry: Registry) -> Plan:
         check_samples(chosen.sample)
         with student.calling("check"):
             student.made.check(chosen, Objective() if online else resolve_objective(objective(strategy), chosen.refine))
-        if online and set(recipe.methods) != {"instruct"}:
+        if online and recipe.refines:
             check_online(student, strategy, teachers, chosen)
             if chosen.refine.watch:
                 logging.getLogger(NOTICES).warning(
@@ -429,10 +429,10 @@ class _Builder:
 
     def _taught_from(self) -> Tasks:
         """The tasks whose demonstrations some method needs: a call for any other would be paid for nothing."""
-        methods, recipe = set(self.recipe.methods), self.recipe
-        instructed = recipe.taught_on if methods - {"refine"} else ()
+        recipe = self.recipe
+        instructed = recipe.taught_on if recipe.methods != ("refine",) else ()
         # Who learns online needs questions alone.
-        paired = methods - {"instruct"} and not all(map(is_online, self.strategies))
+        paired = recipe.refines and not all(map(is_online, self.strategies))
         return tuple(dict.fromkeys((*instructed, *(recipe.refined_on if paired else ()))))
 
     def _score_teacher(self, teacher: Component[Teacher], student: Component[Student], seed: int) -> None:

@@ -157,7 +157,7 @@ class Recipe:
             f"control: {self.control} is not one of the strategies",
         )
         _require(
-            len(self.strategies or ()) < 2 or self.methods != ("instruct",),
+            len(self.strategies or ()) < 2 or self.refines,
             "strategies: they are told apart by refining, which methods: instruct leaves out",
         )
         several = [name for name in ("teacher", "student", "fraction", "methods") if len(getattr(self, name) or ()) > 1]
@@ -168,6 +168,11 @@ class Recipe:
             f"strategies: they are compared for one teacher, student, fraction and method, and not across"
             f" {', '.join(several)}",
         )
+
+    @property
+    def refines(self) -> bool:
+        """Whether any student is refined, which ``methods: instruct`` leaves out."""
+        return self.methods != ("instruct",)
 
     @property
     def taught_on(self) -> tuple[str, ...]:
@@ -446,8 +451,7 @@ def _section(stage: str) -> dict[str, Json]:
 def default_name(recipe: Recipe, digest: str) -> str:
     """Return a run name that says what was run and tells recipes apart by the first digits of their key."""
     tasks = ("x" if recipe.cross else "+").join(recipe.taught_on)
-    refined = set(recipe.methods) != {"instruct"}
-    strategy = "+".join(recipe.strategies or (str(recipe.strategy),)) if refined else "instruct"
+    strategy = "+".join(recipe.strategies or (str(recipe.strategy),)) if recipe.refines else "instruct"
     slug = re.sub(r"[^A-Za-z0-9+_.-]+", "-", f"{'+'.join(recipe.student or ())}_{strategy}_{tasks}").strip("-.")
     return f"{slug[:80]}_{digest[:8]}"
 

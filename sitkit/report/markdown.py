@@ -23,7 +23,7 @@ def markdown(
     """Return the report of a run as Markdown, with the judges' ``ratings`` and the plugins' ``sections``.
 
     ``problems`` say which plugin's section is missing, and why."""
-    parts = [f"# {name}", "", _sentence(results.recipe), ""]
+    parts = [f"# {name}", "", _sentence(results), ""]
     warnings = [*warnings_of(results), *problems]
     if warnings:
         parts += ["## Read this first", "", *(f"- {_escape(text)}" for text in warnings), ""]
@@ -75,13 +75,12 @@ def _plain_lm_eval(results: Results, name: str) -> list[str]:
     ]
 
 
-def _sentence(recipe: Json) -> str:
+def _sentence(results: Results) -> str:
+    recipe = results.recipe
     refined = recipe["refine_on"] or recipe["train_on"]
     each = "each of " if recipe["cross"] else ""
     strategies = _listed(recipe.get("strategies") or recipe["strategy"])
-    refining = f"refined by {strategies} on {each}{', '.join(refined)}"
-    if set(recipe.get("methods", ())) == {"instruct"}:
-        refining = "not refined"
+    refining = f"refined by {strategies} on {each}{', '.join(refined)}" if refines(results.arms) else "not refined"
     return (
         f"Student {_listed(recipe['student'])}, taught by {_listed(recipe['teacher'])} on {each}"
         f"{', '.join(recipe['train_on'])}, {refining};"

@@ -147,7 +147,7 @@ def _arms(plan: Plan) -> tuple[Arm, ...]:
             student=arms[0].student.spec,
             teacher=arms[0].teacher.spec,
             # Where another arm is refined, the strategy says which it stands beside.
-            strategy=NO_STRATEGY if set(plan.recipe.methods) == {"instruct"} else arms[0].strategy.spec,
+            strategy=arms[0].strategy.spec if plan.recipe.refines else NO_STRATEGY,
             train_on=arms[0].train_on,
             refine_on=arms[0].refine_on,
             fraction=arms[0].fraction,

@@ -12,6 +12,8 @@ import pytest
 
 from sitkit.report.page import write_page
 from sitkit.report.tables import ReportSection, Table
+from sitkit.report.write import write_report
+from sitkit.results.files import load_results
 from sitkit.results.model import sealed
 from sitkit.types import Question
 from sitkit.workspace.compare import Run, compare_runs
@@ -174,6 +176,24 @@ def test_a_training_question_shows_what_was_chosen(browser: Page, small: Path) -
     assert badges[0][0] == "chosen, right"
     assert badges[0][1].startswith("Own steps to")
     assert badges[1] == ["rejected, wrong", "It is 0."]
+
+
+def test_a_run_that_only_instructs_has_neither_columns_nor_filters_of_pairs(browser: Page, tmp_path: Path) -> None:
+    def texts(selector: str) -> Any:
+        return browser.run("return [...document.querySelectorAll(arguments[0])].map(one => one.textContent)", selector)
+
+    for method, columns in (("instruct", ["demonstration"]), ("both", ["demonstration", "chosen", "rejected"])):
+        with example_registry() as registry:
+            folder, _ = make_run(registry, tmp_path, method, methods=(method,))
+            write_report(folder, load_results(folder), registry)
+        browser.open(folder / "report.html", "#answers?split=train")
+        browser.wait("return document.querySelector('.list .row') !== null")
+        assert texts(".row.labels span") == ["question", *columns]
+        filters = [text.rpartition(" ")[0] for text in texts(".chips button")]
+        assert {"all", "demonstration wrong", "demonstration cut off"} <= set(filters)
+        assert ("left out" in filters) is (len(columns) == 3)
+        assert len(texts(".list > li:first-child .row > span")) == len(columns) + 1
+    assert browser.complaints() == []
 
 
 def test_a_text_of_a_model_stays_text(browser: Page, tmp_path: Path) -> None:

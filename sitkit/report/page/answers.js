@@ -74,7 +74,8 @@ function plain(shown, name) {
 const ORIGINS = {student: 'student’s own', teacher: 'teacher’s', target: 'target'};
 
 function columnsOf(view) {
-  return view.split === 'test' ? ['target', ...view.phases.map(phase => NOUNS[phase])] : ['demonstration', 'chosen', 'rejected'];
+  if (view.split === 'test') return ['target', ...view.phases.map(phase => NOUNS[phase])];
+  return view.paired ? ['demonstration', 'chosen', 'rejected'] : ['demonstration'];
 }
 
 function cellsOf(row, view) {
@@ -82,9 +83,10 @@ function cellsOf(row, view) {
     return [plain(visible(row.target), 'target'),
       ...view.phases.map(phase => verdict(row.phases[phase]?.[view.prompting], NOUNS[phase]))];
   }
-  const {teacher, pair} = row;
-  if (!pair) return [judged(teacher?.right, '', 'demonstration'), plain(row.leftOut ? `left out: ${row.leftOut}` : '–', 'pair'), plain('', '')];
-  return [judged(teacher?.right, '', 'demonstration'), judged(pair.chosenRight, ORIGINS[pair.from] ?? pair.from, 'chosen'),
+  const {teacher, pair} = row, shown = judged(teacher?.right, '', 'demonstration');
+  if (!view.paired) return [shown];
+  if (!pair) return [shown, plain(row.leftOut ? `left out: ${row.leftOut}` : '–', 'pair'), plain('', '')];
+  return [shown, judged(pair.chosenRight, ORIGINS[pair.from] ?? pair.from, 'chosen'),
     pair.rejected === '' ? plain('–', 'rejected') : judged(pair.rejectedRight, pair.rejectedRight ? 'right' : 'wrong', 'rejected')];
 }
 

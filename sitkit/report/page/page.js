@@ -95,7 +95,7 @@ function start(index) {
 
   function view() {
     return {split: state.split, prompting: state.prompting, phases: phasesShown(), compare: state.compare.split(' '),
-      term: state.search.trim().toLowerCase(), teacher: arm().teacher, files: {...index.leftOut, ...index.files}, link};
+      term: state.search.trim().toLowerCase(), teacher: arm().teacher, paired: arm().pair !== null, files: {...index.leftOut, ...index.files}, link};
   }
 
   function link(row) {
@@ -237,11 +237,12 @@ function filtersOf(now) {
       ['unread', 'no answer read', row => unread(row, now.compare, now.prompting)],
       ['cut off', 'cut off', row => cutOff(row, now.compare, now.prompting)]];
   }
+  const taught = [['taught wrong', 'demonstration wrong', row => row.teacher?.right === false],
+    ['cut off', 'demonstration cut off', row => row.teacher?.truncated === true]];
+  if (!now.paired) return [every, ...taught];
   return [every, ...Object.entries(ORIGINS).map(([from, name]) => [`from ${from}`, `chosen: ${name}`, row => row.pair?.from === from]),
     ['rejected right', 'rejected although right', row => row.pair?.rejectedRight === true],
-    ['left out', 'left out', row => row.leftOut !== undefined],
-    ['taught wrong', 'demonstration wrong', row => row.teacher?.right === false],
-    ['cut off', 'demonstration cut off', row => row.teacher?.truncated === true],
+    ['left out', 'left out', row => row.leftOut !== undefined], ...taught,
     ['own cut off', 'student’s answer cut off', row => row.student?.truncated.direct || row.student?.truncated.cot]];
 }
 
