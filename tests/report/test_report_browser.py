@@ -193,6 +193,7 @@ def test_a_run_that_only_instructs_has_neither_columns_nor_filters_of_pairs(brow
         assert {"all", "demonstration wrong", "demonstration cut off"} <= set(filters)
         assert ("left out" in filters) is (len(columns) == 3)
         assert len(texts(".list > li:first-child .row > span")) == len(columns) + 1
+        assert any("chosen and rejected" in note for note in texts("#answers .note")) is (len(columns) == 3)
     assert browser.complaints() == []
 
 

@@ -141,10 +141,11 @@ def _left_out(results: Results) -> str:
 
 
 def _answers(results: Results, packed: Packed, missing: Mapping[str, str]) -> Section:
+    arms = index(results)
     data = {
-        "arms": index(results), "start": fullest(results), "files": packed.files, "leftOut": packed.left_out
+        "arms": arms, "start": fullest(results), "files": packed.files, "leftOut": packed.left_out
     }  # fmt: skip
-    content = {"missing": missing, "index": data, "chunks": packed.content, "refined": refines(results.arms)}
+    content = {"missing": missing, "index": data, "chunks": packed.content, "paired": any(arm["pair"] for arm in arms)}
     return Section("answers", "The answers", "answers.html", content)
 
 

@@ -95,7 +95,8 @@ function start(index) {
 
   function view() {
     return {split: state.split, prompting: state.prompting, phases: phasesShown(), compare: state.compare.split(' '),
-      term: state.search.trim().toLowerCase(), teacher: arm().teacher, paired: arm().pair !== null, files: {...index.leftOut, ...index.files}, link};
+      term: state.search.trim().toLowerCase(), teacher: arm().teacher, paired: arm().pair !== null,
+      files: {...index.leftOut, ...index.files}, link};
   }
 
   function link(row) {
